@@ -1,0 +1,1 @@
+"""Gymnasium environments for scheduling mixture-of-experts inference over wireless networks."""

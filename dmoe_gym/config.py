@@ -1,0 +1,55 @@
+"""Strict, frozen configuration: the one base class of every configuration in the suite."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+
+class StrictConfig(BaseModel):
+    """A frozen configuration that accepts known fields of the right type and nothing else.
+
+    Raises:
+        ValueError: one line that names the field, the value given and what is valid.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ValueError(_one_line(type(self), error)) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _python_scalars(cls, fields: Any) -> Any:
+        """Turn NumPy scalars into Python's: strict mode would refuse them."""
+        if isinstance(fields, dict):
+            return {key: value.item() if isinstance(value, np.generic) else value for key, value in fields.items()}
+        return fields
+
+    def replace(self, **overrides: Any) -> Self:
+        """A copy with some fields replaced, validated like a new one.
+
+        Raises:
+            ValueError: for an unknown field or an invalid value.
+        """
+        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **overrides})
+
+
+def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
+    """All complaints of one validation as one line, each naming field, value and what is valid."""
+    complaints = []
+    for complaint in error.errors():
+        path = ".".join(str(part) for part in complaint["loc"]) or config.__name__
+        if complaint["type"] == "extra_forbidden":
+            valid = ", ".join(sorted(config.model_fields))
+            complaints.append(f"{config.__name__}: unknown field {path!r}; valid fields are {valid}")
+        elif complaint["type"] == "value_error":
+            complaints.append(f"{config.__name__}: {complaint['ctx']['error']}")
+        else:
+            complaints.append(f"{config.__name__}.{path} = {complaint['input']!r}: {complaint['msg']}")
+    return "; ".join(complaints)

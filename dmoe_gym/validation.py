@@ -1,0 +1,58 @@
+"""Checks of arrays that users hand in: one clear ValueError naming the field, the value and what is valid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def checked_array(
+    name: str,
+    value: Any,
+    shape: tuple[int, ...],
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    dtype: type = np.float64,
+) -> np.ndarray:
+    """A read-only copy of `value` as `dtype`, of exactly `shape`, finite and within [minimum, maximum].
+
+    Raises:
+        ValueError: naming `name`, the offending value and its index, and what is valid.
+    """
+    try:
+        array = np.array(value, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: cannot be read as an array of {np.dtype(dtype).name} ({error})") from None
+    if array.shape != shape:
+        raise ValueError(f"{name}: has shape {array.shape}, valid is {shape}")
+    if dtype is not bool:
+        _check_range(name, array, minimum, maximum)
+    array.setflags(write=False)
+    return array
+
+
+def checked_bool_array(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A read-only boolean copy of `value`; entries must be False/True or 0/1.
+
+    Raises:
+        ValueError: on another shape or other entries.
+    """
+    array = np.asarray(value)
+    if array.dtype != bool and not np.isin(array, (0, 1)).all():
+        raise ValueError(f"{name}: holds entries other than False/True or 0/1")
+    return checked_array(name, array, shape, dtype=bool)
+
+
+def _check_range(name: str, array: np.ndarray, minimum: float | None, maximum: float | None) -> None:
+    low = -np.inf if minimum is None else minimum
+    high = np.inf if maximum is None else maximum
+    wrong = ~np.isfinite(array) | (array < low) | (array > high)
+    if wrong.any():
+        index = tuple(int(part) for part in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"{name}{list(index)} = {array[index]}: valid are finite numbers"
+            + (f" of at least {minimum}" if minimum is not None else "")
+            + (f" and at most {maximum}" if maximum is not None else "")
+        )
