@@ -1,0 +1,31 @@
+"""The interface of every channel process: link gains over rounds, batched over environments."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+
+class ChannelProcess(ABC):
+    """Linear channel power gains of all links, one value per subcarrier and round.
+
+    The random numbers of an environment come from its own generator and their count never depends on anything
+    but the shapes, so that an episode is the same whatever the batch it runs in. Mean gain 1 is the mean link.
+
+    Attributes:
+        gains: (batch, sources, destinations, subcarriers) float32, linear power gain of the current round; owned by
+            the process and overwritten by `start` and `advance`.
+    """
+
+    def __init__(self, batch: int, links: tuple[int, int], subcarriers: int) -> None:
+        self.gains = np.zeros((batch, *links, subcarriers), np.float32)
+
+    @abstractmethod
+    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+        """Draw the first round of a new episode for the environments in `rows`; generators[row] belongs to row."""
+
+    @abstractmethod
+    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+        """Move the environments in `rows` one round on."""
