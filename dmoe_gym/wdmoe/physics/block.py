@@ -1,0 +1,112 @@
+"""What one MoE block asks of the scheduler (`Block`) and what the scheduler answers (`Allocation`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from dmoe_gym.validation import checked_array, checked_bool_array
+from dmoe_gym.wdmoe.config import WDMoEConfig
+
+# Wider than any link budget (+-400 dB); inside it every formula of this system stays finite in double precision.
+SMALLEST_GAIN, LARGEST_GAIN = 1e-40, 1e40
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One MoE block of one prompt: what the gate wants and what the links and the devices can do.
+
+    Attributes:
+        gate_weights: (J, U) gate weight of every expert for every token, in [0, 1], a row adds up to at most 1.
+        downlink_gains, uplink_gains: (U,) linear channel power gains, path loss included, positive.
+        config: the system.
+        device_speeds: (U,) C_k [FLOP/s]; None takes the configuration's.
+
+    Raises:
+        ValueError: naming the field, its value and what is valid. A zero gain is one: that device cannot be reached.
+    """
+
+    gate_weights: np.ndarray
+    downlink_gains: np.ndarray
+    uplink_gains: np.ndarray
+    config: WDMoEConfig
+    device_speeds: Any = None
+
+    def __post_init__(self) -> None:
+        tokens, devices = self.config.tokens, self.config.devices
+        weights = checked_array("gate_weights", self.gate_weights, (tokens, devices), minimum=0, maximum=1)
+        sums = weights.sum(axis=1)
+        wrong = (sums <= 0) | (sums > 1 + 1e-5)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(f"gate_weights[{row}] adds up to {sums[row]}: valid is more than 0 and at most 1")
+        object.__setattr__(self, "gate_weights", weights)
+        for name in ("downlink_gains", "uplink_gains"):
+            value = checked_array(name, getattr(self, name), (devices,), minimum=SMALLEST_GAIN, maximum=LARGEST_GAIN)
+            object.__setattr__(self, name, value)
+        speeds = self.config.speeds if self.device_speeds is None else self.device_speeds
+        speeds = checked_array("device_speeds", speeds, (devices,), minimum=1.0)
+        object.__setattr__(self, "device_speeds", speeds)
+
+    @cached_property
+    def downlink_cn0(self) -> np.ndarray:
+        """P_BS g_k / N0, carrier power over noise density in the downlink, (U,) [Hz]."""
+        return self.config.base_station_power_w * self.downlink_gains / self.config.noise_density
+
+    @cached_property
+    def uplink_cn0(self) -> np.ndarray:
+        """P_k g_k / N0, carrier power over noise density in the uplink, (U,) [Hz]."""
+        return self.config.device_power_w * self.uplink_gains / self.config.noise_density
+
+    @cached_property
+    def computation_time(self) -> np.ndarray:
+        """flops / C_k, (U,) [s per token]."""
+        return self.config.token_flops / self.device_speeds
+
+    @cached_property
+    def relevance_budget(self) -> float:
+        """Least mean relevance of a valid allocation: `relevance_share` of what the best experts reach together."""
+        best = np.sort(self.gate_weights, axis=1)[:, -self.config.max_experts :]
+        return float(self.config.relevance_share * best.sum(axis=1).mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Allocation:
+    """A schedule of one block.
+
+    Attributes:
+        selected: (J, U) bool, token j goes to device k.
+        bandwidth: (U,) bandwidth of every device, used in both directions [Hz], not negative.
+
+    Raises:
+        ValueError: naming the field, its value and what is valid.
+    """
+
+    selected: np.ndarray
+    bandwidth: np.ndarray
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.selected)
+        if len(shape) != 2:
+            raise ValueError(f"selected: has shape {shape}, valid is (tokens, devices)")
+        object.__setattr__(self, "selected", checked_bool_array("selected", self.selected, shape))
+        object.__setattr__(self, "bandwidth", checked_array("bandwidth", self.bandwidth, shape[1:], minimum=0.0))
+
+    @cached_property
+    def tokens(self) -> np.ndarray:
+        """Tokens sent to every device, (U,) int64."""
+        return self.selected.sum(axis=0)
+
+
+def require_same_size(block: Block, allocation: Allocation) -> None:
+    """Raise ValueError where an allocation has another number of tokens or devices than the block."""
+    if allocation.selected.shape != block.gate_weights.shape:
+        raise ValueError(f"selected: has shape {allocation.selected.shape}, valid is {block.gate_weights.shape}")
+
+
+def mean_relevance(block: Block, selected: np.ndarray) -> float:
+    """The gate weights of a token's selected experts added up, averaged over the tokens, in [0, 1]."""
+    return float(np.where(selected, block.gate_weights, 0.0).sum(axis=1).mean())
