@@ -10,7 +10,7 @@ from dmoe_gym.wdmoe.physics.block import Allocation, Block, mean_relevance
 from dmoe_gym.wdmoe.physics.check import check
 from dmoe_gym.wdmoe.physics.generator import draw_block
 from dmoe_gym.wdmoe.physics.latency import Latency, latency, token_times, weight_to_latency_ratio
-from dmoe_gym.wdmoe.scenarios import scenario
+from dmoe_gym.wdmoe.scenarios import SCENARIOS, scenario
 from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth, allocate_bandwidth_batch
 from dmoe_gym.wdmoe.solvers.bound import lower_bound
 from dmoe_gym.wdmoe.solvers.exact import solve_exact
@@ -19,6 +19,7 @@ from dmoe_gym.wdmoe.solvers.joint import solve_joint
 from dmoe_gym.wdmoe.solvers.selection import select_experts, select_experts_batch, top_k
 
 __all__ = [
+    "SCENARIOS",
     "Allocation",
     "Block",
     "Latency",

@@ -1,46 +1,55 @@
-"""The one configuration of the WDMoE system."""
+"""Configuration of the WDMoE system: sizes, radio, devices, relevance; and what follows from them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from dmoe_gym.channel import ChannelConfig, RayleighConfig
 from dmoe_gym.config import StrictConfig
+from dmoe_gym.relevance import DirichletConfig, RelevanceConfig
 
-Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Speed = Annotated[float, Field(ge=1)]
 
 
 class WDMoEConfig(StrictConfig):
     """A base station with gate and attention, and one expert on each of U mobile devices.
 
-    Formulas: DESIGN section 4, this project's reading of arXiv 2405.03131 and 2411.06681. Defaults are assumed: the
-    sizes of Mixtral-8x7B, a 3.5 GHz carrier of 100 MHz.
+    DESIGN section 4, this project's reading of arXiv 2405.03131 and 2411.06681; every default is assumed.
 
     Fields:
-        devices: U, devices and experts of a block. tokens: J, tokens of the prompt. blocks: MoE blocks of an episode.
-        max_experts: most experts that may serve one token (2 for Mixtral).
-        hidden_size: m_dim, values of one hidden state. expert_hidden_size: m_hidden, values inside an expert.
+        num_devices: U, devices, each holding one expert of every block.
+        num_tokens: J, tokens of the prompt.
+        num_blocks: MoE blocks of an episode.
+        max_experts: the most experts per token.
+        relevance_share: the mean relevance of a block must reach this share of what each token's `max_experts` best
+            experts reach together (this project's choice: it makes schedules of different relevance comparable).
+        hidden_size: m_dim, values of one hidden state.
+        expert_hidden_size: m_hidden, values inside an expert.
         bits_per_value: eps, bits of one transmitted value [bit].
-        activation_flops: operations of the activation function per value of the expert's hidden layer [FLOP].
-        bandwidth_hz: B, shared by all devices [Hz]; a device uses its share for downlink and uplink alike.
+        activation_flops: operations of the activation function per value inside an expert [FLOP].
+        bandwidth_hz: B, shared by all devices [Hz]; a device has its share in the downlink and in the uplink.
         carrier_hz: carrier frequency [Hz].
-        base_station_power_w: P_BS [W]. device_power_w: P_k [W]. noise_dbm_per_hz: noise density N0 [dBm/Hz].
-        nearest_m, farthest_m: range of the devices' distances from the base station [m].
-        slowest_flops, fastest_flops: range of the device speeds C_k [FLOP/s], spread evenly from fast to slow.
-        device_speeds: C_k of every device [FLOP/s]; replaces the range.
-        relevance_share: the mean relevance of a block must reach this share of what each token's best
-            `max_experts` experts reach together (this project's choice: it makes schedules comparable).
-        gate_concentration, domain_concentration: gate weights are Dirichlet(gate_concentration for every expert, plus
-            domain_concentration for the expert of the episode's domain).
+        base_station_power_w: P_BS [W].
+        device_power_w: P_k [W], of every device.
+        noise_dbm_per_hz: noise density N0 [dBm/Hz].
+        distance_range_m: smallest and largest distance of a device from the base station [m].
+        device_speed_range_flops: C_k of the first and the last device, linear between [FLOP/s].
+        device_speeds_flops: C_k of every device [FLOP/s]; where given, the range is not used.
+        channel: the fading process, by its `kind` and parameters.
+        relevance: the source of gate weights, by its `kind` and parameters.
     """
 
-    devices: Count = 8
-    tokens: Count = 32
-    blocks: Count = 32
+    num_devices: Count = 8
+    num_tokens: Count = 32
+    num_blocks: Count = 32
     max_experts: Count = 2
+    relevance_share: Annotated[float, Field(gt=0, le=1)] = 0.9
     hidden_size: Count = 4096
     expert_hidden_size: Count = 14336
     bits_per_value: Count = 16
@@ -49,49 +58,58 @@ class WDMoEConfig(StrictConfig):
     carrier_hz: Positive = 3.5e9
     base_station_power_w: Positive = 10.0
     device_power_w: Positive = 0.2
-    noise_dbm_per_hz: float = -174.0
-    nearest_m: Positive = 20.0
-    farthest_m: Positive = 200.0
-    slowest_flops: Positive = 2e12
-    fastest_flops: Positive = 20e12
-    device_speeds: tuple[Positive, ...] | None = None
-    relevance_share: Annotated[float, Field(gt=0, le=1)] = 0.9
-    gate_concentration: Positive = 0.5
-    domain_concentration: Annotated[float, Field(ge=0)] = 1.0
+    noise_dbm_per_hz: Annotated[float, Field(ge=-250, le=0)] = -174.0
+    distance_range_m: tuple[Positive, Positive] = (20.0, 200.0)
+    device_speed_range_flops: tuple[Speed, Speed] = (20e12, 2e12)
+    device_speeds_flops: tuple[Speed, ...] | None = None
+    channel: ChannelConfig = RayleighConfig()
+    relevance: RelevanceConfig = DirichletConfig()
 
-    @field_validator("device_speeds", mode="before")
+    @field_validator("channel", "relevance", mode="before")
     @classmethod
-    def _sequence_to_tuple(cls, value: Any) -> Any:
-        """Files hold lists and users hold arrays; strict mode would accept a tuple only."""
-        return tuple(float(speed) for speed in value) if isinstance(value, list | np.ndarray) else value
+    def _kind_alone(cls, value: object) -> object:
+        """Read a bare name as the kind with its default parameters: channel="gauss_markov"."""
+        return {"kind": value} if isinstance(value, str) else value
+
+    @field_validator("distance_range_m", "device_speed_range_flops", "device_speeds_flops", mode="before")
+    @classmethod
+    def _list_as_tuple(cls, value: object) -> object:
+        """YAML has no tuples, and speeds may come as an array."""
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
+        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.max_experts > self.devices:
-            raise ValueError(f"max_experts = {self.max_experts}: valid are 1 to devices = {self.devices}")
-        if self.nearest_m > self.farthest_m:
-            raise ValueError(f"nearest_m = {self.nearest_m}: valid is at most farthest_m = {self.farthest_m}")
-        if self.slowest_flops > self.fastest_flops:
-            raise ValueError(f"slowest_flops = {self.slowest_flops}: valid is at most fastest_flops")
-        if self.device_speeds is not None and len(self.device_speeds) != self.devices:
-            raise ValueError(f"device_speeds has {len(self.device_speeds)} entries, valid is devices = {self.devices}")
+    def _consistent(self) -> WDMoEConfig:
+        if self.max_experts > self.num_devices:
+            raise ValueError(
+                f"max_experts = {self.max_experts}: valid are whole numbers from 1 to num_devices = {self.num_devices}"
+            )
+        if self.distance_range_m[0] > self.distance_range_m[1]:
+            raise ValueError(f"distance_range_m = {self.distance_range_m}: valid is the smaller distance first")
+        if self.device_speeds_flops is not None and len(self.device_speeds_flops) != self.num_devices:
+            raise ValueError(
+                f"device_speeds_flops has {len(self.device_speeds_flops)} entries: "
+                f"valid is num_devices = {self.num_devices}"
+            )
         return self
 
-    @property
-    def speeds(self) -> np.ndarray:
-        """C_k of every device, (U,) float64 [FLOP/s]."""
-        if self.device_speeds is not None:
-            return np.array(self.device_speeds, np.float64)
-        return np.linspace(self.fastest_flops, self.slowest_flops, self.devices)
+    @cached_property
+    def device_speeds(self) -> np.ndarray:
+        """C_k of every device [FLOP/s], (U,)."""
+        given = self.device_speeds_flops
+        speeds = np.linspace(*self.device_speed_range_flops, self.num_devices) if given is None else np.array(given)
+        speeds.setflags(write=False)
+        return speeds
 
     @property
-    def payload_bits(self) -> float:
-        """eps m_dim: bits of one token's hidden state, the same in both directions [bit]."""
+    def payload_bit(self) -> float:
+        """eps m_dim [bit]: one token's hidden state, the same in both directions."""
         return float(self.bits_per_value * self.hidden_size)
 
     @property
     def token_flops(self) -> float:
-        """6 m_dim m_hidden + activation + m_hidden: operations of a SwiGLU expert for one token [FLOP]."""
+        """6 m_dim m_hidden + activation + m_hidden [FLOP]: a SwiGLU expert's work for one token."""
         return 6.0 * self.hidden_size * self.expert_hidden_size + (self.activation_flops + 1) * self.expert_hidden_size
 
     @property

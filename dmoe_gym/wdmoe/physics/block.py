@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,8 @@ from dmoe_gym.wdmoe.config import WDMoEConfig
 
 # Wider than any link budget (+-400 dB); inside it every formula of this system stays finite in double precision.
 SMALLEST_GAIN, LARGEST_GAIN = 1e-40, 1e40
+# Weights that travelled as 32-bit numbers sum to one within this.
+SUM_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +21,7 @@ class Block:
     """One MoE block of one prompt: what the gate wants and what the links and the devices can do.
 
     Attributes:
-        gate_weights: (J, U) gate weight of every expert for every token, in [0, 1], a row adds up to at most 1.
+        gate_weights: (J, U) gate weight of every expert for every token; each token's add up to one.
         downlink_gains, uplink_gains: (U,) linear channel power gains, path loss included, positive.
         config: the system.
         device_speeds: (U,) C_k [FLOP/s]; None takes the configuration's.
@@ -32,39 +33,42 @@ class Block:
     gate_weights: np.ndarray
     downlink_gains: np.ndarray
     uplink_gains: np.ndarray
-    config: WDMoEConfig
-    device_speeds: Any = None
+    config: WDMoEConfig = field(repr=False)
+    device_speeds: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        tokens, devices = self.config.tokens, self.config.devices
-        weights = checked_array("gate_weights", self.gate_weights, (tokens, devices), minimum=0, maximum=1)
+        if not isinstance(self.config, WDMoEConfig):
+            raise ValueError(f"config = {self.config!r}: valid is a WDMoEConfig")
+        tokens, devices = self.config.num_tokens, self.config.num_devices
+        weights = checked_array("gate_weights", self.gate_weights, (tokens, devices), minimum=0)
         sums = weights.sum(axis=1)
-        wrong = (sums <= 0) | (sums > 1 + 1e-5)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise ValueError(f"gate_weights[{row}] adds up to {sums[row]}: valid is more than 0 and at most 1")
+        wrong = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
+        if len(wrong):
+            raise ValueError(
+                f"gate_weights[{wrong[0]}] sum to {sums[wrong[0]]}: valid is a sum of 1 within {SUM_TOLERANCE}"
+            )
         object.__setattr__(self, "gate_weights", weights)
         for name in ("downlink_gains", "uplink_gains"):
             value = checked_array(name, getattr(self, name), (devices,), minimum=SMALLEST_GAIN, maximum=LARGEST_GAIN)
             object.__setattr__(self, name, value)
-        speeds = self.config.speeds if self.device_speeds is None else self.device_speeds
+        speeds = self.config.device_speeds if self.device_speeds is None else self.device_speeds
         speeds = checked_array("device_speeds", speeds, (devices,), minimum=1.0)
         object.__setattr__(self, "device_speeds", speeds)
 
     @cached_property
     def downlink_cn0(self) -> np.ndarray:
         """P_BS g_k / N0, carrier power over noise density in the downlink, (U,) [Hz]."""
-        return self.config.base_station_power_w * self.downlink_gains / self.config.noise_density
+        return _read_only(self.config.base_station_power_w * self.downlink_gains / self.config.noise_density)
 
     @cached_property
     def uplink_cn0(self) -> np.ndarray:
         """P_k g_k / N0, carrier power over noise density in the uplink, (U,) [Hz]."""
-        return self.config.device_power_w * self.uplink_gains / self.config.noise_density
+        return _read_only(self.config.device_power_w * self.uplink_gains / self.config.noise_density)
 
     @cached_property
     def computation_time(self) -> np.ndarray:
         """flops / C_k, (U,) [s per token]."""
-        return self.config.token_flops / self.device_speeds
+        return _read_only(self.config.token_flops / self.device_speeds)
 
     @cached_property
     def relevance_budget(self) -> float:
@@ -98,15 +102,25 @@ class Allocation:
     @cached_property
     def tokens(self) -> np.ndarray:
         """Tokens sent to every device, (U,) int64."""
-        return self.selected.sum(axis=0)
+        return _read_only(self.selected.sum(axis=0))
 
 
-def require_same_size(block: Block, allocation: Allocation) -> None:
-    """Raise ValueError where an allocation has another number of tokens or devices than the block."""
-    if allocation.selected.shape != block.gate_weights.shape:
-        raise ValueError(f"selected: has shape {allocation.selected.shape}, valid is {block.gate_weights.shape}")
+def require_fit(block: Block, allocation: Allocation) -> None:
+    """Refuse an allocation of another size than the block's.
+
+    Raises:
+        ValueError: naming the field and both shapes.
+    """
+    given, valid = allocation.selected.shape, block.gate_weights.shape
+    if given != valid:
+        raise ValueError(f"allocation.selected: has shape {given}, valid for this block is {valid}")
 
 
 def mean_relevance(block: Block, selected: np.ndarray) -> float:
     """The gate weights of a token's selected experts added up, averaged over the tokens, in [0, 1]."""
     return float(np.where(selected, block.gate_weights, 0.0).sum(axis=1).mean())
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmoe_gym.wdmoe.physics.block import Allocation, Block, require_same_size
+from dmoe_gym.wdmoe.physics.block import Allocation, Block, require_fit
 
 # relative room for rounding in sums of bandwidths and of gate weights
 TOLERANCE = 1e-9
@@ -19,7 +19,7 @@ def check(block: Block, allocation: Allocation) -> list[str]:
     Raises:
         ValueError: where the allocation has another size than the block.
     """
-    require_same_size(block, allocation)
+    require_fit(block, allocation)
     config, selected = block.config, allocation.selected
     violations = []
     for token, count in enumerate(np.count_nonzero(selected, axis=1)):
@@ -31,7 +31,7 @@ def check(block: Block, allocation: Allocation) -> list[str]:
     for device, count in enumerate(np.count_nonzero(selected, axis=0)):
         if count > 0 and allocation.bandwidth[device] == 0:
             violations.append(f"device {device} serves {count} tokens without bandwidth")
-    relevance = float(block.gate_weights[selected].sum()) / config.tokens
+    relevance = float(block.gate_weights[selected].sum()) / config.num_tokens
     if relevance < block.relevance_budget - TOLERANCE:
         violations.append(f"mean relevance {relevance} is under the budget of {block.relevance_budget}")
     return violations

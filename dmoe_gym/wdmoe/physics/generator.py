@@ -10,13 +10,15 @@ from dmoe_gym.wdmoe.physics.geometry import path_gain
 
 
 def draw_block(config: WDMoEConfig, generator: np.random.Generator) -> Block:
-    """One block: devices uniform over the ring between nearest and farthest, Rayleigh fading, Dirichlet gate weights.
+    """The first block of a random episode; devices are uniform over the ring between the two distances.
 
-    Downlink and uplink fade independently (frequency division); every token is of one domain (this project's choice).
+    Downlink and uplink fade independently (frequency division, this project's choice).
     """
-    devices = config.devices
-    squares = generator.uniform(config.nearest_m**2, config.farthest_m**2, devices)
-    gains = path_gain(np.sqrt(squares), config.carrier_hz) * generator.standard_exponential((2, devices))
-    concentration = np.full(devices, config.gate_concentration)
-    concentration[generator.integers(devices)] += config.domain_concentration
-    return Block(generator.dirichlet(concentration, config.tokens), gains[0], gains[1], config)
+    nearest, farthest = config.distance_range_m
+    distances = np.sqrt(generator.uniform(nearest**2, farthest**2, config.num_devices))
+    fading = config.channel.build(1, (2, config.num_devices), 1)
+    relevance = config.relevance.build(1, 1, config.num_tokens, config.num_devices)
+    fading.start([0], [generator])
+    relevance.start([0], [generator])
+    downlink, uplink = path_gain(distances, config.carrier_hz) * fading.gains[0, :, :, 0]
+    return Block(relevance.gate_scores[0, 0], downlink, uplink, config)

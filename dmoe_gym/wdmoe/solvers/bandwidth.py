@@ -21,9 +21,15 @@ import numpy as np
 from numba import njit, prange
 
 from dmoe_gym.wdmoe.physics.block import Block
-from dmoe_gym.wdmoe.physics.latency import LN2, block_latency
+from dmoe_gym.wdmoe.physics.latency import LN2, block_latency, log_of_one_plus
 
-_TOLERANCE = 1e-12  # of the bandwidth, relative; the latency's relative error is smaller still
+# Newton's relative error after a step of relative size e is below e^2 / 10, the curvature of x psi being small: these
+# leave errors of about 1e-12.
+_LAST_STEP = 2e-6
+_NEARNESS = 1e-6
+# Far from the solution there is no need for more: errors of about 1e-5.
+_COARSE_STEP = 1e-2
+_COARSE_NEARNESS = 1e-3
 _LARGEST_STEPS = 200
 
 
@@ -52,7 +58,7 @@ def allocate_bandwidth(block: Block, selected: np.ndarray) -> np.ndarray:
         block.downlink_cn0,
         block.uplink_cn0,
         block.computation_time,
-        block.config.payload_bits,
+        block.config.payload_bit,
         block.config.bandwidth_hz,
         bandwidth,
     )
@@ -63,7 +69,7 @@ def allocate_bandwidth(block: Block, selected: np.ndarray) -> np.ndarray:
 def allocate_bandwidth_batch(
     tokens, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, bandwidth, latency
 ):
-    """`allocate_bandwidth_block` of a batch: (B, U) float64 arrays in, `bandwidth` (B, U) and `latency` (B,) written."""
+    """`allocate_bandwidth_block` of a batch: (B, U) in, `bandwidth` (B, U), `latency` (B,) written."""
     for row in prange(tokens.shape[0]):
         latency[row] = allocate_bandwidth_block(
             tokens[row],
@@ -83,51 +89,64 @@ def allocate_bandwidth_block(tokens, downlink_cn0, uplink_cn0, computation_time,
     Arguments: (U,) float64 tokens, cn0 of both directions [Hz], computation time [s/token]; payload [bit], total
     bandwidth [Hz].
     """
-    scale = payload * LN2
-    active, lowest, highest, floor = 0, 0.0, 0.0, 0.0
-    for k in range(tokens.shape[0]):
+    devices = tokens.shape[0]
+    # per device: x = 1 / B_k, its derivative by the block latency, tokens * payload * ln2, and how far the floor of
+    # its own time lies under the largest
+    x, slopes, weights, gaps = np.empty((4, devices))
+    active, floor = 0, 0.0
+    for k in range(devices):
         bandwidth[k] = 0.0
         if tokens[k] > 0:
             active += 1
-            floor = max(floor, tokens[k] * _floor(downlink_cn0[k], uplink_cn0[k], computation_time[k], scale))
+            weights[k] = tokens[k] * payload * LN2
+            gaps[k] = weights[k] * (1.0 / downlink_cn0[k] + 1.0 / uplink_cn0[k]) + tokens[k] * computation_time[k]
+            floor = max(floor, gaps[k])
     if active == 0:
         return 0.0
-    # bracket of the latency above `floor`: a device alone on the whole band is too fast, equal shares are too slow
-    for k in range(tokens.shape[0]):
+    # bracket of the latency above the floor: a device alone on the whole band is too fast, equal shares are too slow
+    lowest, highest = 0.0, 0.0
+    for k in range(devices):
         if tokens[k] > 0:
-            gap = floor - tokens[k] * _floor(downlink_cn0[k], uplink_cn0[k], computation_time[k], scale)
-            alone = _excess(1.0 / total_bandwidth, downlink_cn0[k], uplink_cn0[k])[0]
-            equal = _excess(active / total_bandwidth, downlink_cn0[k], uplink_cn0[k])[0]
-            lowest = max(lowest, tokens[k] * scale * alone - gap)
-            highest = max(highest, tokens[k] * scale * equal - gap)
-            # `bandwidth` holds x = 1 / B_k until the end, each search starting at the last one's result
-            bandwidth[k] = active / total_bandwidth
-    excess = lowest if active == 1 else np.sqrt(lowest * highest)
-    needed = total_bandwidth
+            gaps[k] = floor - gaps[k]
+            x[k] = active / total_bandwidth
+            lowest = max(
+                lowest, weights[k] * _excess(1.0 / total_bandwidth, downlink_cn0[k], uplink_cn0[k])[0] - gaps[k]
+            )
+            highest = max(highest, weights[k] * _excess(x[k], downlink_cn0[k], uplink_cn0[k])[0] - gaps[k])
+    above = lowest if active == 1 else np.sqrt(lowest * highest)
+    last_step = _COARSE_STEP
     for _ in range(_LARGEST_STEPS):
         needed, slope = 0.0, 0.0
-        for k in range(tokens.shape[0]):
+        for k in range(devices):
             if tokens[k] > 0:
-                gap = floor - tokens[k] * _floor(downlink_cn0[k], uplink_cn0[k], computation_time[k], scale)
-                target = (excess + gap) / (tokens[k] * scale)
-                x, derivative = inverse_bandwidth(target, downlink_cn0[k], uplink_cn0[k], bandwidth[k])
-                bandwidth[k] = x
-                needed += 1.0 / x
-                slope += 1.0 / (x * x * derivative * tokens[k] * scale)
-        if abs(needed - total_bandwidth) <= _TOLERANCE * total_bandwidth:
+                x[k], derivative = inverse_bandwidth(
+                    (above + gaps[k]) / weights[k], downlink_cn0[k], uplink_cn0[k], x[k], last_step
+                )
+                slopes[k] = 1.0 / (weights[k] * derivative)
+                needed += 1.0 / x[k]
+                slope += slopes[k] / (x[k] * x[k])
+        change = (needed * needed / total_bandwidth - needed) / slope
+        deviation = abs(needed / total_bandwidth - 1.0)
+        if (last_step == _LAST_STEP and deviation <= _NEARNESS) or highest - lowest <= 1e-15 * highest:
             break
-        if needed > total_bandwidth:
-            lowest = excess
-        else:
-            highest = excess
-        if highest - lowest <= 1e-15 * highest:
-            break
-        excess += (needed * needed / total_bandwidth - needed) / slope
-        if not lowest < excess < highest:
-            excess = 0.5 * (lowest + highest)
-    for k in range(tokens.shape[0]):
+        if last_step == _LAST_STEP or deviation > _COARSE_NEARNESS:  # coarse needs are good to 1e-5
+            if needed > total_bandwidth:
+                lowest = above
+            else:
+                highest = above
+        if deviation <= 10 * _COARSE_NEARNESS:
+            last_step = _LAST_STEP
+        above += change
+        if not lowest < above < highest:
+            above = 0.5 * (lowest + highest)
+    # so near, the tangent is as exact as another search; scaling takes up what rounding leaves
+    needed = 0.0
+    for k in range(devices):
         if tokens[k] > 0:
-            bandwidth[k] = total_bandwidth / (bandwidth[k] * needed)
+            bandwidth[k] = 1.0 / (x[k] + slopes[k] * change)
+            needed += bandwidth[k]
+    for k in range(devices):
+        bandwidth[k] *= total_bandwidth / needed
     return block_latency(tokens, bandwidth, downlink_cn0, uplink_cn0, computation_time, payload)
 
 
@@ -135,37 +154,27 @@ def allocate_bandwidth_block(tokens, downlink_cn0, uplink_cn0, computation_time,
 def needed_bandwidth(time, downlink_cn0, uplink_cn0, computation_time, payload):
     """Bandwidth with which one token takes `time` [s] on a device [Hz]; infinite where no bandwidth suffices."""
     scale = payload * LN2
-    target = (time - _floor(downlink_cn0, uplink_cn0, computation_time, scale)) / scale
+    target = (time - computation_time) / scale - 1.0 / downlink_cn0 - 1.0 / uplink_cn0
     if target <= 0.0:
         return np.inf
-    return 1.0 / inverse_bandwidth(target, downlink_cn0, uplink_cn0, 0.0)[0]
+    return 1.0 / inverse_bandwidth(target, downlink_cn0, uplink_cn0, 0.0, _LAST_STEP)[0]
 
 
 @njit(cache=True)
-def inverse_bandwidth(target, downlink_cn0, uplink_cn0, start):
-    """x = 1/B [1/Hz] with excess x psi(z_down) + x psi(z_up) == target, and the excess' derivative there.
+def inverse_bandwidth(target, downlink_cn0, uplink_cn0, start, last_step):
+    """x = 1/B [1/Hz] with excess x psi(z_down) + x psi(z_up) == target, and the excess' derivative near there.
 
-    `start` is any guess, 0 if there is none.
+    `start` is any guess, 0 if there is none; the search ends with a step of relative size `last_step`.
     """
-    x = start
-    if x < target:  # psi <= 1/2 twice: the excess at x = target is at most target
-        x = target
-    value, derivative = _excess(x, downlink_cn0, uplink_cn0)
+    x = max(start, target)  # psi <= 1/2 twice: the excess at x = target is at most target
+    derivative = 1.0
     for _ in range(_LARGEST_STEPS):
-        step = (target - value) / derivative
-        x += step
-        if x < target:  # a first step from the right of the root can go too far
-            x = target
         value, derivative = _excess(x, downlink_cn0, uplink_cn0)
-        if abs(step) <= 1e-8 * x:  # quadratic convergence: the next error would be about 1e-16
+        step = (target - value) / derivative
+        x = max(x + step, target)  # a first step from the right of the root can go too far
+        if abs(step) <= last_step * x:
             break
     return x, derivative
-
-
-@njit(cache=True)
-def _floor(downlink_cn0, uplink_cn0, computation_time, scale):
-    """Time per token with unlimited bandwidth [s]: the rate then tends to cn0 / ln2 in each direction."""
-    return scale / downlink_cn0 + scale / uplink_cn0 + computation_time
 
 
 @njit(cache=True)
@@ -183,6 +192,5 @@ def _psi(z):
         value = 1 / 2 + z * (-1 / 12 + z * (1 / 24 + z * (-19 / 720 + z * (3 / 160 - z * 863 / 60480))))
         slope = 1 / 2 + z * (-1 / 6 + z * (1 / 8 + z * (-19 / 180 + z * (3 / 32 - z * 863 / 10080))))
         return value, slope
-    logarithm = np.log1p(z)
-    inverse = 1.0 / logarithm
+    inverse = 1.0 / log_of_one_plus(z)
     return inverse - 1.0 / z, inverse - z / (1.0 + z) * inverse * inverse

@@ -87,7 +87,7 @@ def _least_latency(block: Block, tokens: np.ndarray) -> float:
         block.downlink_cn0,
         block.uplink_cn0,
         block.computation_time,
-        block.config.payload_bits,
+        block.config.payload_bit,
         block.config.bandwidth_hz,
         np.zeros(len(tokens)),
     )

@@ -17,7 +17,7 @@ _OBJECTIVE_SCALE = 1e4
 _IMPROVEMENT = 1e-9
 
 
-def solve_exact(block: Block, relevance: float | None = None, *, time_limit_s: float = 60.0) -> Allocation:
+def solve_exact(block: Block, relevance: float | None = None, *, time_limit_s: float | None = None) -> Allocation:
     """The allocation with the least block latency among all whose mean relevance is at least `relevance`.
 
     Searches the latency by improvement: at the latency T of the best allocation known, a mixed-integer program finds
@@ -26,13 +26,16 @@ def solve_exact(block: Block, relevance: float | None = None, *, time_limit_s: f
 
     Args:
         relevance: mean over the tokens; None takes the block's `relevance_budget`.
-        time_limit_s: for each mixed-integer program [s].
+        time_limit_s: for each mixed-integer program [s]; None waits.
 
     Raises:
-        ValueError: for a relevance that no selection reaches.
-        RuntimeError: where a program was not solved to optimality within the time limit.
+        ValueError: for a relevance that no selection reaches, or a time limit that is not positive.
+        TimeoutError: where HiGHS did not prove optimality within the time limit.
     """
     relevance = checked_relevance(block, relevance)
+    if time_limit_s is not None and not time_limit_s > 0:
+        raise ValueError(f"time_limit_s = {time_limit_s}: valid are positive numbers of seconds")
+    options = {"mip_rel_gap": 0.0} | ({} if time_limit_s is None else {"time_limit": time_limit_s})
     tokens, devices = block.gate_weights.shape
     size = tokens * devices
     rows = build_constraints(block, relevance)
@@ -50,10 +53,12 @@ def solve_exact(block: Block, relevance: float | None = None, *, time_limit_s: f
             integrality=integrality,
             bounds=Bounds(0, 1),
             constraints=constraints,
-            options={"mip_rel_gap": 0.0, "time_limit": time_limit_s},
+            options=options,
         )
-        if result.status != 0:
-            raise RuntimeError(f"solve_exact: no optimum found within {time_limit_s} s ({result.message})")
+        if result.status == 1:
+            raise TimeoutError(f"HiGHS found no proof of optimality within {time_limit_s} s")
+        if result.x is None:
+            raise RuntimeError(f"HiGHS stopped without a solution: {result.message}")
         selected = result.x[:size].reshape(tokens, devices) > 0.5
         if block.gate_weights[selected].sum() / tokens < relevance - RELEVANCE_TOLERANCE:
             constraints.append(_excluding(selected))  # within HiGHS' tolerance of the budget, but under it

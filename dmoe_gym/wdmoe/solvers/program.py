@@ -69,7 +69,7 @@ def bandwidth_increments(block: Block, time: float) -> np.ndarray:
         block.downlink_cn0,
         block.uplink_cn0,
         block.computation_time,
-        block.config.payload_bits,
+        block.config.payload_bit,
         block.config.bandwidth_hz,
         time,
         increments,

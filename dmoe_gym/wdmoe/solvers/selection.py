@@ -40,7 +40,7 @@ def top_k(block: Block, k: int | None = None) -> np.ndarray:
     Raises:
         ValueError: for another k.
     """
-    devices = block.config.devices
+    devices = block.config.num_devices
     k = block.config.max_experts if k is None else k
     if not 1 <= k <= devices:
         raise ValueError(f"k = {k!r}: valid are 1 to {devices}")
@@ -77,7 +77,7 @@ def select_experts(
     Raises:
         ValueError: for another direction, step or shape of `bandwidth`.
     """
-    devices = block.config.devices
+    devices = block.config.num_devices
     if direction not in DIRECTIONS:
         raise ValueError(f"direction = {direction!r}: valid are {', '.join(DIRECTIONS)}")
     if not 0 < step <= 1:
