@@ -16,6 +16,7 @@ from dmoe_gym.dmoe.solvers.repair import (
     mark_taken,
     release_idle,
 )
+from dmoe_gym.threads import serial_or_parallel
 
 # The cost falls in every iteration but the last; two or three are usual.
 MAX_ITERATIONS = 20
@@ -119,23 +120,19 @@ def jesa(gate_scores, efficiency, threshold, constants, selected, subcarrier, ma
     return max_iterations
 
 
-def _jesa_batch(gate_scores, efficiency, thresholds, constants, selected, subcarrier):
-    """`jesa` for a leading batch axis of rounds; rounds are independent of each other."""
+@serial_or_parallel
+def jesa_batch(gate_scores, efficiency, thresholds, constants, selected, subcarrier):
+    """`jesa` for a leading batch axis of rounds; the first argument is the number of rounds."""
     for row in prange(gate_scores.shape[0]):
         jesa(
             gate_scores[row],
             efficiency[row],
-            thresholds[row],
+            np.float64(thresholds[row]),
             constants,
             selected[row],
             subcarrier[row],
             MAX_ITERATIONS,
         )
-
-
-# the same function twice: starting threads costs more than solving a few rounds
-jesa_batch = njit(cache=True)(_jesa_batch)
-jesa_batch_parallel = njit(cache=True, parallel=True)(_jesa_batch)
 
 
 def solve_jesa(round: Round, *, max_iterations: int = MAX_ITERATIONS) -> Schedule:

@@ -84,7 +84,7 @@ def reach(i, j, efficiency, subcarrier, taken, constants):
 
 @njit(cache=True)
 def set_expert(i, n, leaver, joiner, m, selected, subcarrier, taken):
-    """Let expert `joiner` (over subcarrier m, -1 at its own node) serve the hidden state instead of `leaver` (or -1)."""
+    """Let expert `joiner` (over subcarrier m, -1 at its own node) serve instead of `leaver` (-1 for nobody)."""
     selected[i, n, joiner] = True
     if m >= 0:
         subcarrier[i, joiner] = m
