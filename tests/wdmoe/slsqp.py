@@ -60,3 +60,33 @@ def solve_with_slsqp(block: Block, tokens: np.ndarray) -> tuple[np.ndarray, bool
     # a sum a little over the whole band would look faster than any allocation can be
     bandwidth[active] = total * shares / max(1.0, shares.sum())
     return bandwidth, bool(result.success)
+
+
+def solve_with_plain_slsqp(block: Block, tokens: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The same without care: shares and milliseconds as they are, gradients by finite differences."""
+    active = np.flatnonzero(tokens)
+    total, payload = block.config.bandwidth_hz, block.config.payload_bit
+
+    def times_ms(shares: np.ndarray) -> np.ndarray:
+        width = total * shares
+        times = block.computation_time[active].copy()
+        for cn0 in (block.downlink_cn0[active], block.uplink_cn0[active]):
+            times += payload / (width * np.log2(1 + cn0 / width))
+        return 1e3 * tokens[active] * times
+
+    size = len(active)
+    equal = np.full(size, 1 / size)
+    result = minimize(
+        lambda v: v[-1],
+        np.append(equal, times_ms(equal).max()),
+        bounds=[(1e-9, 1)] * size + [(0, None)],
+        constraints=[
+            {"type": "ineq", "fun": lambda v: v[-1] - times_ms(v[:-1])},
+            {"type": "eq", "fun": lambda v: v[:-1].sum() - 1},
+        ],
+        method="SLSQP",
+        options={"ftol": 1e-12, "maxiter": 1000},
+    )
+    bandwidth = np.zeros(len(tokens))
+    bandwidth[active] = total * result.x[:-1] / result.x[:-1].sum()
+    return bandwidth, bool(result.success)

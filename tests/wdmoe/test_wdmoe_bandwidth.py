@@ -196,7 +196,13 @@ def test_a_batch_is_its_rows_bit_for_bit():
     arrays = [np.array([getattr(b, name) for b in blocks]) for name in ("downlink_cn0", "uplink_cn0")]
     computation = np.array([block.computation_time for block in blocks])
     bandwidth, total = np.empty((33, 8)), np.empty(33)
+    copies, totals = np.empty((33 * 20, 8)), np.empty(33 * 20)
     allocate_bandwidth_batch(tokens, *arrays, computation, config.payload_bit, config.bandwidth_hz, bandwidth, total)
+    # a batch so large that it runs on threads
+    tiled = [np.tile(array, (20, 1)) for array in (tokens, *arrays, computation)]
+    allocate_bandwidth_batch(*tiled, config.payload_bit, config.bandwidth_hz, copies, totals)
+    assert (copies.reshape(20, 33, 8) == bandwidth).all()
+    assert (totals.reshape(20, 33) == total).all()
     for row, block in enumerate(blocks):
         assert (allocate_bandwidth(block, tokens[row]) == bandwidth[row]).all()
         assert total[row] == device_times(block, tokens[row], bandwidth[row]).max()

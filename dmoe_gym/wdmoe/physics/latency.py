@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, prange
 
+from dmoe_gym.threads import serial_or_parallel
 from dmoe_gym.wdmoe.physics.block import Allocation, Block, require_fit
 
 LN2 = float(np.log(2.0))
@@ -125,9 +126,21 @@ def block_latency(tokens, bandwidth, downlink_cn0, uplink_cn0, computation_time,
     return total
 
 
-@njit(cache=True, parallel=True)
-def latency_batch(tokens, bandwidth, downlink_cn0, uplink_cn0, computation_time, payload, total):
-    """`block_latency` of a batch: (B, U) arrays in, `total` (B,) [s] is written."""
+def latency_batch(
+    tokens: np.ndarray,
+    bandwidth: np.ndarray,
+    downlink_cn0: np.ndarray,
+    uplink_cn0: np.ndarray,
+    computation_time: np.ndarray,
+    payload: float,
+    total: np.ndarray,
+) -> None:
+    """`block_latency` of a batch: (B, U) arrays in, `total` (B,) [s] is written. Arrays are trusted, not checked."""
+    _latency_batch(tokens.size / 1024, tokens, bandwidth, downlink_cn0, uplink_cn0, computation_time, payload, total)
+
+
+@serial_or_parallel
+def _latency_batch(tokens, bandwidth, downlink_cn0, uplink_cn0, computation_time, payload, total):
     for row in prange(tokens.shape[0]):
         total[row] = block_latency(
             tokens[row], bandwidth[row], downlink_cn0[row], uplink_cn0[row], computation_time[row], payload

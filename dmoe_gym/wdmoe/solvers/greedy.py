@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from dmoe_gym.threads import serial_or_parallel
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth_block, needed_bandwidth
 from dmoe_gym.wdmoe.solvers.selection import checked_relevance, top_k
@@ -41,8 +42,39 @@ def solve_greedy(block: Block, relevance: float | None = None) -> Allocation:
     return Allocation(selected, bandwidth)
 
 
-@njit(cache=True, parallel=True)
 def solve_greedy_batch(
+    gate_weights: np.ndarray,
+    downlink_cn0: np.ndarray,
+    uplink_cn0: np.ndarray,
+    computation_time: np.ndarray,
+    payload: float,
+    total_bandwidth: float,
+    budget: np.ndarray,
+    selected: np.ndarray,
+    bandwidth: np.ndarray,
+    latency: np.ndarray,
+) -> None:
+    """`solve_greedy_block` of a batch: (B, J, U) gate weights and selections, (B, U) links, (B,) budget and latency.
+
+    `selected` holds the gate's choice on entry. Arrays are trusted, not checked.
+    """
+    _solve_greedy_batch(
+        gate_weights.size / 16,
+        gate_weights,
+        downlink_cn0,
+        uplink_cn0,
+        computation_time,
+        payload,
+        total_bandwidth,
+        budget,
+        selected,
+        bandwidth,
+        latency,
+    )
+
+
+@serial_or_parallel
+def _solve_greedy_batch(
     gate_weights,
     downlink_cn0,
     uplink_cn0,
@@ -54,7 +86,6 @@ def solve_greedy_batch(
     bandwidth,
     latency,
 ):
-    """`solve_greedy_block` of a batch: (B, J, U) gate weights and selections, (B, U) links, (B,) budget, latency."""
     for row in prange(gate_weights.shape[0]):
         latency[row] = solve_greedy_block(
             gate_weights[row],
