@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from dmoe_gym.channel.amplitude import AmplitudeProcess
 from dmoe_gym.channel.process import ChannelProcess
 from dmoe_gym.config import StrictConfig
 
@@ -19,6 +20,14 @@ class RayleighConfig(StrictConfig):
     def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> RayleighChannel:
         """The process for `batch` environments."""
         return RayleighChannel(batch, links, subcarriers)
+
+    def build_amplitude(self, batch: int, links: tuple[int, int], subcarriers: int) -> RayleighAmplitude:
+        """The same law with its complex amplitude, for processes that are built on it; other random numbers."""
+        return RayleighAmplitude(batch, links, subcarriers)
+
+    def lag_correlation(self, rounds: int) -> float:
+        """Correlation of the complex amplitude with itself `rounds` rounds later: block fading forgets at once."""
+        return float(rounds == 0)
 
 
 class RayleighChannel(ChannelProcess):
@@ -33,3 +42,15 @@ class RayleighChannel(ChannelProcess):
             generators[row].standard_exponential(dtype=np.float32, out=self._rows[row])
 
     advance = start
+
+
+class RayleighAmplitude(AmplitudeProcess):
+    """h circular complex normal of unit power, a new one in every round."""
+
+    def start_amplitude(self, row: int, generator: np.random.Generator) -> None:
+        amplitude = self.amplitude[row]
+        generator.standard_normal(dtype=np.float32, out=amplitude)
+        # real and imaginary part each carry half the power
+        amplitude *= np.float32(np.sqrt(0.5))
+
+    advance_amplitude = start_amplitude
