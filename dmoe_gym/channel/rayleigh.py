@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,6 +35,11 @@ class RayleighChannel(ChannelProcess):
 
     def __init__(self, batch: int, links: tuple[int, int], subcarriers: int) -> None:
         super().__init__(batch, links, subcarriers)
+        self._rows = list(self.gains)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # a copied or unpickled process must write into its own gains and not into copies of the rows
+        self.__dict__.update(state)
         self._rows = list(self.gains)
 
     def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:

@@ -8,15 +8,11 @@ import numpy as np
 from pydantic import Field
 
 from dmoe_gym.channel.amplitude import AmplitudeProcess
-from dmoe_gym.channel.gauss_markov import GaussMarkovConfig
-from dmoe_gym.channel.jakes import JakesConfig
 from dmoe_gym.channel.rayleigh import RayleighConfig
-from dmoe_gym.channel.tapped_delay_line import TappedDelayLineConfig
+from dmoe_gym.channel.tapped_delay_line import EvolutionConfig, TappedDelayLineConfig
 from dmoe_gym.config import StrictConfig
 
-ScatteredConfig = Annotated[
-    RayleighConfig | GaussMarkovConfig | JakesConfig | TappedDelayLineConfig, Field(discriminator="kind")
-]
+ScatteredConfig = Annotated[EvolutionConfig | TappedDelayLineConfig, Field(discriminator="kind")]
 
 
 class RicianConfig(StrictConfig):
