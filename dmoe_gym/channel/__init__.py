@@ -15,6 +15,7 @@ from dmoe_gym.channel.gauss_markov import GaussMarkovConfig
 from dmoe_gym.channel.jakes import JakesConfig
 from dmoe_gym.channel.large_scale import LargeScaleConfig, SmallScaleConfig
 from dmoe_gym.channel.mobility import GaussMarkovMobilityConfig, RandomWaypointConfig, StaticConfig
+from dmoe_gym.channel.prediction import conditional_mean_gain, outage_probability
 from dmoe_gym.channel.process import ChannelProcess
 from dmoe_gym.channel.rayleigh import RayleighConfig
 from dmoe_gym.channel.rician import RicianConfig
@@ -36,4 +37,6 @@ __all__ = [
     "RicianConfig",
     "StaticConfig",
     "TappedDelayLineConfig",
+    "conditional_mean_gain",
+    "outage_probability",
 ]

@@ -80,7 +80,8 @@ class ImperfectKnowledge(ChannelKnowledge):
         self._delay = delay_rounds
         self._error_variance = error_variance
         self._history = np.zeros((batch, delay_rounds, *shape), np.float32)
-        self._rounds = [0] * batch
+        # where in an environment's history the oldest estimate is
+        self._oldest = [0] * batch
         self._estimate = np.zeros(shape, np.float32)
         self._noise = np.zeros((2, *shape), np.float32)
         self._errors: list[np.random.Generator | None] = [None] * batch
@@ -89,7 +90,6 @@ class ImperfectKnowledge(ChannelKnowledge):
         for row in rows:
             if self._error_variance:
                 (self._errors[row],) = generators[row].spawn(1)
-            self._rounds[row] = 0
             estimate = self._estimated(row)
             self._history[row] = estimate
             self.observed_gains[row] = estimate
@@ -98,11 +98,10 @@ class ImperfectKnowledge(ChannelKnowledge):
         for row in rows:
             estimate = self._estimated(row)
             if self._delay:
-                self._rounds[row] += 1
-                # the place of the estimate that is `delay` rounds old, and now of the newest
-                oldest = self._history[row, self._rounds[row] % self._delay]
+                oldest = self._history[row, self._oldest[row]]
                 self.observed_gains[row] = oldest
                 oldest[...] = estimate
+                self._oldest[row] = (self._oldest[row] + 1) % self._delay
             else:
                 self.observed_gains[row] = estimate
 

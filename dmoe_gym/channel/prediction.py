@@ -50,7 +50,8 @@ def conditional_mean_gain(
             observed >= 0.
     """
     law = _law(observed, correlation, error_variance, k_factor, mean_gain)
-    mean_cosine = ive(1, law.concentration) / ive(0, law.concentration)
+    # without a line of sight the phase has no say, and no Bessel functions need to be computed
+    mean_cosine = ive(1, law.concentration) / ive(0, law.concentration) if law.swing.any() else 0.0
     return np.asarray(mean_gain, float) * (law.base + law.swing * mean_cosine + law.variance)
 
 

@@ -142,6 +142,26 @@ def test_correlation_over_rounds_starts_at_one(config):
     assert abs(config.lag_correlation(3)) <= 1
 
 
+@pytest.mark.parametrize("csi", KNOWLEDGE.values(), ids=KNOWLEDGE)
+@pytest.mark.parametrize("config", EVERY.values(), ids=EVERY)
+def test_an_episode_knows_nothing_of_earlier_ones(config, csi):
+    used, fresh = (config.build(1, (NODES, NODES), SUBCARRIERS) for _ in range(2))
+    used_knowledge, fresh_knowledge = csi.build(used), csi.build(fresh)
+    earlier = generators(seed=1)
+    used.start([0], earlier)
+    used_knowledge.start([0], earlier)
+    used.advance([0], earlier)
+    used_knowledge.advance([0], earlier)
+    for process, knowledge, rngs in ((used, used_knowledge, generators()), (fresh, fresh_knowledge, generators())):
+        process.start([0], rngs)
+        knowledge.start([0], rngs)
+        for _ in range(3):
+            process.advance([0], rngs)
+            knowledge.advance([0], rngs)
+    np.testing.assert_array_equal(used.gains, fresh.gains)
+    np.testing.assert_array_equal(used_knowledge.observed_gains, fresh_knowledge.observed_gains)
+
+
 def test_rayleigh_is_one_fill_of_exponential_numbers_a_round():
     process, rng = RayleighConfig().build(1, (4, 4), 8), np.random.default_rng(1)
     expected = np.random.default_rng(1)
