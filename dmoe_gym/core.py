@@ -1,0 +1,123 @@
+"""The one shape of every environment in the suite: a batch of environments advanced together.
+
+A system implements a `BatchedCore`; the facades (`gym.Env`, `gymnasium.vector.VectorEnv`, Stable-Baselines3's
+`VecEnv`) only translate it, so an episode is the same in all of them, bit for bit.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from gymnasium import spaces
+
+from dmoe_gym.config import StrictConfig
+
+
+class BatchedCore(ABC):
+    """A batch of environments of one kind.
+
+    Randomness: one generator per environment, from (seed, environment index). An episode draws a fixed count of
+    numbers whatever the actions, and an episode left early draws its rest before the next one starts; so episode k
+    of environment i is a function of (seed, i, k) alone.
+
+    Attributes:
+        num_envs: size of the batch.
+        config: the system's configuration.
+        observation_space, action_space: of one environment.
+        observations: one float32 array per key, (num_envs, ...); owned by the core and overwritten by every step.
+        rewards: (num_envs,) float64; terminated: (num_envs,) bool.
+        terms: named reward terms with their unit in the name, (num_envs,) float64 each, of the last step.
+        rounds_per_episode: what sums of terms over an episode are divided by to give means per round.
+    """
+
+    render_modes: ClassVar[tuple[str, ...]] = ()
+    # does the action space need masks (`masks()`)?
+    masked: ClassVar[bool] = False
+
+    observation_space: spaces.Dict
+    action_space: spaces.Space
+    observations: dict[str, np.ndarray]
+    terms: dict[str, np.ndarray]
+    rounds_per_episode: int
+
+    def __init__(self, num_envs: int, config: StrictConfig) -> None:
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise ValueError(f"num_envs = {num_envs!r}: valid are whole numbers of at least 1")
+        self.num_envs = int(num_envs)
+        self.config = config
+        self.all_rows = np.arange(self.num_envs)
+        self.generators: list[np.random.Generator] = [
+            np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence().spawn(self.num_envs)
+        ]
+        self.rewards = np.zeros(self.num_envs)
+        self.terminated = np.zeros(self.num_envs, np.bool_)
+
+    @classmethod
+    @abstractmethod
+    def create(cls, num_envs: int, scenario: str | None = None, **overrides: Any) -> Self:
+        """A core for a named scenario with some configuration fields overridden.
+
+        Raises:
+            ValueError: for an unknown scenario or override, or an invalid value.
+        """
+
+    def seed(self, rows: Iterable[int], seeds: Sequence[tuple[int, int]]) -> None:
+        """Give the environments in `rows` new generators, each from its (seed, environment index)."""
+        for row, (seed, index) in zip(rows, seeds, strict=True):
+            sequence = np.random.SeedSequence(seed, spawn_key=(index,))
+            self.generators[row] = np.random.Generator(np.random.PCG64(sequence))
+            self.forget(row)
+
+    @abstractmethod
+    def forget(self, row: int) -> None:
+        """Forget the running episode of an environment that was just seeded: nothing of it is left to draw."""
+
+    @abstractmethod
+    def start(self, rows: np.ndarray) -> None:
+        """Start the next episode of the environments in `rows` and write their observations."""
+
+    @abstractmethod
+    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        """Apply actions[row] to every environment in `rows`; write observations, rewards, terminated and terms.
+
+        Actions are in the action space; the facades have checked that. The terminal observation repeats the last
+        round's. Environments that terminated must be started again before the next step.
+        """
+
+    def masks(self) -> np.ndarray:
+        """(num_envs, actions) bool, which actions are feasible now; only where `masked`."""
+        raise NotImplementedError(f"{type(self).__name__} needs no action masks")
+
+    def render(self, row: int, mode: str) -> Any:
+        """A picture (rgb_array) or text (ansi) of one environment."""
+        raise NotImplementedError(f"{type(self).__name__} has no render mode {mode!r}")
+
+    def checked_actions(self, actions: Any) -> np.ndarray:
+        """Actions for the whole batch as the array that `step` takes.
+
+        Raises:
+            ValueError: if one lies outside the action space, naming environment, entry and what is valid.
+        """
+        space = self.action_space
+        array = np.asarray(actions)
+        shape = (self.num_envs, *(space.shape or ()))
+        if array.shape != shape:
+            raise ValueError(f"action: has shape {array.shape[1:]} in a batch of {array.shape[:1]}, valid is {space}")
+        if isinstance(space, spaces.Box):
+            array = array.astype(space.dtype, copy=False)
+            wrong = ~((array >= space.low) & (array <= space.high))
+        else:
+            if not np.issubdtype(array.dtype, np.integer) and array.dtype != np.bool_:
+                raise ValueError(f"action: has dtype {array.dtype}, valid are whole numbers of {space}")
+            size = np.asarray(space.nvec if isinstance(space, spaces.MultiDiscrete) else getattr(space, "n", 2))
+            if isinstance(space, spaces.MultiBinary):
+                size = np.asarray(2)
+            array = array.astype(np.int64, copy=False)
+            wrong = (array < 0) | (array >= size)
+        if wrong.any():
+            index = tuple(int(part) for part in np.argwhere(wrong)[0])
+            raise ValueError(f"action{list(index)} = {array[index]}: valid is {space}")
+        return array

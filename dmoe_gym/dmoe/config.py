@@ -1,0 +1,115 @@
+"""Configuration of the DMoE system: sizes, radio, energies, relevance; and what follows from them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from dmoe_gym.channel import ChannelConfig, RayleighConfig
+from dmoe_gym.config import StrictConfig
+from dmoe_gym.relevance import DirichletConfig, RelevanceConfig
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class DMoEConfig(StrictConfig):
+    """One DMoE system (arXiv 2503.13421 in this project's reading; every default is assumed, see docs).
+
+    Fields:
+        num_experts: K, nodes, each holding one expert.
+        num_states: N, hidden states per node and round.
+        num_subcarriers: M.
+        num_layers: L, rounds of an episode.
+        max_experts: D, the most experts per hidden state.
+        threshold: z of the relevance threshold z * gamma^l.
+        importance_factor: gamma, in (0, 1].
+        shortfall_price: V of the cost, per unit of mean shortfall.
+        subcarrier_bandwidth_hz: B0 [Hz].
+        transmit_power_w: P0 [W], per subcarrier.
+        state_size_bit: s0 [bit], one hidden state.
+        mean_snr_db: mean signal-to-noise ratio of a subcarrier at gain 1 [dB]; it fixes the noise power N0.
+        computation_energy_range: a of the first and the last node, linear between, in units of the mean link's
+            transmission energy of one hidden state.
+        round_energy_j: b [J], every node's constant energy per round.
+        channel: the channel process, by its `kind` and parameters.
+        relevance: the source of gate scores, by its `kind` and parameters.
+    """
+
+    num_experts: Annotated[int, Field(ge=2)] = 4
+    num_states: Count = 1
+    num_subcarriers: Count = 16
+    num_layers: Count = 8
+    max_experts: Count = 2
+    threshold: Fraction = 0.5
+    importance_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+    shortfall_price: Annotated[float, Field(ge=0)] = 100.0
+    subcarrier_bandwidth_hz: Positive = 1e6
+    transmit_power_w: Positive = 0.01
+    state_size_bit: Positive = 4096 * 16.0
+    mean_snr_db: Annotated[float, Field(ge=-50, le=100)] = 10.0
+    computation_energy_range: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = (0.5, 1.5)
+    round_energy_j: Annotated[float, Field(ge=0)] = 0.0
+    channel: ChannelConfig = RayleighConfig()
+    relevance: RelevanceConfig = DirichletConfig()
+
+    @field_validator("channel", "relevance", mode="before")
+    @classmethod
+    def _kind_alone(cls, value: object) -> object:
+        """Read a bare name as the kind with its default parameters: channel="gauss_markov"."""
+        return {"kind": value} if isinstance(value, str) else value
+
+    @field_validator("computation_energy_range", mode="before")
+    @classmethod
+    def _list_as_tuple(cls, value: object) -> object:
+        """YAML has no tuples."""
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _experts_suffice(self) -> DMoEConfig:
+        if self.max_experts > self.num_experts:
+            raise ValueError(
+                f"max_experts = {self.max_experts}: valid are whole numbers from 1 to num_experts = {self.num_experts}"
+            )
+        return self
+
+    @property
+    def mean_snr(self) -> float:
+        """Mean signal-to-noise ratio as a power ratio."""
+        return float(10 ** (self.mean_snr_db / 10))
+
+    @property
+    def noise_power_w(self) -> float:
+        """N0 [W] of one subcarrier: what makes gain 1 arrive at the mean SNR."""
+        return self.transmit_power_w / self.mean_snr
+
+    @property
+    def mean_link_energy_j(self) -> float:
+        """P0 s0 / (B0 log2(1 + mean SNR)) [J]: one hidden state over a mean link."""
+        rate = self.subcarrier_bandwidth_hz * np.log2(1 + self.mean_snr)
+        return float(self.transmit_power_w * self.state_size_bit / rate)
+
+    @cached_property
+    def computation_energy_j(self) -> np.ndarray:
+        """a [J], (K,): each node's energy per computed hidden state."""
+        energies = self.mean_link_energy_j * np.linspace(*self.computation_energy_range, self.num_experts)
+        energies.setflags(write=False)
+        return energies
+
+    @property
+    def energy_unit_j(self) -> float:
+        """E_ref / (K N D) [J]: the unit of energies in observations and solvers."""
+        return self.mean_link_energy_j + float(self.computation_energy_j.mean())
+
+    @property
+    def reference_energy_j(self) -> float:
+        """E_ref [J]: every hidden state served by D experts over mean links."""
+        return self.num_experts * self.num_states * self.max_experts * self.energy_unit_j
+
+    def threshold_of_layer(self, layer: int) -> float:
+        """z * gamma^l of layer l = 1..L."""
+        return float(self.threshold * self.importance_factor**layer)

@@ -1,0 +1,197 @@
+"""DMoE-JESA-Sequential-v0: one pick (expert, subcarrier) or "done" for one hidden state after the other."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from gymnasium import spaces
+from numba import njit, prange
+
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.env.base import DMoECore
+from dmoe_gym.dmoe.env.masks import nearest_feasible, write_mask
+from dmoe_gym.dmoe.physics.terms import attainable
+from dmoe_gym.threads import serial_or_parallel
+
+
+class SequentialCore(DMoECore):
+    """The hidden states of a round one by one, node after node; feasible by construction under `masks()`.
+
+    Action j * M + m lets expert j serve the current hidden state, over subcarrier m if the link i -> j has none yet;
+    K * M ends the hidden state, as does the D-th pick. An action outside the mask is replaced by the nearest
+    feasible one and counted in `repairs`. A pick costs its energy, the end of a hidden state its priced shortfall,
+    so a round's steps sum to the round's cost.
+    """
+
+    masked = True
+    _upper: ClassVar[dict[str, float]] = {**DMoECore._upper, "selected": 1, "allocated": 1, "turn": 1}
+
+    def __init__(self, num_envs: int, config: DMoEConfig) -> None:
+        experts, states, subcarriers = config.num_experts, config.num_states, config.num_subcarriers
+        self.turn = np.zeros(num_envs, np.int64)
+        self.selected_seen = np.zeros((num_envs, experts, states, experts), np.float32)
+        self.allocated_seen = np.zeros((num_envs, experts, experts, subcarriers), np.float32)
+        self.turn_seen = np.zeros((num_envs, experts * states), np.float32)
+        self._masks = np.zeros((num_envs, experts * subcarriers + 1), np.bool_)
+        self._complete = np.zeros(num_envs, np.bool_)
+        super().__init__(num_envs, config)
+
+    def _observations(self) -> dict[str, np.ndarray]:
+        return {
+            **super()._observations(),
+            "selected": self.selected_seen,
+            "allocated": self.allocated_seen,
+            "turn": self.turn_seen,
+        }
+
+    def _action_space(self) -> spaces.Space:
+        return spaces.Discrete(self.config.num_experts * self.config.num_subcarriers + 1)
+
+    def masks(self) -> np.ndarray:
+        return self._masks
+
+    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        _step(
+            len(rows) / 4,
+            rows,
+            actions,
+            self.turn,
+            self.relevance.gate_scores,
+            self.efficiency,
+            self.channel.gains,
+            self.threshold,
+            self.constants,
+            self.config.energy_unit_j,
+            self.selected,
+            self.subcarrier,
+            self.selected_seen,
+            self.allocated_seen,
+            self.turn_seen,
+            self._masks,
+            self._complete,
+            self.term_values,
+            self.rewards,
+        )
+        complete = self._complete[rows]
+        if complete.any():
+            self._finish_round(rows[complete])
+
+    def _observe_round(self, rows: np.ndarray) -> None:
+        super()._observe_round(rows)
+        self.turn[rows] = 0
+        self.selected[rows] = False
+        self.subcarrier[rows] = -1
+        self.selected_seen[rows] = 0
+        self.allocated_seen[rows] = 0
+        self.turn_seen[rows] = 0
+        self.turn_seen[rows, 0] = 1
+        _mask_rows(
+            len(rows) / 4,
+            rows,
+            self.turn,
+            self.relevance.gate_scores,
+            self.efficiency,
+            self.threshold,
+            self.constants.max_experts,
+            self.selected,
+            self.subcarrier,
+            self._masks,
+        )
+
+
+@njit(cache=True)
+def _mask_row(turn, gate_scores, efficiency, threshold, limit, selected, subcarrier, mask):
+    experts, states, _ = gate_scores.shape
+    i, n = turn // states, turn % states
+    taken = np.zeros(efficiency.shape[2], np.bool_)
+    for source in range(experts):
+        for destination in range(experts):
+            if subcarrier[source, destination] >= 0:
+                taken[subcarrier[source, destination]] = True
+    write_mask(i, gate_scores[i, n], selected[i, n], np.float64(threshold), limit, efficiency, subcarrier, taken, mask)
+
+
+@serial_or_parallel
+def _mask_rows(rows, turn, gate_scores, efficiency, thresholds, limit, selected, subcarrier, masks):
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        _mask_row(
+            turn[row],
+            gate_scores[row],
+            efficiency[row],
+            thresholds[row, 0],
+            limit,
+            selected[row],
+            subcarrier[row],
+            masks[row],
+        )
+
+
+@serial_or_parallel
+def _step(
+    rows, actions, turn, gate_scores, efficiency, gains, thresholds, constants, energy_unit, selected, subcarrier,
+    selected_seen, allocated_seen, turn_seen, masks, complete, terms, rewards,
+):  # fmt: skip
+    _, nodes, states, experts = gate_scores.shape
+    subcarriers = efficiency.shape[3]
+    done = experts * subcarriers
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        complete[row] = False
+        i, n = turn[row] // states, turn[row] % states
+        scores, chosen = gate_scores[row, i, n], selected[row, i, n]
+        terms[row] = 0.0
+        action = actions[row]
+        if not masks[row, action]:
+            action = nearest_feasible(action, scores, efficiency[row, i], masks[row])
+            terms[row, 5] = 1
+        count = 0
+        cost = 0.0
+        if action != done:
+            j, m = action // subcarriers, action % subcarriers
+            chosen[j] = True
+            selected_seen[row, i, n, j] = 1
+            if i != j:
+                subcarrier[row, i, j] = m
+                allocated_seen[row, i, j, m] = 1
+                rate = np.log2(1 + constants.snr_per_gain * gains[row, i, j, m])
+                communication = constants.transmission / rate
+                terms[row, 1] = communication * energy_unit
+                cost += communication
+            cost += constants.computation[j]
+            terms[row, 2] = constants.computation[j] * energy_unit
+            terms[row, 3] = scores[j] / (nodes * states)
+            for expert in range(experts):
+                count += chosen[expert]
+        if action == done or count == constants.max_experts:
+            served = 0.0
+            for expert in range(experts):
+                if chosen[expert]:
+                    served += scores[expert]
+            best = np.empty(constants.max_experts)
+            shortfall = max(0.0, attainable(scores, np.float64(thresholds[row, 0]), best) - served)
+            cost += constants.shortfall_price * shortfall + constants.round_energy / (nodes * states)
+            terms[row, 2] += constants.round_energy / (nodes * states) * energy_unit
+            terms[row, 4] = shortfall / (nodes * states)
+            turn_seen[row, turn[row]] = 0
+            turn[row] += 1
+            if turn[row] == nodes * states:
+                complete[row] = True
+                turn[row] -= 1  # should the episode end here: a terminal observation repeats the last turn
+                masks[row] = False
+                masks[row, done] = True
+            turn_seen[row, turn[row]] = 1
+        if not complete[row]:
+            _mask_row(
+                turn[row],
+                gate_scores[row],
+                efficiency[row],
+                thresholds[row, 0],
+                constants.max_experts,
+                selected[row],
+                subcarrier[row],
+                masks[row],
+            )
+        terms[row, 0] = cost / (nodes * states * constants.max_experts)
+        rewards[row] = -terms[row, 0]

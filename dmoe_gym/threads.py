@@ -1,0 +1,32 @@
+"""Compiled loops over a batch, with threads only where they pay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from types import FunctionType
+from typing import Any
+
+from numba import njit
+
+# Rounds below which starting threads costs more than it saves.
+WORTH_THREADS = 32
+
+
+def serial_or_parallel(function: FunctionType) -> Callable[..., None]:
+    """Compile a loop over `prange` twice; the result's first argument says how many rounds it will work on.
+
+    The rows must be independent of each other; then the result does not depend on the number of threads.
+    """
+    # numba's cache on disk knows functions by name and not by options: the second compilation needs its own name
+    twin = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_parallel")
+    twin.__qualname__ = f"{function.__qualname__}_parallel"
+    twin.__module__ = function.__module__
+    serial = njit(cache=True)(function)
+    parallel = njit(cache=True, parallel=True)(twin)
+
+    @wraps(function)
+    def run(amount: float, *arguments: Any) -> None:
+        (parallel if amount >= WORTH_THREADS else serial)(*arguments)
+
+    return run
