@@ -7,7 +7,8 @@ A system implements a `BatchedCore`; the facades (`gym.Env`, `gymnasium.vector.V
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -36,6 +37,10 @@ class BatchedCore(ABC):
     render_modes: ClassVar[tuple[str, ...]] = ()
     # does the action space need masks (`masks()`)?
     masked: ClassVar[bool] = False
+    # does one action decide a whole round, so that `check` can judge it?
+    decides_rounds: ClassVar[bool] = False
+    # bounds by name: functions of the true round that return terms; they are no policies
+    bounds: ClassVar[Mapping[str, Callable[[Any], dict[str, float]]]] = MappingProxyType({})
 
     observation_space: spaces.Dict
     action_space: spaces.Space
@@ -90,6 +95,26 @@ class BatchedCore(ABC):
     def masks(self) -> np.ndarray:
         """(num_envs, actions) bool, which actions are feasible now; only where `masked`."""
         raise NotImplementedError(f"{type(self).__name__} needs no action masks")
+
+    def metrics(self, means: dict[str, float]) -> dict[str, float]:
+        """An episode's terms, means per round, with what the system derives from them for tables."""
+        return means
+
+    @abstractmethod
+    def round(self, row: int) -> Any:
+        """The true current round of one environment, in the system's own type."""
+
+    @abstractmethod
+    def schedule(self, row: int) -> Any:
+        """What the last step of one environment decided, in the system's own type."""
+
+    @abstractmethod
+    def check(self, round: Any, schedule: Any) -> list[str]:
+        """The constraints of a round that a schedule violates, in words."""
+
+    @abstractmethod
+    def skip_round(self, rows: np.ndarray) -> None:
+        """Move on to the next round, or the episode's end, without a decision: for bounds."""
 
     def render(self, row: int, mode: str) -> Any:
         """A picture (rgb_array) or text (ansi) of one environment."""

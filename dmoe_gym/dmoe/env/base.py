@@ -10,7 +10,7 @@ from gymnasium import spaces
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
-from dmoe_gym.dmoe.physics import Constants, Round, Schedule
+from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario as named_scenario
 
 TERMS = ("cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs")
@@ -139,6 +139,18 @@ class DMoECore(BatchedCore):
     def schedule(self, row: int) -> Schedule:
         """The schedule that the last step of one environment decided (so far, in the sequential environment)."""
         return Schedule.from_subcarriers(self.selected[row], self.subcarrier[row], self.config.num_subcarriers)
+
+    def check(self, round: Round, schedule: Schedule) -> list[str]:
+        """See `dmoe.check`."""
+        return check(round, schedule)
+
+    def metrics(self, means: dict[str, float]) -> dict[str, float]:
+        """Adds the energy of one hidden state in one round [mJ]."""
+        joules = means["energy_communication_J"] + means["energy_computation_J"]
+        return {**means, "energy_per_state_mJ": 1e3 * joules / (self.config.num_experts * self.config.num_states)}
+
+    def skip_round(self, rows: np.ndarray) -> None:
+        self._finish_round(rows)
 
     def render(self, row: int, mode: str) -> Any:
         from dmoe_gym.dmoe.env.render import render_ansi, render_rgb

@@ -10,6 +10,7 @@ from numba import njit, prange
 
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import DMoECore
+from dmoe_gym.dmoe.env.bounds import BOUNDS
 from dmoe_gym.dmoe.env.masks import nearest_feasible, write_mask
 from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.threads import serial_or_parallel
@@ -25,6 +26,7 @@ class SequentialCore(DMoECore):
     """
 
     masked = True
+    bounds = BOUNDS
     _upper: ClassVar[dict[str, float]] = {**DMoECore._upper, "selected": 1, "allocated": 1, "turn": 1}
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
@@ -195,3 +197,25 @@ def _step(
             )
         terms[row, 0] = cost / (nodes * states * constants.max_experts)
         rewards[row] = -terms[row, 0]
+
+
+def next_picks(
+    selected: np.ndarray, subcarrier: np.ndarray, picked: np.ndarray, turn: np.ndarray, subcarriers: int
+) -> np.ndarray:
+    """The action that carries a planned schedule one pick further, for a batch.
+
+    Args:
+        selected: (B, K, N, K) bool, subcarrier: (B, K, K): the plan.
+        picked: (B, K, N, K), turn: (B, K * N): from the observation.
+        subcarriers: M.
+
+    Returns:
+        (B,) int64: the planned expert of lowest index that is not picked yet, or "done".
+    """
+    batch, experts, states, _ = selected.shape
+    rows = np.arange(batch)
+    i, n = np.divmod(turn.argmax(-1), states)
+    missing = selected[rows, i, n] & ~(picked[rows, i, n] > 0)
+    j = missing.argmax(-1)
+    picks = j * subcarriers + np.maximum(subcarrier[rows, i, j], 0)
+    return np.where(missing.any(-1), picks, experts * subcarriers)
