@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 
 from dmoe_gym.config import StrictConfig
+from dmoe_gym.lineup import Lineup
 
 
 class BatchedCore(ABC):
@@ -67,6 +68,15 @@ class BatchedCore(ABC):
 
         Raises:
             ValueError: for an unknown scenario or override, or an invalid value.
+        """
+
+    @classmethod
+    @abstractmethod
+    def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
+        """The analytic policies and bounds of an environment.
+
+        Raises:
+            ValueError: for an unknown scenario or override.
         """
 
     def seed(self, rows: Iterable[int], seeds: Sequence[tuple[int, int]]) -> None:

@@ -1,5 +1,6 @@
 """Policies on shared episodes: rows, paired statistics, scores."""
 
+from dmoe_gym.evaluation.lineup import evaluate_lineup, lineup_of
 from dmoe_gym.evaluation.run import Row, evaluate, evaluate_bound
 from dmoe_gym.evaluation.scores import charted_means, scores
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
@@ -15,6 +16,8 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_bound",
+    "evaluate_lineup",
     "held_out_seeds",
+    "lineup_of",
     "scores",
 ]

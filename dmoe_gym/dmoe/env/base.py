@@ -12,6 +12,7 @@ from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario as named_scenario
+from dmoe_gym.lineup import Lineup
 
 TERMS = ("cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs")
 
@@ -54,8 +55,18 @@ class DMoECore(BatchedCore):
 
     @classmethod
     def create(cls, num_envs: int, scenario: str | None = None, **overrides: Any) -> Self:
-        config = named_scenario(cls.default_scenario if scenario is None else scenario)
-        return cls(num_envs, config.replace(**overrides))
+        return cls(num_envs, cls._config(scenario, overrides))
+
+    @classmethod
+    def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
+        # policies encode their schedules as this package's actions, so they import it
+        from dmoe_gym.dmoe.policies import lineup
+
+        return lineup(env_id, cls._config(scenario, overrides))
+
+    @classmethod
+    def _config(cls, scenario: str | None, overrides: dict[str, Any]) -> DMoEConfig:
+        return named_scenario(cls.default_scenario if scenario is None else scenario).replace(**overrides)
 
     # --- spaces and observation
 

@@ -1,7 +1,7 @@
 """The analytic schedulers as policies: they see what any learned policy sees, the observation alone."""
 
-from dmoe_gym.dmoe.policies.lineup import SCHEDULERS, policies
-from dmoe_gym.dmoe.policies.policies import ConstantPolicy, DESPolicy, JointPolicy, SequentialPolicy
+from dmoe_gym.dmoe.policies.lineup import SCHEDULERS, lineup
+from dmoe_gym.dmoe.policies.policies import DESPolicy, JointPolicy, SequentialPolicy
 from dmoe_gym.dmoe.policies.schedulers import DES, JESA, ChannelGreedy, Homogeneous, Random, Scheduler, TopK
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "JESA",
     "SCHEDULERS",
     "ChannelGreedy",
-    "ConstantPolicy",
     "DESPolicy",
     "Homogeneous",
     "JointPolicy",
@@ -17,5 +16,5 @@ __all__ = [
     "Scheduler",
     "SequentialPolicy",
     "TopK",
-    "policies",
+    "lineup",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
+from gymnasium.spaces import MultiBinary
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.policies.policies import ConstantPolicy, DESPolicy, JointPolicy, SequentialPolicy
+from dmoe_gym.dmoe.policies.policies import DESPolicy, JointPolicy
 from dmoe_gym.dmoe.policies.schedulers import DES, JESA, ChannelGreedy, Homogeneous, Random, Scheduler, TopK
-from dmoe_gym.policy import Policy
+from dmoe_gym.lineup import Lineup
+from dmoe_gym.policy import RandomActionPolicy
 
 SCHEDULERS: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "random": Random,
@@ -22,26 +23,37 @@ SCHEDULERS: dict[str, Callable[[DMoEConfig], Scheduler]] = {
 }
 
 
-def policies(env_id: str, config: DMoEConfig) -> dict[str, Policy]:
+def lineup(env_id: str, config: DMoEConfig) -> Lineup:
     """The analytic policies of a DMoE environment.
 
-    In the priced environment only JESA can be said as an action; the others are compared to it on
-    `DMoE-JESA-v0`, whose episodes are the same bit for bit.
+    The environments that decide rounds share their episodes bit for bit, so their analytic policies all run on
+    `DMoE-JESA-v0`, where a schedule is one action.
 
     Raises:
         ValueError: for an id that is not of the DMoE system.
     """
-    if env_id == "DMoE-JESA-v0":
-        return {name: JointPolicy(build(config)) for name, build in SCHEDULERS.items()}
-    if env_id == "DMoE-JESA-Sequential-v0":
-        return {name: SequentialPolicy(build(config)) for name, build in SCHEDULERS.items()}
-    if env_id == "DMoE-JESA-Price-v0":
-        links = config.num_experts * (config.num_experts - 1)
-        return {"JESA": ConstantPolicy(np.zeros(links + 1, np.float32), "gate_scores", 3)}
     if env_id == "DMoE-DES-v0":
-        return {
-            "top-1": DESPolicy(config.max_experts, k=1),
-            "top-2": DESPolicy(config.max_experts, k=min(2, config.max_experts)),
-            "DES": DESPolicy(config.max_experts),
-        }
-    raise ValueError(f"env_id = {env_id!r}: valid are the DMoE-JESA and DMoE-DES ids")
+        limit = config.max_experts
+        return Lineup(
+            env_id=env_id,
+            policies={
+                "random": RandomActionPolicy(MultiBinary(config.num_experts), "gate_scores", 1),
+                "top-1": DESPolicy(limit, k=1),
+                "top-2": DESPolicy(limit, k=min(2, limit)),
+                "DES": DESPolicy(limit),
+            },
+            bounds=(),
+            random="random",
+            optimum="DES",
+            reference="DES",
+        )
+    if env_id.startswith("DMoE-JESA-"):
+        return Lineup(
+            env_id="DMoE-JESA-v0",
+            policies={name: JointPolicy(build(config)) for name, build in SCHEDULERS.items()},
+            bounds=("exact", "lower-bound"),
+            random="random",
+            optimum="exact",
+            reference="JESA",
+        )
+    raise ValueError(f"env_id = {env_id!r}: valid are DMoE-DES-v0 and the DMoE-JESA ids")

@@ -9,9 +9,9 @@ import numpy as np
 
 from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.dmoe.env.sequential import next_picks
-from dmoe_gym.dmoe.policies.batch import as_batch
 from dmoe_gym.dmoe.policies.schedulers import Scheduler
 from dmoe_gym.dmoe.solvers import solve_des
+from dmoe_gym.policy import as_batch
 
 
 class JointPolicy:
@@ -95,23 +95,3 @@ class DESPolicy:
             selected = np.argsort(np.argsort(-scores, axis=-1, kind="stable"), axis=-1) < self.k
         actions = selected.astype(np.int8)
         return actions if batched else actions[0], None
-
-
-class ConstantPolicy:
-    """The same action always: 0 in `DMoE-JESA-Price-v0` is JESA."""
-
-    def __init__(self, action: np.ndarray, key: str, dimensions: int) -> None:
-        self.action = action
-        self.key, self.dimensions = key, dimensions
-
-    def predict(
-        self,
-        observation: Mapping[str, np.ndarray],
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """The action, once per observation."""
-        batch, batched = as_batch(observation, self.key, self.dimensions)
-        size = len(batch[self.key])
-        return np.repeat(self.action[None], size, axis=0) if batched else self.action.copy(), None
