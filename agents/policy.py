@@ -44,7 +44,7 @@ class MaskedLearnedPolicy(LearnedPolicy):
         action_masks: np.ndarray | None = None,
     ) -> tuple[np.ndarray, Any]:
         """The model's action(s) under the masks."""
-        return self.model.predict(dict(observation), state, episode_start, deterministic, action_masks=action_masks)
+        return self.model.predict(dict(observation), state, episode_start, deterministic, action_masks=action_masks)  # type: ignore[call-arg]
 
 
 def as_policy(model: BaseAlgorithm) -> LearnedPolicy:

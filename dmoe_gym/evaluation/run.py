@@ -138,7 +138,7 @@ def _run(core: BatchedCore, policy: Policy, check: bool) -> list[Row]:
             observation, state=state, episode_start=episode_start, deterministic=True, **masks
         )
         thinking += time.perf_counter() - began
-        rounds = {row: core.round(row) for row in running} if check else {}
+        rounds = {row: core.round(row) for row in running.tolist()} if check else {}
         core.step(core.checked_actions(actions), running)
         for name, values in core.terms.items():
             sums[name][running] += values[running]
