@@ -22,7 +22,7 @@ def checked_array(
         ValueError: naming `name`, the offending value and its index, and what is valid.
     """
     try:
-        array = np.array(value, dtype=dtype)
+        array: np.ndarray = np.array(value, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: cannot be read as an array of {np.dtype(dtype).name} ({error})") from None
     if array.shape != shape:

@@ -106,18 +106,19 @@ class DMoECore(BatchedCore):
         self.layer[row] = 0
 
     def start(self, rows: np.ndarray) -> None:
-        for row in rows:
+        listed = rows.tolist()
+        for row in listed:
             # an episode left early draws its rest, so that the next one does not depend on when that was
             if 0 < self.layer[row] < self.config.num_layers:
                 for _ in range(self.config.num_layers - self.layer[row]):
                     self._draw_next_round([row])
-        self.channel.start(rows, self.generators)
-        self.relevance.start(rows, self.generators)
+        self.channel.start(listed, self.generators)
+        self.relevance.start(listed, self.generators)
         self.layer[rows] = 1
         self.terminated[rows] = False
         self._observe_round(rows)
 
-    def _draw_next_round(self, rows: Any) -> None:
+    def _draw_next_round(self, rows: list[int]) -> None:
         self.channel.advance(rows, self.generators)
         self.relevance.advance(rows, self.generators)
 
@@ -129,7 +130,7 @@ class DMoECore(BatchedCore):
             rows = rows[~last]
             if not len(rows):
                 return
-        self._draw_next_round(rows)
+        self._draw_next_round(rows.tolist())
         self.layer[rows] += 1
         self._observe_round(rows)
 
