@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from dmoe_gym.channel import ChannelConfig, RayleighConfig
+from dmoe_gym.channel import ChannelConfig, CSIConfig, RayleighConfig
 from dmoe_gym.config import StrictConfig
 from dmoe_gym.relevance import DirichletConfig, RelevanceConfig
 
@@ -29,6 +29,7 @@ class WDMoEConfig(StrictConfig):
         max_experts: the most experts per token.
         relevance_share: the mean relevance of a block must reach this share of what each token's `max_experts` best
             experts reach together (this project's choice: it makes schedules of different relevance comparable).
+        shortfall_price: V of the cost, per unit of mean relevance under the budget (this project's choice).
         hidden_size: m_dim, values of one hidden state.
         expert_hidden_size: m_hidden, values inside an expert.
         bits_per_value: eps, bits of one transmitted value [bit].
@@ -43,6 +44,7 @@ class WDMoEConfig(StrictConfig):
         device_speeds_flops: C_k of every device [FLOP/s]; where given, the range is not used.
         channel: the fading process, by its `kind` and parameters.
         relevance: the source of gate weights, by its `kind` and parameters.
+        csi: what the scheduler knows of the channel.
     """
 
     num_devices: Count = 8
@@ -50,6 +52,7 @@ class WDMoEConfig(StrictConfig):
     num_blocks: Count = 32
     max_experts: Count = 2
     relevance_share: Annotated[float, Field(gt=0, le=1)] = 0.9
+    shortfall_price: Annotated[float, Field(ge=0)] = 100.0
     hidden_size: Count = 4096
     expert_hidden_size: Count = 14336
     bits_per_value: Count = 16
@@ -64,6 +67,7 @@ class WDMoEConfig(StrictConfig):
     device_speeds_flops: tuple[Speed, ...] | None = None
     channel: ChannelConfig = RayleighConfig()
     relevance: RelevanceConfig = DirichletConfig()
+    csi: CSIConfig = CSIConfig()
 
     @field_validator("channel", "relevance", mode="before")
     @classmethod

@@ -145,3 +145,24 @@ def _latency_batch(tokens, bandwidth, downlink_cn0, uplink_cn0, computation_time
         total[row] = block_latency(
             tokens[row], bandwidth[row], downlink_cn0[row], uplink_cn0[row], computation_time[row], payload
         )
+
+
+def token_times_batch(
+    bandwidth: np.ndarray,
+    downlink_cn0: np.ndarray,
+    uplink_cn0: np.ndarray,
+    computation_time: np.ndarray,
+    payload: float,
+    times: np.ndarray,
+) -> None:
+    """`token_times` of a batch: (B, U) arrays in, `times` (B, U) [s] is written. Arrays are trusted, not checked."""
+    _token_times_batch(times.size / 1024, bandwidth, downlink_cn0, uplink_cn0, computation_time, payload, times)
+
+
+@serial_or_parallel
+def _token_times_batch(bandwidth, downlink_cn0, uplink_cn0, computation_time, payload, times):
+    for row in prange(times.shape[0]):
+        for k in range(times.shape[1]):
+            times[row, k] = token_time(
+                bandwidth[row, k], downlink_cn0[row, k], uplink_cn0[row, k], computation_time[row, k], payload
+            )
