@@ -8,6 +8,7 @@ from __future__ import annotations
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.physics.block import Allocation, Block, mean_relevance
 from dmoe_gym.wdmoe.physics.check import check
+from dmoe_gym.wdmoe.physics.cost import cost, reference_latency, shortfall
 from dmoe_gym.wdmoe.physics.generator import draw_block
 from dmoe_gym.wdmoe.physics.latency import Latency, latency, token_times, weight_to_latency_ratio
 from dmoe_gym.wdmoe.scenarios import SCENARIOS, scenario
@@ -27,13 +28,16 @@ __all__ = [
     "allocate_bandwidth",
     "allocate_bandwidth_batch",
     "check",
+    "cost",
     "draw_block",
     "latency",
     "lower_bound",
     "mean_relevance",
+    "reference_latency",
     "scenario",
     "select_experts",
     "select_experts_batch",
+    "shortfall",
     "solve_exact",
     "solve_greedy",
     "solve_greedy_batch",

@@ -108,9 +108,7 @@ def decode_joint(action, gate_weights, budget, constants, selected, bandwidth):
 def _step(rows, actions, gate_weights, cn0, budget, constants, selected, bandwidth, terms, rewards):
     for position in prange(rows.shape[0]):
         row = rows[position]
-        repairs = decode_joint(
-            actions[row], gate_weights[row], budget[row], constants, selected[row], bandwidth[row]
-        )
+        repairs = decode_joint(actions[row], gate_weights[row], budget[row], constants, selected[row], bandwidth[row])
         rewards[row] = -charge(
             gate_weights[row], cn0[row], budget[row], constants, selected[row], bandwidth[row], repairs, terms[row]
         )
