@@ -91,6 +91,9 @@ class BatchedCore(ABC):
         """(num_envs, actions) bool, which actions are feasible now; only where `masked`."""
         raise NotImplementedError(f"{type(self).__name__} needs no action masks")
 
+    def record(self) -> None:  # noqa: B027 - not every system needs it
+        """Keep from now on what pictures need beyond the state; a facade with a render mode calls it once."""
+
     def render(self, row: int, mode: str) -> Any:
         """A picture (rgb_array) or text (ansi) of one environment."""
         raise NotImplementedError(f"{type(self).__name__} has no render mode {mode!r}")
