@@ -7,13 +7,15 @@ A system implements a `BatchedCore`; the facades (`gym.Env`, `gymnasium.vector.V
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from gymnasium import spaces
 
 from dmoe_gym.config import StrictConfig
+from dmoe_gym.lineup import Lineup
 
 
 class BatchedCore(ABC):
@@ -36,6 +38,10 @@ class BatchedCore(ABC):
     render_modes: ClassVar[tuple[str, ...]] = ()
     # does the action space need masks (`masks()`)?
     masked: ClassVar[bool] = False
+    # does one action decide a whole round, so that `check` can judge it?
+    decides_rounds: ClassVar[bool] = False
+    # bounds by name: functions of the true round that return terms; they are no policies
+    bounds: ClassVar[Mapping[str, Callable[[Any], dict[str, float]]]] = MappingProxyType({})
 
     observation_space: spaces.Dict
     action_space: spaces.Space
@@ -62,6 +68,15 @@ class BatchedCore(ABC):
 
         Raises:
             ValueError: for an unknown scenario or override, or an invalid value.
+        """
+
+    @classmethod
+    @abstractmethod
+    def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
+        """The analytic policies and bounds of an environment.
+
+        Raises:
+            ValueError: for an unknown scenario or override.
         """
 
     def seed(self, rows: Iterable[int], seeds: Sequence[tuple[int, int]]) -> None:
@@ -93,6 +108,26 @@ class BatchedCore(ABC):
 
     def record(self) -> None:  # noqa: B027 - not every system needs it
         """Keep from now on what pictures need beyond the state; a facade with a render mode calls it once."""
+
+    def metrics(self, means: dict[str, float]) -> dict[str, float]:
+        """An episode's terms, means per round, with what the system derives from them for tables."""
+        return means
+
+    @abstractmethod
+    def round(self, row: int) -> Any:
+        """The true current round of one environment, in the system's own type."""
+
+    @abstractmethod
+    def schedule(self, row: int) -> Any:
+        """What the last step of one environment decided, in the system's own type."""
+
+    @abstractmethod
+    def check(self, round: Any, schedule: Any) -> list[str]:
+        """The constraints of a round that a schedule violates, in words."""
+
+    @abstractmethod
+    def skip_round(self, rows: np.ndarray) -> None:
+        """Move on to the next round, or the episode's end, without a decision: for bounds."""
 
     def render(self, row: int, mode: str) -> Any:
         """A picture (rgb_array) or text (ansi) of one environment."""

@@ -11,8 +11,9 @@ from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 from dmoe_gym.dmoe.env.recorder import Recorder
-from dmoe_gym.dmoe.physics import Constants, Round, Schedule
+from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario as named_scenario
+from dmoe_gym.lineup import Lineup
 
 TERMS = ("cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs")
 
@@ -58,8 +59,18 @@ class DMoECore(BatchedCore):
 
     @classmethod
     def create(cls, num_envs: int, scenario: str | None = None, **overrides: Any) -> Self:
-        config = named_scenario(cls.default_scenario if scenario is None else scenario)
-        return cls(num_envs, config.replace(**overrides))
+        return cls(num_envs, cls._config(scenario, overrides))
+
+    @classmethod
+    def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
+        # policies encode their schedules as this package's actions, so they import it
+        from dmoe_gym.dmoe.policies import lineup
+
+        return lineup(env_id, cls._config(scenario, overrides))
+
+    @classmethod
+    def _config(cls, scenario: str | None, overrides: dict[str, Any]) -> DMoEConfig:
+        return named_scenario(cls.default_scenario if scenario is None else scenario).replace(**overrides)
 
     # --- spaces and observation
 
@@ -148,6 +159,18 @@ class DMoECore(BatchedCore):
 
     def record(self) -> None:
         self.recorder = Recorder(self)
+
+    def check(self, round: Round, schedule: Schedule) -> list[str]:
+        """See `dmoe.check`."""
+        return check(round, schedule)
+
+    def metrics(self, means: dict[str, float]) -> dict[str, float]:
+        """Adds the energy of one hidden state in one round [mJ]."""
+        joules = means["energy_communication_J"] + means["energy_computation_J"]
+        return {**means, "energy_per_state_mJ": 1e3 * joules / (self.config.num_experts * self.config.num_states)}
+
+    def skip_round(self, rows: np.ndarray) -> None:
+        self._finish_round(rows)
 
     def render(self, row: int, mode: str) -> Any:
         from dmoe_gym.dmoe.env.render import render_ansi, render_rgb

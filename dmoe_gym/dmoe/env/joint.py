@@ -7,6 +7,7 @@ from gymnasium import spaces
 from numba import njit, prange
 
 from dmoe_gym.dmoe.env.base import DMoECore
+from dmoe_gym.dmoe.env.bounds import BOUNDS
 from dmoe_gym.dmoe.env.settle import charge, repair_draft
 from dmoe_gym.dmoe.physics import Schedule
 from dmoe_gym.threads import serial_or_parallel
@@ -18,6 +19,9 @@ class JointCore(DMoECore):
     Every action is accepted: it is repaired into a feasible schedule (`settle.repair_draft`), and `repairs` counts
     what that took. Wishes of links that carry nothing are ignored.
     """
+
+    decides_rounds = True
+    bounds = BOUNDS
 
     def _action_space(self) -> spaces.Space:
         config = self.config

@@ -1,4 +1,9 @@
-"""Exact masks of the sequential environment: which picks leave the hidden state's best relevance within reach."""
+"""Exact masks of the sequential environment: which picks keep a feasible schedule of the round within reach.
+
+While the free subcarriers suffice for whatever the remaining hidden states may want, nobody competes: every hidden
+state must then reach the smaller of the threshold and its attainable relevance. Where they may run out, giving a
+subcarrier to somebody else can be worth a shortfall, so every hidden state may be left short.
+"""
 
 from __future__ import annotations
 
@@ -59,14 +64,35 @@ def best_completion(scores, chosen, kinds, order, picks, free, without):
 
 
 @njit(cache=True)
-def write_mask(i, scores, chosen, threshold, limit, efficiency, subcarrier, taken, mask):
-    """The feasible actions for hidden state `scores` (K,) of node i with experts `chosen` (K,) so far.
+def subcarriers_suffice(turn, states, limit, subcarrier, free):
+    """Are there free subcarriers for every new link that the hidden states from `turn` on could ask for?"""
+    experts = subcarrier.shape[0]
+    wanted = 0
+    for i in range(turn // states, experts):
+        unlinked = 0
+        for j in range(experts):
+            unlinked += i != j and subcarrier[i, j] < 0
+        remaining = states - turn % states if i == turn // states else states
+        wanted += min(unlinked, remaining * limit)
+    return free >= wanted
+
+
+@njit(cache=True)
+def write_mask(turn, gate_scores, selected, threshold, limit, efficiency, subcarrier, taken, mask):
+    """The feasible actions for the hidden state whose turn it is.
 
     Action j * M + m picks expert j over subcarrier m, the last one is "done". Own experts use m = 0, linked ones
-    their link's subcarrier, others any free one with a rate. A pick is feasible if afterwards the smaller of the
-    threshold and the relevance attainable now can still be reached; "done" if it has been.
+    their link's subcarrier, others any free one with a rate. Where subcarriers suffice, a pick is feasible if
+    afterwards the smaller of the threshold and the relevance attainable now can still be reached, and "done" if it
+    has been. Elsewhere every expert in reach is feasible, and "done" after the first pick.
+
+    Args:
+        turn: n + i * N; gate_scores, selected: (K, N, K); efficiency: (K, K, M); subcarrier: (K, K), -1 for none;
+        taken: (M,) bool; mask: (K * M + 1,) bool output.
     """
-    experts = scores.shape[0]
+    experts, states, _ = gate_scores.shape
+    i, n = turn // states, turn % states
+    scores, chosen = gate_scores[i, n], selected[i, n]
     subcarriers = taken.shape[0]
     kinds = np.empty(experts, np.int64)
     order = np.argsort(-scores)
@@ -77,7 +103,9 @@ def write_mask(i, scores, chosen, threshold, limit, efficiency, subcarrier, take
         if chosen[j]:
             served += scores[j]
             count += 1
-    target = min(threshold, served + best_completion(scores, chosen, kinds, order, limit - count, free, -1))
+    target = 0.0
+    if subcarriers_suffice(turn, states, limit, subcarrier, free):
+        target = min(threshold, served + best_completion(scores, chosen, kinds, order, limit - count, free, -1))
     mask[:] = False
     mask[experts * subcarriers] = count > 0 and served >= target - TOLERANCE
     if count >= limit:

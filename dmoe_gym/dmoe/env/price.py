@@ -7,6 +7,7 @@ from gymnasium import spaces
 from numba import njit, prange
 
 from dmoe_gym.dmoe.env.base import DMoECore
+from dmoe_gym.dmoe.env.bounds import BOUNDS
 from dmoe_gym.dmoe.env.settle import charge
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 from dmoe_gym.dmoe.solvers.repair import cure_shortfalls, mark_taken
@@ -23,6 +24,9 @@ class PriceCore(DMoECore):
     JESA runs with link energies multiplied by 4^price and the threshold by 1.5^factor (at most 1). What it returns
     is feasible for the true threshold after the same last cure that every schedule gets; action 0 is JESA.
     """
+
+    decides_rounds = True
+    bounds = BOUNDS
 
     def _action_space(self) -> spaces.Space:
         links = self.config.num_experts * (self.config.num_experts - 1)

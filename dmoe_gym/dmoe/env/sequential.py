@@ -9,9 +9,12 @@ from gymnasium import spaces
 from numba import njit, prange
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.base import DMoECore
+from dmoe_gym.dmoe.env.base import TERMS, DMoECore
+from dmoe_gym.dmoe.env.bounds import BOUNDS
 from dmoe_gym.dmoe.env.masks import nearest_feasible, write_mask
+from dmoe_gym.dmoe.env.settle import charge
 from dmoe_gym.dmoe.physics.terms import attainable
+from dmoe_gym.dmoe.solvers.repair import cure_shortfalls, mark_taken
 from dmoe_gym.threads import serial_or_parallel
 
 
@@ -20,11 +23,13 @@ class SequentialCore(DMoECore):
 
     Action j * M + m lets expert j serve the current hidden state, over subcarrier m if the link i -> j has none yet;
     K * M ends the hidden state, as does the D-th pick. An action outside the mask is replaced by the nearest
-    feasible one and counted in `repairs`. A pick costs its energy, the end of a hidden state its priced shortfall,
-    so a round's steps sum to the round's cost.
+    feasible one and counted in `repairs`. Where subcarriers are scarce hidden states may be left short (see
+    `masks`); shortfalls that still pay to cure at the round's end are cured then, counted likewise. A pick costs its
+    energy, the end of a hidden state its priced shortfall, and a round's steps sum to the round's cost.
     """
 
     masked = True
+    bounds = BOUNDS
     _upper: ClassVar[dict[str, float]] = {**DMoECore._upper, "selected": 1, "allocated": 1, "turn": 1}
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
@@ -35,6 +40,7 @@ class SequentialCore(DMoECore):
         self.turn_seen = np.zeros((num_envs, experts * states), np.float32)
         self._masks = np.zeros((num_envs, experts * subcarriers + 1), np.bool_)
         self._complete = np.zeros(num_envs, np.bool_)
+        self._charged = np.zeros((num_envs, len(TERMS)))
         super().__init__(num_envs, config)
 
     def _observations(self) -> dict[str, np.ndarray]:
@@ -70,6 +76,7 @@ class SequentialCore(DMoECore):
             self.turn_seen,
             self._masks,
             self._complete,
+            self._charged,
             self.term_values,
             self.rewards,
         )
@@ -102,14 +109,9 @@ class SequentialCore(DMoECore):
 
 @njit(cache=True)
 def _mask_row(turn, gate_scores, efficiency, threshold, limit, selected, subcarrier, mask):
-    experts, states, _ = gate_scores.shape
-    i, n = turn // states, turn % states
-    taken = np.zeros(efficiency.shape[2], np.bool_)
-    for source in range(experts):
-        for destination in range(experts):
-            if subcarrier[source, destination] >= 0:
-                taken[subcarrier[source, destination]] = True
-    write_mask(i, gate_scores[i, n], selected[i, n], np.float64(threshold), limit, efficiency, subcarrier, taken, mask)
+    taken = np.empty(efficiency.shape[2], np.bool_)
+    mark_taken(subcarrier, taken)
+    write_mask(turn, gate_scores, selected, np.float64(threshold), limit, efficiency, subcarrier, taken, mask)
 
 
 @serial_or_parallel
@@ -131,35 +133,39 @@ def _mask_rows(rows, turn, gate_scores, efficiency, thresholds, limit, selected,
 @serial_or_parallel
 def _step(
     rows, actions, turn, gate_scores, efficiency, gains, thresholds, constants, energy_unit, selected, subcarrier,
-    selected_seen, allocated_seen, turn_seen, masks, complete, terms, rewards,
+    selected_seen, allocated_seen, turn_seen, masks, complete, charged, terms, rewards,
 ):  # fmt: skip
     _, nodes, states, experts = gate_scores.shape
     subcarriers = efficiency.shape[3]
     done = experts * subcarriers
     for position in prange(rows.shape[0]):
         row = rows[position]
+        threshold = np.float64(thresholds[row, 0])
         complete[row] = False
         i, n = turn[row] // states, turn[row] % states
         scores, chosen = gate_scores[row, i, n], selected[row, i, n]
         terms[row] = 0.0
+        if turn[row] == 0 and not chosen.any():
+            charged[row] = 0.0
         action = actions[row]
+        repairs = 0
         if not masks[row, action]:
             action = nearest_feasible(action, scores, efficiency[row, i], masks[row])
-            terms[row, 5] = 1
+            repairs = 1
         count = 0
-        cost = 0.0
         if action != done:
             j, m = action // subcarriers, action % subcarriers
             chosen[j] = True
             selected_seen[row, i, n, j] = 1
+            communication = 0.0
             if i != j:
                 subcarrier[row, i, j] = m
                 allocated_seen[row, i, j, m] = 1
                 rate = np.log2(1 + constants.snr_per_gain * gains[row, i, j, m])
                 communication = constants.transmission / rate
-                terms[row, 1] = communication * energy_unit
-                cost += communication
-            cost += constants.computation[j]
+            energy = communication + constants.computation[j]
+            terms[row, 0] = energy / (nodes * states * constants.max_experts)
+            terms[row, 1] = communication * energy_unit
             terms[row, 2] = constants.computation[j] * energy_unit
             terms[row, 3] = scores[j] / (nodes * states)
             for expert in range(experts):
@@ -170,10 +176,9 @@ def _step(
                 if chosen[expert]:
                     served += scores[expert]
             best = np.empty(constants.max_experts)
-            shortfall = max(0.0, attainable(scores, np.float64(thresholds[row, 0]), best) - served)
-            cost += constants.shortfall_price * shortfall + constants.round_energy / (nodes * states)
-            terms[row, 2] += constants.round_energy / (nodes * states) * energy_unit
-            terms[row, 4] = shortfall / (nodes * states)
+            shortfall = max(0.0, attainable(scores, threshold, best) - served) / (nodes * states)
+            terms[row, 0] += constants.shortfall_price * shortfall / constants.max_experts
+            terms[row, 4] = shortfall
             turn_seen[row, turn[row]] = 0
             turn[row] += 1
             if turn[row] == nodes * states:
@@ -181,8 +186,21 @@ def _step(
                 turn[row] -= 1  # should the episode end here: a terminal observation repeats the last turn
                 masks[row] = False
                 masks[row, done] = True
+                taken = np.empty(subcarriers, np.bool_)
+                mark_taken(subcarrier[row], taken)
+                repairs += cure_shortfalls(
+                    gate_scores[row], efficiency[row], threshold, constants, selected[row], subcarrier[row], taken
+                )
+                # the last step settles what the round's cost and the picks so far differ in: the constant energy,
+                # and what the cure changed
+                charge(
+                    gate_scores[row], gains[row], threshold, constants, energy_unit, selected[row], subcarrier[row],
+                    0, terms[row],
+                )  # fmt: skip
+                terms[row] -= charged[row]
             turn_seen[row, turn[row]] = 1
         if not complete[row]:
+            charged[row] += terms[row]
             _mask_row(
                 turn[row],
                 gate_scores[row],
@@ -193,5 +211,27 @@ def _step(
                 subcarrier[row],
                 masks[row],
             )
-        terms[row, 0] = cost / (nodes * states * constants.max_experts)
+        terms[row, 5] = repairs
         rewards[row] = -terms[row, 0]
+
+
+def next_picks(
+    selected: np.ndarray, subcarrier: np.ndarray, picked: np.ndarray, turn: np.ndarray, subcarriers: int
+) -> np.ndarray:
+    """The action that carries a planned schedule one pick further, for a batch.
+
+    Args:
+        selected: (B, K, N, K) bool, subcarrier: (B, K, K): the plan.
+        picked: (B, K, N, K), turn: (B, K * N): from the observation.
+        subcarriers: M.
+
+    Returns:
+        (B,) int64: the planned expert of lowest index that is not picked yet, or "done".
+    """
+    batch, experts, states, _ = selected.shape
+    rows = np.arange(batch)
+    i, n = np.divmod(turn.argmax(-1), states)
+    missing = selected[rows, i, n] & ~(picked[rows, i, n] > 0)
+    j = missing.argmax(-1)
+    picks = j * subcarriers + np.maximum(subcarrier[rows, i, j], 0)
+    return np.where(missing.any(-1), picks, experts * subcarriers)

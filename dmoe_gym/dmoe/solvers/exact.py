@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, cost
 from dmoe_gym.dmoe.solvers.assignment import allocate_subcarriers
-from dmoe_gym.dmoe.solvers.bound import relaxed_selection
+from dmoe_gym.dmoe.solvers.bound import forcing_cost, relaxed_selection
 from dmoe_gym.dmoe.solvers.jesa import solve_jesa
 
 # HiGHS meets constraints within 1e-6; relevance is scaled up so that this stays far below any real trade.
@@ -19,7 +21,7 @@ def solve_exact(round: Round, *, time_limit_s: float | None = None) -> Schedule:
     """The schedule of least cost (DESIGN section 3), shortfall priced, over selections and subcarriers jointly.
 
     Where the lower bound's subcarriers are distinct it is attained and returned at once; otherwise HiGHS solves
-    the joint program. One subcarrier per link is optimal, so only such schedules are searched.
+    the joint program, without the choices that the gap between JESA and the bound already rules out.
 
     Raises:
         ValueError: if time_limit_s is not positive.
@@ -31,72 +33,68 @@ def solve_exact(round: Round, *, time_limit_s: float | None = None) -> Schedule:
     relaxed = Schedule(selected, allocate_subcarriers(round, selected))
     if cost(round, relaxed) <= bound * (1 + 1e-12):
         return relaxed
+    known = min((relaxed, solve_jesa(round)), key=lambda schedule: cost(round, schedule))
+    gap = (cost(round, known) - bound) * round.config.max_experts * round.gate_scores[..., 0].size
+    found = _solve_program(round, gap * (1 + 1e-9) + 1e-9, time_limit_s)
     # rounding inside HiGHS must not leave the answer behind a schedule that is known
-    candidates = [_solve_program(round, time_limit_s), solve_jesa(round), relaxed]
-    return min(candidates, key=lambda schedule: cost(round, schedule))
+    return min((found, known), key=lambda schedule: cost(round, schedule))
 
 
-def _solve_program(round: Round, time_limit_s: float | None) -> Schedule:
-    """Variables: selected x[i,n,j], allocated b[l,c], flow y[l,c], shortfall s[i,n]; links l, candidate subcarriers c.
+def _solve_program(round: Round, gap: float, time_limit_s: float | None) -> Schedule:
+    """The joint program over the choices that can occur in a schedule at most `gap` above the lower bound.
+
+    Binaries: x[i,n,j] for every expert that a hidden state may select, b[l,m] for every subcarrier that link l may
+    hold. Continuous: flow y[l,m] of hidden states, shortfall s[i,n].
 
     minimise    sum transmission / efficiency * y + sum computation * x + price * s
-    subject to  C1 x . scores + s >= target, C2, C3, y <= N b, sum_c y[l, c] = sum_n x[l, n]
+    subject to  C1 x . scores + s >= target, C2, C3, one subcarrier per link, y <= N b, sum_m y[l,m] = sum_n x[l,n]
     """
     config = round.config
     constants = Constants.of(config)
-    experts, states, subcarriers = config.num_experts, config.num_states, config.num_subcarriers
-    links = [(i, j) for i in range(experts) for j in range(experts) if i != j]
-    # a link never needs a subcarrier beyond its best `len(links)`: the other links cannot hold all of those
-    depth = min(subcarriers, len(links))
-    efficiency = round.spectral_efficiency
-    x = np.arange(experts * states * experts).reshape(experts, states, experts)
-    allocation: list[tuple[int, int, int]] = []  # (link, subcarrier, index of b); y follows all b
-    for link, (i, j) in enumerate(links):
-        best = np.argsort(-efficiency[i, j], kind="stable")[:depth]
-        allocation += [(link, int(m), 0) for m in best if efficiency[i, j, m] > 0]
-    first_b = x.size
-    first_y = first_b + len(allocation)
-    first_s = first_y + len(allocation)
-    size = first_s + experts * states
+    states = config.num_states
+    x_i, x_n, x_j = np.nonzero(forcing_cost(round) <= gap)
+    link_used = np.zeros((config.num_experts, config.num_experts), bool)
+    link_used[x_i, x_j] = True
+    np.fill_diagonal(link_used, False)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        energies = constants.transmission / round.spectral_efficiency
+        # an active link pays at least this much more than over its best subcarrier
+        detour = energies - energies.min(-1, keepdims=True)
+    b_i, b_j, b_m = np.nonzero(link_used[..., None] & np.isfinite(energies) & (detour <= gap))
+
+    x = np.arange(len(x_i))
+    b = len(x) + np.arange(len(b_i))
+    y = b + len(b)
+    s = len(x) + 2 * len(b) + np.arange(config.num_experts * states)
+    size = len(x) + 2 * len(b) + len(s)
     objective = np.zeros(size)
-    objective[x] = constants.computation
-    upper = np.ones(size)
-    link_of = np.array([entry[0] for entry in allocation], int)
-    subcarrier_of = np.array([entry[1] for entry in allocation], int)
-    source = np.array([links[link][0] for link in link_of], int)
-    destination = np.array([links[link][1] for link in link_of], int)
-    b = first_b + np.arange(len(allocation))
-    y = first_y + np.arange(len(allocation))
-    s = first_s + np.arange(experts * states)
-    objective[y] = constants.transmission / efficiency[source, destination, subcarrier_of]
+    objective[x] = constants.computation[x_j]
+    objective[y] = energies[b_i, b_j, b_m]
     objective[s] = constants.shortfall_price
+    upper = np.ones(size)
     upper[y] = states
-    flat = x.reshape(-1, experts)
-    state_rows = np.repeat(np.arange(len(flat)), experts)
-    link_rows = np.repeat(np.arange(len(links)), states)
-    link_x = np.concatenate([x[i, :, j] for i, j in links])
-    ones = np.ones
+    integrality = np.zeros(size)
+    integrality[: len(x) + len(b)] = 1
+
+    state_of_x = x_i * states + x_n
+    link_of_b = b_i * config.num_experts + b_j
+    remote = x_i != x_j
+    link_of_x = (x_i * config.num_experts + x_j)[remote]
+    scores = round.gate_scores[x_i, x_n, x_j] * _RELEVANCE_SCALE
+    rows = np.arange(len(b))
     constraints = [
         _rows(
             size,
-            [
-                (state_rows, flat.ravel(), round.gate_scores.ravel() * _RELEVANCE_SCALE),
-                (np.arange(len(flat)), s, np.full(len(flat), _RELEVANCE_SCALE)),
-            ],
+            [(state_of_x, x, scores), (np.arange(len(s)), s, _RELEVANCE_SCALE)],
             round.attainable_threshold.ravel() * _RELEVANCE_SCALE,
             np.inf,
         ),
-        _rows(size, [(state_rows, flat.ravel(), ones(flat.size))], 1, config.max_experts),
-        _rows(size, [(subcarrier_of, b, ones(len(b)))], -np.inf, 1, rows=subcarriers),
-        _rows(
-            size, [(np.arange(len(y)), y, ones(len(y))), (np.arange(len(y)), b, np.full(len(b), -states))], -np.inf, 0
-        ),
-        _rows(size, [(link_of, y, ones(len(y))), (link_rows, link_x, -ones(len(link_x)))], 0, 0, rows=len(links)),
-        # one subcarrier per link is optimal: said aloud it halves the search
-        _rows(size, [(link_of, b, ones(len(b)))], -np.inf, 1, rows=len(links)),
+        _rows(size, [(state_of_x, x, 1)], 1, config.max_experts),
+        _rows(size, [(b_m, b, 1)], -np.inf, 1),
+        _rows(size, [(link_of_b, b, 1)], -np.inf, 1),
+        _rows(size, [(rows, y, 1), (rows, b, -states)], -np.inf, 0),
+        _rows(size, [(link_of_b, y, 1), (link_of_x, x[remote], -1)], 0, 0),
     ]
-    integrality = np.zeros(size)
-    integrality[:first_y] = 1
     options: dict[str, float] = {"mip_rel_gap": 1e-9}
     if time_limit_s is not None:
         options["time_limit"] = time_limit_s
@@ -105,13 +103,18 @@ def _solve_program(round: Round, time_limit_s: float | None) -> Schedule:
         raise TimeoutError(f"HiGHS found no proof of optimality within {time_limit_s} s")
     if result.x is None:
         raise RuntimeError(f"HiGHS stopped without a solution: {result.message}")
-    selected = result.x[x] > 0.5
-    # the program's own subcarriers, once more as an exact assignment
+    selected = np.zeros(round.gate_scores.shape, bool)
+    selected[x_i, x_n, x_j] = result.x[x] > 0.5
+    # the program's subcarriers, once more as an exact assignment
     return Schedule(selected, allocate_subcarriers(round, selected))
 
 
-def _rows(size, entries, lower, upper, rows=None) -> LinearConstraint:
-    """A sparse linear constraint from (row indices, column indices, coefficients) triples."""
-    row, column, value = (np.concatenate([np.asarray(entry[part]) for entry in entries]) for part in range(3))
-    count = rows if rows is not None else int(row.max()) + 1
-    return LinearConstraint(coo_array((value, (row, column)), shape=(count, size)).tocsr(), lower, upper)
+def _rows(size: int, entries: list, lower: Any, upper: Any) -> LinearConstraint:
+    """A sparse linear constraint from (row indices, column indices, coefficients) triples; empty rows are dropped."""
+    row = np.concatenate([entry[0] for entry in entries])
+    column = np.concatenate([entry[1] for entry in entries])
+    value = np.concatenate([np.broadcast_to(entry[2], np.shape(entry[0])) for entry in entries]).astype(float)
+    used, row = np.unique(row, return_inverse=True)
+    if np.ndim(lower):
+        lower = lower[used]
+    return LinearConstraint(coo_array((value, (row, column)), shape=(len(used), size)).tocsr(), lower, upper)

@@ -1,0 +1,97 @@
+"""Schedulers as policies of the environments that decide whole rounds or build them pick by pick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dmoe_gym.dmoe.env.joint import encode_joint
+from dmoe_gym.dmoe.env.sequential import next_picks
+from dmoe_gym.dmoe.policies.schedulers import Scheduler
+from dmoe_gym.dmoe.solvers import solve_des
+from dmoe_gym.policy import as_batch
+
+
+class JointPolicy:
+    """A scheduler that acts in `DMoE-JESA-v0`."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+
+    def predict(
+        self,
+        observation: Mapping[str, np.ndarray],
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """One action per observed round."""
+        batch, batched = as_batch(observation, "gate_scores", 3)
+        selected, subcarrier = self.scheduler.schedule(
+            batch["gate_scores"], batch["spectral_efficiency"], batch["threshold"][:, 0]
+        )
+        actions = encode_joint(selected, subcarrier)
+        return actions if batched else actions[0], None
+
+
+class SequentialPolicy:
+    """A scheduler that acts in `DMoE-JESA-Sequential-v0`.
+
+    It plans the whole round at its first pick and keeps the plan as the policy state; without the state it plans
+    again, to the same effect, as long as the scheduler is deterministic.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+
+    def predict(
+        self,
+        observation: Mapping[str, np.ndarray],
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """The next pick of every observed round."""
+        batch, batched = as_batch(observation, "gate_scores", 3)
+        size = len(batch["gate_scores"])
+        first = (batch["turn"][:, 0] > 0) & ~batch["selected"].any(axis=(1, 2, 3))
+        if state is None or len(state[0]) != size:
+            state = (
+                np.zeros(batch["gate_scores"].shape, np.bool_),
+                np.full(batch["spectral_efficiency"].shape[:3], -1, np.int64),
+            )
+            first[:] = True
+        if first.any():
+            rows = np.flatnonzero(first)
+            state[0][rows], state[1][rows] = self.scheduler.schedule(
+                batch["gate_scores"][rows], batch["spectral_efficiency"][rows], batch["threshold"][rows, 0]
+            )
+        actions = next_picks(*state, batch["selected"], batch["turn"], batch["spectral_efficiency"].shape[-1])
+        return actions if batched else actions[0], state
+
+
+class DESPolicy:
+    """DES, exact for each hidden state, in `DMoE-DES-v0`; `k` replaces it by the k best gate scores."""
+
+    def __init__(self, max_experts: int, k: int | None = None) -> None:
+        self.max_experts = max_experts
+        self.k = k
+
+    def predict(
+        self,
+        observation: Mapping[str, np.ndarray],
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """One selection per observed hidden state."""
+        batch, batched = as_batch(observation, "gate_scores", 1)
+        scores = batch["gate_scores"]
+        if self.k is None:
+            selected = solve_des(scores, batch["energy"], batch["threshold"][:, 0], self.max_experts)
+        else:
+            selected = np.argsort(np.argsort(-scores, axis=-1, kind="stable"), axis=-1) < self.k
+        actions = selected.astype(np.int8)
+        return actions if batched else actions[0], None
