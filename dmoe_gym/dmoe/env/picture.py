@@ -62,7 +62,8 @@ def _channel(axes: Axes, scene: Scene) -> None:
     experts, _, subcarriers = scene.efficiency.shape
     links = experts * (experts - 1)
     off_diagonal = ~np.eye(experts, dtype=bool)
-    allocated = scene.schedule.allocated if scene.schedule else np.zeros(scene.efficiency.shape, bool)
+    nothing: np.ndarray = np.zeros(scene.efficiency.shape, bool)
+    allocated = scene.schedule.allocated if scene.schedule else nothing
     width = -(-subcarriers // MOST_COLUMNS)
     if links <= MOST_ROWS:
         shown, marks = scene.efficiency[off_diagonal], allocated[off_diagonal]
