@@ -27,7 +27,7 @@ class RoundsCore(BatchedCore):
     default_scenario: ClassVar[str]
     term_names: ClassVar[tuple[str, ...]]
     # largest value of each observation; the smallest is 0
-    upper: Mapping[str, float]
+    _upper: Mapping[str, float]
 
     def __init__(self, num_envs: int, config: StrictConfig, rounds_per_episode: int) -> None:
         super().__init__(num_envs, config)
@@ -41,7 +41,7 @@ class RoundsCore(BatchedCore):
         self._name_views()
         self.observation_space = spaces.Dict(
             {
-                key: spaces.Box(0, self.upper[key], array.shape[1:], np.float32)
+                key: spaces.Box(0, self._upper[key], array.shape[1:], np.float32)
                 for key, array in self.observations.items()
             }
         )
@@ -78,31 +78,28 @@ class RoundsCore(BatchedCore):
         self.layer[row] = 0
 
     def start(self, rows: np.ndarray) -> None:
-        for row in rows:
+        listed = rows.tolist()
+        for row in listed:
             # an episode left early draws its rest, so that the next one does not depend on when that was
             if 0 < self.layer[row] < self.rounds_per_episode:
                 for _ in range(self.rounds_per_episode - self.layer[row]):
                     self._draw_next_round([row])
-        self._draw_first_round(rows)
+        self._draw_first_round(listed)
         self.layer[rows] = 1
         self.terminated[rows] = False
-        self._observe(rows)
+        self._observe_round(rows)
 
     @abstractmethod
-    def _draw_first_round(self, rows: Any) -> None:
+    def _draw_first_round(self, rows: list[int]) -> None:
         """Draw a new episode's first round for the environments in `rows`, from their own generators."""
 
     @abstractmethod
-    def _draw_next_round(self, rows: Any) -> None:
+    def _draw_next_round(self, rows: list[int]) -> None:
         """Draw the next round for the environments in `rows`, from their own generators."""
 
-    @abstractmethod
     def _observe_round(self, rows: np.ndarray) -> None:
-        """Write the observations of the current round."""
-
-    def _observe(self, rows: np.ndarray) -> None:
+        """Write the observations of the current round; subclasses add theirs."""
         self.progress[rows, 0] = self.layer[rows] / self.rounds_per_episode
-        self._observe_round(rows)
 
     def _finish_round(self, rows: np.ndarray) -> None:
         """Move environments whose round is complete one round on, or terminate them."""
@@ -112,9 +109,9 @@ class RoundsCore(BatchedCore):
             rows = rows[~last]
             if not len(rows):
                 return
-        self._draw_next_round(rows)
+        self._draw_next_round(rows.tolist())
         self.layer[rows] += 1
-        self._observe(rows)
+        self._observe_round(rows)
 
     def skip_round(self, rows: np.ndarray) -> None:
         self._finish_round(rows)

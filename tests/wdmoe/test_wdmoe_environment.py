@@ -167,7 +167,7 @@ def test_encoding_an_allocation_and_decoding_it_keeps_its_latency(name, spread_d
     """Within 1e-5, also where the channels of the devices lie 60 dB apart."""
     core = started(JointCore, size=1, scenario=name)
     core.path_gains *= 10 ** (-np.linspace(0, spread_db / 10, core.config.num_devices))
-    core._observe(core.all_rows)
+    core._observe_round(core.all_rows)
     for _ in range(4):
         block = core.round(0)
         allocation = solve_greedy(block)

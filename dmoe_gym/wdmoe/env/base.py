@@ -75,7 +75,7 @@ class WDMoECore(RoundsCore):
         super().__init__(num_envs, config, config.num_blocks)
         devices = config.num_devices
         # 64 bit/s/Hz would be an SNR of 193 dB; no device computes longer than all U of them together
-        self.upper = {
+        self._upper = {
             "gate_weights": 1,
             "downlink_efficiency": 64,
             "uplink_efficiency": 64,
@@ -128,7 +128,7 @@ class WDMoECore(RoundsCore):
 
     # --- episodes
 
-    def _draw_first_round(self, rows: Any) -> None:
+    def _draw_first_round(self, rows: list[int]) -> None:
         nearest, farthest = self.config.distance_range_m
         for row in rows:
             squares = self.generators[row].uniform(nearest**2, farthest**2, self.config.num_devices)
@@ -136,11 +136,12 @@ class WDMoECore(RoundsCore):
         for process in (self.fading, self.knowledge, self.relevance):
             process.start(rows, self.generators)
 
-    def _draw_next_round(self, rows: Any) -> None:
+    def _draw_next_round(self, rows: list[int]) -> None:
         for process in (self.fading, self.knowledge, self.relevance):
             process.advance(rows, self.generators)
 
     def _observe_round(self, rows: np.ndarray) -> None:
+        super()._observe_round(rows)
         _observe(
             rows,
             self.path_gains,
