@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from dmoe_gym.command_line import bar, one_line_errors, wide_console
+from dmoe_gym.command_line import Bars, bar, one_line_errors, wide_console
 from dmoe_gym.evaluation import (
     Comparison,
     Interval,
@@ -88,10 +89,14 @@ def _evaluate(console: Console, names: Sequence[str], episodes: int, share: floa
                 scenario=name,
                 seeds=held_out_seeds(episodes),
                 jobs=jobs,
-                progress=lambda policy, name=name: progress.task(f"{name}: {policy}", episodes),
+                progress=partial(_task, progress, name, episodes),
                 relevance_share=share,
             )
     return rows
+
+
+def _task(progress: Bars, scenario: str, episodes: int, policy: str) -> Callable[[int], None]:
+    return progress.task(f"{scenario}: {policy}", episodes)
 
 
 def latency_cells(by_scenario: dict[str, list[Row]]) -> tuple[list[str], list[list[str]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,12 +22,10 @@ class RoundsCore(BatchedCore):
         term_values: (num_envs, terms) what `terms` names, columns in the order of `term_names`.
     """
 
-    # a configuration by its name; raises ValueError for an unknown one
-    named_scenario: ClassVar[Callable[[str], Any]]
     default_scenario: ClassVar[str]
     term_names: ClassVar[tuple[str, ...]]
     # largest value of each observation; the smallest is 0
-    _upper: Mapping[str, float]
+    _upper: ClassVar[Mapping[str, float]]
 
     def __init__(self, num_envs: int, config: StrictConfig, rounds_per_episode: int) -> None:
         super().__init__(num_envs, config)
@@ -39,11 +37,9 @@ class RoundsCore(BatchedCore):
     def _build_spaces(self) -> None:
         """Name terms and observations and derive the spaces; called when a subclass has made its arrays."""
         self._name_views()
+        upper = self._largest()
         self.observation_space = spaces.Dict(
-            {
-                key: spaces.Box(0, self._upper[key], array.shape[1:], np.float32)
-                for key, array in self.observations.items()
-            }
+            {key: spaces.Box(0, upper[key], array.shape[1:], np.float32) for key, array in self.observations.items()}
         )
         self.action_space = self._action_space()
 
@@ -60,9 +56,17 @@ class RoundsCore(BatchedCore):
     def _observations(self) -> dict[str, np.ndarray]:
         """The core's own arrays by the names under which they are observed."""
 
+    def _largest(self) -> Mapping[str, float]:
+        return self._upper
+
     @abstractmethod
     def _action_space(self) -> spaces.Space:
         """Of one environment."""
+
+    @staticmethod
+    @abstractmethod
+    def named_scenario(name: str) -> Any:
+        """The configuration of that name; a ValueError lists the valid ones."""
 
     @classmethod
     def create(cls, num_envs: int, scenario: str | None = None, /, **overrides: Any) -> Self:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import ChannelConfig, CSIConfig, RayleighConfig
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.config import StrictConfig, kind_alone, list_as_tuple
 from dmoe_gym.relevance import DirichletConfig, RelevanceConfig
 
 Positive = Annotated[float, Field(gt=0)]
@@ -69,19 +69,10 @@ class WDMoEConfig(StrictConfig):
     relevance: RelevanceConfig = DirichletConfig()
     csi: CSIConfig = CSIConfig()
 
-    @field_validator("channel", "relevance", mode="before")
-    @classmethod
-    def _kind_alone(cls, value: object) -> object:
-        """Read a bare name as the kind with its default parameters: channel="gauss_markov"."""
-        return {"kind": value} if isinstance(value, str) else value
-
-    @field_validator("distance_range_m", "device_speed_range_flops", "device_speeds_flops", mode="before")
-    @classmethod
-    def _list_as_tuple(cls, value: object) -> object:
-        """YAML has no tuples, and speeds may come as an array."""
-        if isinstance(value, np.ndarray):
-            value = value.tolist()
-        return tuple(value) if isinstance(value, list) else value
+    _kind_alone = field_validator("channel", "relevance", mode="before")(kind_alone)
+    _list_as_tuple = field_validator(
+        "distance_range_m", "device_speed_range_flops", "device_speeds_flops", mode="before"
+    )(list_as_tuple)
 
     @model_validator(mode="after")
     def _consistent(self) -> WDMoEConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 from dmoe_gym.dmoe.env.recorder import Recorder
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
-from dmoe_gym.dmoe.scenarios import scenario as named_scenario
+from dmoe_gym.dmoe.scenarios import scenario
 from dmoe_gym.lineup import Lineup
 from dmoe_gym.rounds import RoundsCore
 
@@ -24,7 +25,6 @@ class DMoECore(RoundsCore):
     (DESIGN section 3), energies [J], mean relevance and mean shortfall. The reward is minus the cost.
     """
 
-    named_scenario = staticmethod(named_scenario)
     default_scenario = "small"
     term_names = TERMS
     render_modes = ("rgb_array", "ansi", "human")
@@ -50,6 +50,10 @@ class DMoECore(RoundsCore):
         self.subcarrier = np.full((num_envs, experts, experts), -1, np.int64)
         self._build_spaces()
 
+    @staticmethod
+    def named_scenario(name: str) -> DMoEConfig:
+        return scenario(name)
+
     @classmethod
     def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
         # policies encode their schedules as this package's actions, so they import it
@@ -70,7 +74,7 @@ class DMoECore(RoundsCore):
 
     # Largest value of each observation. A node's computation takes at most twice the mean node's; 64 bit/s/Hz would
     # be an SNR of 193 dB.
-    _upper: ClassVar[dict[str, float]] = {
+    _upper: ClassVar[Mapping[str, float]] = {
         "gate_scores": 1,
         "spectral_efficiency": 64,
         "threshold": 1,

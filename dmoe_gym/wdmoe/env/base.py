@@ -16,7 +16,7 @@ from dmoe_gym.wdmoe.physics.check import check
 from dmoe_gym.wdmoe.physics.cost import reference_latency
 from dmoe_gym.wdmoe.physics.geometry import path_gain
 from dmoe_gym.wdmoe.physics.latency import LN2
-from dmoe_gym.wdmoe.scenarios import scenario as named_scenario
+from dmoe_gym.wdmoe.scenarios import scenario
 
 # A link never fades by more than 90 dB: one draw in 1e9 would, and a gain of zero has no finite latency.
 DEEPEST_FADE = 1e-9
@@ -54,7 +54,6 @@ class WDMoECore(RoundsCore):
     environment adds some (`repairs`), so an optimum under the budget bounds every policy.
     """
 
-    named_scenario = staticmethod(named_scenario)
     default_scenario = "testbed"
     decides_rounds = True
     bounds = BOUNDS
@@ -74,15 +73,6 @@ class WDMoECore(RoundsCore):
     def __init__(self, num_envs: int, config: WDMoEConfig) -> None:
         super().__init__(num_envs, config, config.num_blocks)
         devices = config.num_devices
-        # 64 bit/s/Hz would be an SNR of 193 dB; no device computes longer than all U of them together
-        self._upper = {
-            "gate_weights": 1,
-            "downlink_efficiency": 64,
-            "uplink_efficiency": 64,
-            "computation_time": devices,
-            "relevance_budget": 1,
-            "progress": 1,
-        }
         self.constants = Constants.of(config)
         self.fading = config.channel.build(num_envs, (2, devices), 1)
         self.knowledge = config.csi.build(self.fading)
@@ -104,6 +94,10 @@ class WDMoECore(RoundsCore):
         self._power_over_noise = np.array([config.base_station_power_w, config.device_power_w])
         self._build_spaces()
 
+    @staticmethod
+    def named_scenario(name: str) -> WDMoEConfig:
+        return scenario(name)
+
     @classmethod
     def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
         # policies encode their schedules as this package's actions, so they import it
@@ -119,6 +113,17 @@ class WDMoECore(RoundsCore):
             "computation_time": self.computation,
             "relevance_budget": self.budget_seen,
             "progress": self.progress,
+        }
+
+    def _largest(self) -> dict[str, float]:
+        # 64 bit/s/Hz would be an SNR of 193 dB; no device computes longer than all U of them together
+        return {
+            "gate_weights": 1,
+            "downlink_efficiency": 64,
+            "uplink_efficiency": 64,
+            "computation_time": self.config.num_devices,
+            "relevance_budget": 1,
+            "progress": 1,
         }
 
     @property

@@ -93,9 +93,9 @@ def decode_joint(action, gate_weights, budget, constants, selected, bandwidth):
         for u in range(devices):
             gains[j] += gate_weights[j, u] * (np.float64(best[j, u]) - np.float64(selected[j, u]))
     while selected_relevance(gate_weights, selected) < budget - BUDGET_TOLERANCE:
-        j = np.argmax(gains)
-        selected[j] = best[j]
-        gains[j] = -1.0
+        token = np.argmax(gains)
+        selected[token] = best[token]
+        gains[token] = -1.0
         repairs += 1
     wishes = np.empty(devices)
     for u in range(devices):

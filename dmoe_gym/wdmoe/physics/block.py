@@ -121,6 +121,7 @@ def mean_relevance(block: Block, selected: np.ndarray) -> float:
     return float(np.where(selected, block.gate_weights, 0.0).sum(axis=1).mean())
 
 
-def _read_only(array: np.ndarray) -> np.ndarray:
+def _read_only(values: np.ndarray | float) -> np.ndarray:
+    array = np.asarray(values)
     array.setflags(write=False)
     return array

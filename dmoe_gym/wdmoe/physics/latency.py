@@ -60,8 +60,8 @@ def latency(block: Block, allocation: Allocation) -> Latency:
         return Latency(0.0, 0.0, 0.0, 0.0, 0.0, downlink, uplink, computation, times)
     # an infinite device time leaves others waiting for ever, itself not at all
     waiting = np.where(times == total, 0.0, total - np.where(np.isfinite(times), times, 0.0))[active].mean()
-    parts = (float(part[active].mean()) for part in (downlink, uplink, computation))
-    return Latency(total, *parts, float(waiting), downlink, uplink, computation, times)
+    mean_down, mean_up, mean_computation = (float(part[active].mean()) for part in (downlink, uplink, computation))
+    return Latency(total, mean_down, mean_up, mean_computation, float(waiting), downlink, uplink, computation, times)
 
 
 def token_times(block: Block, bandwidth: np.ndarray) -> np.ndarray:

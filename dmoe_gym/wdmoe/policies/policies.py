@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from dmoe_gym.policy import as_batch
+from dmoe_gym.policy import BatchPolicy
 from dmoe_gym.wdmoe.env.joint import encode_joint
 from dmoe_gym.wdmoe.policies.observed import Observed
 from dmoe_gym.wdmoe.policies.schedulers import Scheduler
 
 
-class JointPolicy:
+class JointPolicy(BatchPolicy):
     """A scheduler that acts in `WDMoE-Joint-v0`."""
+
+    key, dimensions = "gate_weights", 2
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
 
-    def predict(
-        self,
-        observation: Mapping[str, np.ndarray],
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """One action per observed block."""
-        batch, batched = as_batch(observation, "gate_weights", 2)
-        actions = encode_joint(*self.scheduler.schedule(Observed.of(self.scheduler.config, batch)))
-        return actions if batched else actions[0], None
+    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        return encode_joint(*self.scheduler.schedule(Observed.of(self.scheduler.config, batch)))
