@@ -76,7 +76,7 @@ def wdmoe_comparison(
         console.print(f"tables: {document}")
     if picture is not None:
         lineups = {name: lineup_of(ENV_ID, name) for name in names}
-        latency_panels(picture, by_scenario, lineups, METRIC, VANILLA)
+        latency_panels(picture, by_scenario, lineups, METRIC)
         console.print(f"picture: {picture}")
 
 

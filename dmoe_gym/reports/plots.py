@@ -57,7 +57,7 @@ def cost_bars(path: Path, rows: Sequence[Row], lineup: Lineup, learned: Sequence
 
 
 def latency_panels(
-    path: Path, by_scenario: Mapping[str, Sequence[Row]], lineups: Mapping[str, Lineup], metric: str, reference: str
+    path: Path, by_scenario: Mapping[str, Sequence[Row]], lineups: Mapping[str, Lineup], metric: str
 ) -> None:
     """One panel per scenario with every policy's latency but random's; the optimum or bound is a dashed line."""
     figure = Figure(figsize=(3.9 * len(by_scenario) + 1.2, 3.8), layout="constrained", dpi=110)
@@ -66,8 +66,7 @@ def latency_panels(
         lineup = lineups[scenario]
         names = [name for name in by_policy(rows) if name != lineup.random]
         draw_bars(axes, rows, names, metric, lineup, ())
-        unit = float(np.mean([row[metric] for row in rows if row["policy"] == reference]))
-        axes.set_title(f"{scenario}: {reference} is {unit:.1f} ms", fontsize=10)
+        axes.set_title(scenario, fontsize=10)
         axes.set_xlabel(f"block latency [ms] (dashed: {lineup.optimum})")
     figure.savefig(path)
 
@@ -93,4 +92,4 @@ def draw_bars(
     optimum = float(np.mean([row[metric] for row in groups[lineup.optimum]]))
     axes.axvline(optimum, color=OPTIMUM_COLOUR, lw=1, linestyle="--")
     axes.invert_yaxis()
-    axes.margins(x=0.18)
+    axes.set_xlim(right=1.22 * max(interval.high for interval in intervals))  # room for the numbers

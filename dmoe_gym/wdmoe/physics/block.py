@@ -68,7 +68,7 @@ class Block:
     @cached_property
     def computation_time(self) -> np.ndarray:
         """flops / C_k, (U,) [s per token]."""
-        return _read_only(self.config.token_flops / self.device_speeds)
+        return _read_only(self.config.token_flops / np.asarray(self.device_speeds))
 
     @cached_property
     def relevance_budget(self) -> float:
