@@ -29,7 +29,7 @@ from dmoe_gym.wdmoe import (
     top_k,
 )
 from dmoe_gym.wdmoe.env.bounds import allocation_terms
-from dmoe_gym.wdmoe.env.discount import DiscountCore, select_discounted
+from dmoe_gym.wdmoe.env.discount import DiscountCore, discounted_relevance, select_discounted
 from dmoe_gym.wdmoe.env.joint import JointCore
 
 IDS = ("WDMoE-v0", "WDMoE-Joint-v0")
@@ -137,6 +137,8 @@ def test_discounts_select_per_token_by_weight_less_discount():
             order = np.argsort(-token)
             expected = {order[0]} | {u for u in order[1:2] if token[u] >= 0}
             assert set(np.flatnonzero(chosen)) == expected
+        relevance = discounted_relevance(weights, discounts, 0.4, np.empty(2), np.empty(2))
+        assert relevance == pytest.approx(np.where(selected, weights, 0).sum(axis=1).mean(), rel=1e-14)
 
 
 def test_only_the_ratios_of_large_discounts_matter_and_they_spend_the_budget():

@@ -92,10 +92,12 @@ def decode_joint(action, gate_weights, budget, constants, selected, bandwidth):
         repairs += changed
         for u in range(devices):
             gains[j] += gate_weights[j, u] * (np.float64(best[j, u]) - np.float64(selected[j, u]))
-    while selected_relevance(gate_weights, selected) < budget - BUDGET_TOLERANCE:
+    relevance = selected_relevance(gate_weights, selected)
+    while relevance < budget - BUDGET_TOLERANCE:
         token = np.argmax(gains)
         selected[token] = best[token]
-        gains[token] = -1.0
+        relevance += gains[token] / tokens
+        gains[token] = 0.0
         repairs += 1
     wishes = np.empty(devices)
     for u in range(devices):
