@@ -73,6 +73,7 @@ def decode_joint(action, gate_weights, budget, constants, selected, bandwidth):
     top_k_block(gate_weights, constants.max_experts, best)
     # what a token would gain from the gate's choice
     gains = np.zeros(tokens)
+    kept = np.empty(devices, np.bool_)
     repairs = 0
     for j in range(tokens):
         count = 0
@@ -80,13 +81,16 @@ def decode_joint(action, gate_weights, budget, constants, selected, bandwidth):
             selected[j, u] = action[devices + j * devices + u] > 0
             count += selected[j, u]
         changed = count > constants.max_experts or count == 0
-        while count > constants.max_experts:
-            least = -1
-            for u in range(devices):
-                if selected[j, u] and (least < 0 or gate_weights[j, u] <= gate_weights[j, least]):
-                    least = u
-            selected[j, least] = False
-            count -= 1
+        if count > constants.max_experts:
+            kept[:] = False
+            for _ in range(constants.max_experts):
+                most = -1
+                for u in range(devices):
+                    wanted = selected[j, u] and not kept[u]
+                    if wanted and (most < 0 or gate_weights[j, u] > gate_weights[j, most]):
+                        most = u
+                kept[most] = True
+            selected[j] = kept
         if count == 0:
             selected[j, np.argmax(gate_weights[j])] = True
         repairs += changed
