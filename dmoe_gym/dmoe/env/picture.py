@@ -62,9 +62,10 @@ def _channel(axes: Axes, scene: Scene) -> None:
     experts, _, subcarriers = scene.efficiency.shape
     links = experts * (experts - 1)
     off_diagonal = ~np.eye(experts, dtype=bool)
-    nothing: np.ndarray = np.zeros(scene.efficiency.shape, bool)
-    allocated = scene.schedule.allocated if scene.schedule else nothing
+    allocated = scene.schedule.allocated if scene.schedule else np.zeros(scene.efficiency.shape, bool)
     width = -(-subcarriers // MOST_COLUMNS)
+    shown: np.ndarray
+    marks: np.ndarray
     if links <= MOST_ROWS:
         shown, marks = scene.efficiency[off_diagonal], allocated[off_diagonal]
         rows, height = "link i→j", 1
