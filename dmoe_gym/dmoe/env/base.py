@@ -52,13 +52,21 @@ class DMoECore(BatchedCore):
         self.subcarrier = np.full((num_envs, experts, experts), -1, np.int64)
         # columns in the order of TERMS
         self.term_values = np.zeros((num_envs, len(TERMS)))
-        self.terms = {name: self.term_values[:, column] for column, name in enumerate(TERMS)}
+        self.terms = self._name_terms()
         self.observations = self._observations()
         self.observation_space = self._observation_space()
         self.action_space = self._action_space()
 
+    def _name_terms(self) -> dict[str, np.ndarray]:
+        return {name: self.term_values[:, column] for column, name in enumerate(TERMS)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # a copied or unpickled core must see its own values under the terms' names and not copies of the columns
+        self.__dict__.update(state)
+        self.terms = self._name_terms()
+
     @classmethod
-    def create(cls, num_envs: int, scenario: str | None = None, **overrides: Any) -> Self:
+    def create(cls, num_envs: int, scenario: str | None = None, /, **overrides: Any) -> Self:
         return cls(num_envs, cls._config(scenario, overrides))
 
     @classmethod
