@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor, nn
 
@@ -60,7 +62,7 @@ def _vit(config: GatingConfig) -> nn.Module:
     )
 
 
-def _torchvision(config: GatingConfig):  # noqa: ANN202  (an optional module)
+def _torchvision(config: GatingConfig) -> ModuleType:
     if config.image_channels != 3:
         raise ValueError(f"backbone = {config.backbone!r}: takes image_channels = 3, not {config.image_channels}")
     try:

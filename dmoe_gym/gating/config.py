@@ -15,7 +15,7 @@ Count = Annotated[int, Field(ge=1, le=65_536)]  # the upper end keeps a foreign 
 
 
 class GatingConfig(StrictConfig):
-    """Networks F (backbone), G (gate), Q (experts) and their training. Every default is this project's choice (assumed).
+    """Networks F (backbone), G (gate), Q (experts) and their training. Every default is this project's choice.
 
     Fields:
         experts: number K of expert clients.
@@ -32,9 +32,9 @@ class GatingConfig(StrictConfig):
         learning_rate: Adam's step size in stage 1; stage 2 starts from it again. Both decay to 0 by a half cosine.
         weight_decay: AdamW's decoupled weight decay.
         load_balance_weight: factor of the squared coefficient of variation of the gate's importance in stage 2.
-        training_mean_snr_low_db, training_mean_snr_high_db, training_spread_high_db: stage 2 draws for every input a mean
-            SNR [dB] uniformly between the first two and a standard deviation [dB] uniformly from 0 to the third, then
-            each expert's SNR [dB] from that normal distribution. One model so serves the whole range.
+        training_mean_snr_low_db, training_mean_snr_high_db, training_spread_high_db: stage 2 draws for every input a
+            mean SNR [dB] uniformly between the first two and a standard deviation [dB] uniformly from 0 to the third,
+            then each expert's SNR [dB] from that normal distribution. One model so serves the whole range.
     """
 
     experts: Count = 4

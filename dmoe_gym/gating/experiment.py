@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import shlex
@@ -50,7 +51,7 @@ def main(
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes; each takes one seed at a time.")] = 1,
 ) -> None:
-    """Accuracy against the spread of the experts' SNRs: naive, channel-aware, best-SNR and random choice, and the oracle."""
+    """Accuracy against the spread of the experts' SNRs: naive, channel-aware, best-SNR, random choice, oracle."""
     console = Console()
     try:
         _check_free(out, overwrite)
@@ -115,10 +116,8 @@ def _overrides(pairs: list[str]) -> dict[str, Any]:
             raise ValueError(f"--set {pair!r}: valid is KEY=VALUE")
         value = yaml.safe_load(text)
         if isinstance(value, str):
-            try:
+            with contextlib.suppress(ValueError):
                 value = float(value)
-            except ValueError:
-                pass
         fields[key.strip()] = value
     return fields
 

@@ -12,9 +12,9 @@ from dmoe_gym.gating.transmission import Analog, Digital
 def hear(features: Tensor, snr: np.ndarray, transmission: Analog | Digital, generator: np.random.Generator) -> Tensor:
     """Send each input's features to all K experts, each over its own channel.
 
-    The gradient takes the disturbance as proportional to the features' root mean square. For analog transmission that is
-    exact: without it, training would try to outgrow a noise that in truth grows along. For digital transmission, which
-    has no useful gradient, it is a straight-through estimate.
+    The gradient takes the disturbance as proportional to the features' root mean square. For analog transmission that
+    is exact: without it, training would try to outgrow a noise that in truth grows along. For digital transmission,
+    which has no useful gradient, it is a straight-through estimate.
 
     Args:
         features: (B, D).

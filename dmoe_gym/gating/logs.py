@@ -13,7 +13,7 @@ from dmoe_gym.gating.networks import mixture
 
 
 class EpochMeans:
-    """Means over one epoch's training images: loss, accuracy of the output, share of images whose gate prefers expert k."""
+    """Means over one epoch's training images: loss, accuracy of the output, share of images by preferred expert."""
 
     def __init__(self, experts: int) -> None:
         self._images = 0

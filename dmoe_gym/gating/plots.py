@@ -63,7 +63,7 @@ def accuracy_figure(accuracies: Accuracies, mean_db: float) -> Figure:
 
 
 def coding_figure(accuracies: Accuracies) -> Figure:
-    """Left: the channel-aware gate's paired gain over the naive gate. Right: its accuracy averaged over the spreads, by transmission."""
+    """Left: paired gain of the channel-aware over the naive gate. Right: accuracy averaged over the spreads."""
     figure = Figure(figsize=(9.2, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name in accuracies.transmissions:

@@ -96,8 +96,8 @@ def results_markdown(rows: Sequence[Row], feature_size: int, command: str) -> st
     return (
         "\n\n".join(
             [
-                f"Made by `{command}`. {len(accuracies.seeds)} seeds; ± is half of a 95 % interval over seeds (Student's t). "
-                "Columns are the standard deviation of the experts' SNRs.",
+                f"Made by `{command}`. {len(accuracies.seeds)} seeds; ± is half of a 95 % interval over seeds "
+                "(Student's t). Columns are the standard deviation of the experts' SNRs.",
                 "### Channel-aware gate against the others, paired [points of accuracy]",
                 gain_table(accuracies),
                 "### Gain from channel coding, paired [points of accuracy]",

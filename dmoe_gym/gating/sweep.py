@@ -70,7 +70,7 @@ class SweepConfig(StrictConfig):
 
 
 class Row(NamedTuple):
-    """One measured accuracy. `trained_with` names the gate that F and Q were trained under, `choice` who picks the expert."""
+    """One accuracy. `trained_with` names the gate that F and Q were trained under, `choice` who picks the expert."""
 
     transmission: str
     trained_with: str

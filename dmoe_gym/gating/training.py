@@ -101,8 +101,8 @@ def loss_terms(
     """Cross-entropy of the output and load-balance penalty, two scalars.
 
     Args:
-        model: tells whether the gate is learned. Under a rule without parameters one expert is drawn from its weights for
-            each input and trained alone: an expert is then trained on what it will serve.
+        model: tells whether the gate is learned. Under a rule without parameters one expert is drawn from its weights
+            for each input and trained alone: an expert is then trained on what it will serve.
         log_weights: (B, K) from the gate.
         log_answers: (B, K, C) from the experts.
         labels: (B,).

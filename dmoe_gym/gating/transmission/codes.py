@@ -62,7 +62,7 @@ class LinearCode:
 
 @cache
 def code(name: CodeName) -> LinearCode:
-    """The code of that name: "uncoded", "repetition3" (3,1), "hamming74" (7,4), "golay2312" the binary Golay (23,12)."""
+    """The code of that name: "uncoded", "repetition3" (3,1), "hamming74" (7,4), "golay2312" the Golay (23,12)."""
     match name:
         case "uncoded":
             return LinearCode(np.zeros((1, 0)), correctable=0)
