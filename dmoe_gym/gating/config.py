@@ -47,10 +47,10 @@ class GatingConfig(StrictConfig):
     gate_hidden: Count = 32
     gate: GateKind = "channel_aware"
     stage_one_epochs: Annotated[int, Field(ge=0)] = 40
-    stage_two_epochs: Annotated[int, Field(ge=0)] = 60
+    stage_two_epochs: Annotated[int, Field(ge=0)] = 100
     batch_size: Count = 64
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-2
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
     load_balance_weight: Annotated[float, Field(ge=0)] = 0.1
     training_mean_snr_low_db: float = -10.0
     training_mean_snr_high_db: float = 10.0

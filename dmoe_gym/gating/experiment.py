@@ -17,15 +17,17 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from dmoe_gym.gating.config import GatingConfig
 from dmoe_gym.gating.files import write_whole
-from dmoe_gym.gating.plots import accuracy_figure, coding_figure, png
+from dmoe_gym.gating.plots import accuracy_figure, gain_figure, png
 from dmoe_gym.gating.report import results_markdown, to_csv
 from dmoe_gym.gating.statistics import LABELS, Accuracies, interval
-from dmoe_gym.gating.sweep import TRANSMISSIONS, SweepConfig, dataset_config, run_sweep
+from dmoe_gym.gating.sweep import TRANSMISSIONS, SweepConfig, run_sweep
 
-FILES = ("run.json", "accuracy.csv", "results.md", "gating_accuracy.png", "gating_coding.png")
 DEFAULTS = SweepConfig()
+
+
+def _joined(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:g}" for value in values)
 
 
 def main(
@@ -36,9 +38,9 @@ def main(
     split: Annotated[str, typer.Option(help="test, or validation to tune on.")] = DEFAULTS.split,
     first_seed: Annotated[int, typer.Option(help="First seed.")] = DEFAULTS.first_seed,
     seeds: Annotated[int, typer.Option(help="Number of seeds, 2 or more.")] = DEFAULTS.seeds,
-    mean_db: Annotated[float, typer.Option(help="Mean SNR [dB].")] = DEFAULTS.mean_db,
-    spreads_db: Annotated[str, typer.Option(help="Standard deviations of the SNR [dB], comma separated.")] = ",".join(
-        f"{spread:g}" for spread in DEFAULTS.spreads_db
+    means_db: Annotated[str, typer.Option(help="Mean SNRs [dB], comma separated.")] = _joined(DEFAULTS.means_db),
+    spreads_db: Annotated[str, typer.Option(help="Standard deviations of the SNR [dB], likewise.")] = _joined(
+        DEFAULTS.spreads_db
     ),
     fading: Annotated[str, typer.Option(help="fixed or rayleigh.")] = DEFAULTS.fading,
     transmissions: Annotated[str, typer.Option(help=f"Comma separated, out of {', '.join(TRANSMISSIONS)}.")] = ",".join(
@@ -54,44 +56,50 @@ def main(
     """Accuracy against the spread of the experts' SNRs: naive, channel-aware, best-SNR, random choice, oracle."""
     console = Console()
     try:
-        _check_free(out, overwrite)
+        fields = _overrides(override or [])
         config = SweepConfig(
             dataset=dataset,
             data_root=str(data_root) if data_root else None,
             split=split,
             first_seed=first_seed,
             seeds=seeds,
-            mean_db=mean_db,
-            spreads_db=tuple(_number("spreads_db", part) for part in spreads_db.split(",")),
+            means_db=_numbers("means_db", means_db),
+            spreads_db=_numbers("spreads_db", spreads_db),
             fading=fading,
             transmissions=tuple(part.strip() for part in transmissions.split(",")),
             repeats=repeats,
             top_k=top_k,
-            gating=dataset_config(dataset, GatingConfig(**_overrides(override or []))),
+            analog_gating=DEFAULTS.analog_gating.replace(**fields),
+            digital_gating=DEFAULTS.digital_gating.replace(**fields),
         )
+        _check_free(out, config, overwrite)
         started = time.perf_counter()
         rows = run_sweep(config, jobs=jobs, progress=True)
     except (ValueError, FileExistsError) as error:
         console.print(f"[red]{error}[/red]", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
-    accuracies = Accuracies(rows)
     command = shlex.join(["python", "-m", "dmoe_gym.gating.experiment", *sys.argv[1:]])
     contents = {
         "run.json": json.dumps(_provenance(config, command, time.perf_counter() - started), indent=2).encode() + b"\n",
         "accuracy.csv": to_csv(rows).encode(),
-        "results.md": results_markdown(rows, config.gating.feature_size, command).encode(),
-        "gating_accuracy.png": png(accuracy_figure(accuracies, config.mean_db)),
-        "gating_coding.png": png(coding_figure(accuracies)),
+        "results.md": results_markdown(rows, config, command).encode(),
     }
-    for name in FILES:
+    for mean_db in config.means_db:
+        accuracies = Accuracies(rows, mean_db)
+        contents[f"gating_accuracy_{mean_db:g}dB.png"] = png(accuracy_figure(accuracies))
+        contents[f"gating_gains_{mean_db:g}dB.png"] = png(gain_figure(accuracies))
+        for name in accuracies.transmissions:
+            console.print(_summary(accuracies, name))
+    for name in _files(config):
         write_whole(out / name, contents[name], overwrite)
-    for name in accuracies.transmissions:
-        console.print(_summary(accuracies, name))
     console.print(f"Results are in {out}", highlight=False)
 
 
 def _summary(accuracies: Accuracies, transmission: str) -> Table:
-    table = Table(title=f"{transmission}: accuracy [%], 95 % interval over {len(accuracies.seeds)} seeds")
+    table = Table(
+        title=f"{transmission}, mean SNR {accuracies.mean_db:g} dB: accuracy [%], {len(accuracies.seeds)} seeds",
+        caption="± half of a 95 % interval",
+    )
     table.add_column("choice")
     for spread_db in accuracies.spreads_db:
         table.add_column(f"{spread_db:g} dB", justify="right")
@@ -101,8 +109,13 @@ def _summary(accuracies: Accuracies, transmission: str) -> Table:
     return table
 
 
-def _check_free(out: Path, overwrite: bool) -> None:
-    taken = [name for name in FILES if (out / name).exists()]
+def _files(config: SweepConfig) -> list[str]:
+    plots = [f"gating_{kind}_{mean_db:g}dB.png" for mean_db in config.means_db for kind in ("accuracy", "gains")]
+    return ["run.json", "accuracy.csv", "results.md", *plots]
+
+
+def _check_free(out: Path, config: SweepConfig, overwrite: bool) -> None:
+    taken = [name for name in _files(config) if (out / name).exists()]
     if taken and not overwrite:
         raise FileExistsError(f"out = {str(out)!r}: holds {', '.join(taken)} already; pass --overwrite to replace them")
 
@@ -122,9 +135,9 @@ def _overrides(pairs: list[str]) -> dict[str, Any]:
     return fields
 
 
-def _number(name: str, text: str) -> float:
+def _numbers(name: str, text: str) -> tuple[float, ...]:
     try:
-        return float(text)
+        return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise ValueError(f"{name} = {text!r}: valid are numbers, comma separated") from None
 

@@ -29,7 +29,7 @@ STYLES = {
 }
 
 
-def accuracy_figure(accuracies: Accuracies, mean_db: float) -> Figure:
+def accuracy_figure(accuracies: Accuracies) -> Figure:
     """Accuracy over the SNR spread, one panel per transmission, 95 % intervals as error bars."""
     columns = min(3, len(accuracies.transmissions))
     rows = -(-len(accuracies.transmissions) // columns)
@@ -56,13 +56,15 @@ def accuracy_figure(accuracies: Accuracies, mean_db: float) -> Figure:
         axis.grid(alpha=0.3)
     figure.supxlabel("standard deviation of the experts' SNR [dB]", fontsize=10)
     figure.supylabel("accuracy [%]", fontsize=10)
-    figure.suptitle(f"One expert per input, mean SNR {mean_db:g} dB, {len(accuracies.seeds)} seeds", fontsize=11)
+    figure.suptitle(
+        f"One expert per input, mean SNR {accuracies.mean_db:g} dB, {len(accuracies.seeds)} seeds", fontsize=11
+    )
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return figure
 
 
-def coding_figure(accuracies: Accuracies) -> Figure:
+def gain_figure(accuracies: Accuracies) -> Figure:
     """Left: paired gain of the channel-aware over the naive gate. Right: accuracy averaged over the spreads."""
     figure = Figure(figsize=(9.2, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)

@@ -19,7 +19,7 @@ from dmoe_gym.gating.statistics import (
     Interval,
     interval,
 )
-from dmoe_gym.gating.sweep import TRANSMISSIONS, Row
+from dmoe_gym.gating.sweep import TRANSMISSIONS, Row, SweepConfig
 
 CODING_PAIRS = (
     ("analog_repetition3", "analog"),
@@ -38,11 +38,11 @@ def to_csv(rows: Iterable[Row]) -> str:
     return text.getvalue()
 
 
-def accuracy_tables(accuracies: Accuracies, feature_size: int) -> str:
+def accuracy_tables(accuracies: Accuracies, config: SweepConfig) -> str:
     """One table per transmission: accuracy [%] of every chooser at every spread."""
     parts = []
     for name in accuracies.transmissions:
-        uses = TRANSMISSIONS[name].channel_uses(feature_size)
+        uses = TRANSMISSIONS[name].channel_uses(config.gating(name, "channel_aware").feature_size)
         lines = [
             [label, *(_percent(interval(values)) for values in accuracies.of(name, chooser))]
             for chooser, label in LABELS.items()
@@ -90,24 +90,24 @@ def coding_table(accuracies: Accuracies) -> str:
     return markdown_table([*header, "verdict on the mean"], lines)
 
 
-def results_markdown(rows: Sequence[Row], feature_size: int, command: str) -> str:
-    """The whole results section: command, gains, coding, accuracies."""
-    accuracies = Accuracies(rows)
-    return (
-        "\n\n".join(
-            [
-                f"Made by `{command}`. {len(accuracies.seeds)} seeds; ± is half of a 95 % interval over seeds "
-                "(Student's t). Columns are the standard deviation of the experts' SNRs.",
-                "### Channel-aware gate against the others, paired [points of accuracy]",
-                gain_table(accuracies),
-                "### Gain from channel coding, paired [points of accuracy]",
-                coding_table(accuracies),
-                "### Accuracy",
-                accuracy_tables(accuracies, feature_size),
-            ]
-        )
-        + "\n"
-    )
+def results_markdown(rows: Sequence[Row], config: SweepConfig, command: str) -> str:
+    """The whole results section: command, then gains, coding and accuracies for every mean SNR."""
+    parts = [
+        f"Made by `{command}`. {config.seeds} seeds; ± is half of a 95 % interval over seeds (Student's t). Columns are "
+        "the standard deviation of the experts' SNRs; gains are paired differences in points of accuracy."
+    ]
+    for mean_db in config.means_db:
+        accuracies = Accuracies(rows, mean_db)
+        parts += [
+            f"## Mean SNR {mean_db:g} dB",
+            "### Channel-aware gate against the others",
+            gain_table(accuracies),
+            "### Gain from channel coding",
+            coding_table(accuracies),
+            "### Accuracy",
+            accuracy_tables(accuracies, config),
+        ]
+    return "\n\n".join(parts) + "\n"
 
 
 def markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

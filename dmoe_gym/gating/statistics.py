@@ -52,10 +52,11 @@ def interval(values: Sequence[float] | np.ndarray) -> Interval:
 
 
 class Accuracies:
-    """The rows of a sweep, by transmission and by who chose, as arrays over spread and seed."""
+    """The rows of a sweep at one mean SNR, by transmission and by who chose, as arrays over spread and seed."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        rows = list(rows)
+    def __init__(self, rows: Iterable[Row], mean_db: float) -> None:
+        rows = [row for row in rows if row.mean_db == mean_db]
+        self.mean_db = mean_db
         self.transmissions = list(dict.fromkeys(row.transmission for row in rows))
         self.spreads_db = sorted({row.spread_db for row in rows})
         self.seeds = sorted({row.seed for row in rows})

@@ -12,7 +12,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from dmoe_gym.gating import GatedModel, GatingConfig, load_digits_split, load_split, train_two_stage
-from dmoe_gym.gating.sweep import dataset_config
+from dmoe_gym.gating.sweep import dataset_shape
 
 
 def test_digits_split_is_disjoint_complete_stratified_and_fixed():
@@ -60,7 +60,7 @@ def test_cifar_binary_files_train_the_32_pixel_lenet(tmp_path, dataset, total):
     assert split.test.labels[0] == raw[offset - 1]
     red = split.test.images[0, 0, 0, :2]
     np.testing.assert_allclose(red, raw[offset : offset + 2] / 127.5 - 1, atol=1e-6)
-    config = dataset_config(dataset, GatingConfig(stage_one_epochs=1, stage_two_epochs=1))
+    config = GatingConfig(stage_one_epochs=1, stage_two_epochs=1, **dataset_shape(dataset))
     model = train_two_stage(split, config)
     with torch.no_grad():
         assert model(torch.from_numpy(split.test.images)).shape == (30, config.classes)
