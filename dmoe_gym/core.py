@@ -142,6 +142,8 @@ class BatchedCore(ABC):
         if array.shape != shape:
             raise ValueError(f"action: has shape {array.shape[1:]} in a batch of {array.shape[:1]}, valid is {space}")
         if isinstance(space, spaces.Box):
+            if array.dtype.kind not in "biuf":
+                raise ValueError(f"action: has dtype {array.dtype}, valid are real numbers of {space}")
             array = array.astype(space.dtype, copy=False)
             wrong = ~((array >= space.low) & (array <= space.high))
         else:
