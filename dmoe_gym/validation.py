@@ -24,7 +24,7 @@ def checked_array(
     try:
         if np.iscomplexobj(value):
             raise TypeError("complex numbers, whose imaginary parts would be lost")
-        array = np.array(value, dtype=dtype)
+        array: np.ndarray = np.array(value, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: cannot be read as an array of {np.dtype(dtype).name} ({error})") from None
     if array.shape != shape:

@@ -141,7 +141,9 @@ def optimal_cost(round: Round, *, several: bool = False) -> float:
     for held in allocations(config, several=several):
         total = config.num_experts * config.round_energy_j
         for i in nodes:
-            energies = np.array([link_energy(round, i, j, held.get((i, j), ())) + physics.computation_j[j] for j in nodes])
+            energies = np.array(
+                [link_energy(round, i, j, held.get((i, j), ())) + physics.computation_j[j] for j in nodes]
+            )
             for n in range(config.num_states):
                 target = attainable_threshold(round, i, n)
                 total += least_selection_cost(round.gate_scores[i, n], energies, target, config.max_experts, price)

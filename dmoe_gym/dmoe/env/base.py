@@ -10,6 +10,7 @@ from gymnasium import spaces
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
+from dmoe_gym.dmoe.env.recorder import Recorder
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario as named_scenario
 from dmoe_gym.lineup import Lineup
@@ -27,6 +28,9 @@ class DMoECore(BatchedCore):
     default_scenario: ClassVar[str] = "small"
     render_modes = ("rgb_array", "ansi", "human")
     config: DMoEConfig
+    # (num_envs,) the hidden state whose turn it is, where a step decides less than a round
+    turn: np.ndarray | None = None
+    recorder: Recorder | None = None
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
         super().__init__(num_envs, config)
@@ -114,30 +118,33 @@ class DMoECore(BatchedCore):
         self.layer[row] = 0
 
     def start(self, rows: np.ndarray) -> None:
-        for row in rows:
+        listed = rows.tolist()
+        for row in listed:
             # an episode left early draws its rest, so that the next one does not depend on when that was
             if 0 < self.layer[row] < self.config.num_layers:
                 for _ in range(self.config.num_layers - self.layer[row]):
                     self._draw_next_round([row])
-        self.channel.start(rows, self.generators)
-        self.relevance.start(rows, self.generators)
+        self.channel.start(listed, self.generators)
+        self.relevance.start(listed, self.generators)
         self.layer[rows] = 1
         self.terminated[rows] = False
         self._observe_round(rows)
 
-    def _draw_next_round(self, rows: Any) -> None:
+    def _draw_next_round(self, rows: list[int]) -> None:
         self.channel.advance(rows, self.generators)
         self.relevance.advance(rows, self.generators)
 
     def _finish_round(self, rows: np.ndarray) -> None:
         """Move environments whose round is complete one round on, or terminate them."""
+        if self.recorder is not None:
+            self.recorder.keep_round(self, rows)
         last = self.layer[rows] == self.config.num_layers
         if last.any():
             self.terminated[rows[last]] = True
             rows = rows[~last]
             if not len(rows):
                 return
-        self._draw_next_round(rows)
+        self._draw_next_round(rows.tolist())
         self.layer[rows] += 1
         self._observe_round(rows)
 
@@ -158,6 +165,9 @@ class DMoECore(BatchedCore):
     def schedule(self, row: int) -> Schedule:
         """The schedule that the last step of one environment decided (so far, in the sequential environment)."""
         return Schedule.from_subcarriers(self.selected[row], self.subcarrier[row], self.config.num_subcarriers)
+
+    def record(self) -> None:
+        self.recorder = Recorder(self)
 
     def check(self, round: Round, schedule: Schedule) -> list[str]:
         """See `dmoe.check`."""
