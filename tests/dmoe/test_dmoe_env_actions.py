@@ -103,12 +103,27 @@ def test_of_links_that_want_one_subcarrier_the_better_keeps_it():
     keeper = max(links, key=lambda link: gains[(*link, 5)])
     assert np.argwhere(schedule.allocated[..., 5]).tolist() == [list(keeper)]
     assert info["repairs"] == 3
-    # the others take their best free one: nobody's own best is better than that unless somebody holds it
-    held = set(np.flatnonzero(schedule.allocated.any((0, 1))))
-    for link in set(links) - {keeper}:
-        (m,) = np.flatnonzero(schedule.allocated[link])
-        better = np.flatnonzero(gains[link] > gains[(*link, m)])
-        assert set(better) <= held
+    # the others take the next free ones: 6, 7 and 8, whatever their rates
+    assert np.flatnonzero(schedule.allocated.any((0, 1))).tolist() == [5, 6, 7, 8]
+    assert {(int(i), int(j)) for i, j, _ in np.argwhere(schedule.allocated)} == set(links)
+
+
+def test_repairs_raise_relevance_and_do_not_weigh_energy():
+    """A state without experts gets its best scores, over the subcarriers its action wishes, until the threshold."""
+    env = make(JOINT, scenario="small")
+    env.reset(seed=5)
+    for _ in range(8):
+        scores = env.round.gate_scores[:, 0]
+        wishes = [(i, j, 4 * i + j) for i in range(4) for j in range(4)]
+        schedule, info = carried_out(env, joint_action(env, np.zeros((4, 1, 4)), wishes))
+        for i in range(4):
+            first, second = np.argsort(-scores[i])[:2]
+            expected = {first} if scores[i, first] >= 0.5 else {first, second}
+            assert set(np.flatnonzero(schedule.selected[i, 0])) == expected
+        active = [(i, j) for i, j in np.argwhere(schedule.selected[:, 0]) if i != j]
+        assert np.argwhere(schedule.allocated).tolist() == [[i, j, 4 * i + j] for i, j in active]
+        assert info["repairs"] == schedule.selected.sum()
+        env.step(np.zeros(env.action_space.shape, int))
 
 
 @pytest.mark.parametrize("scenario", ["small", "scarce"])
@@ -222,6 +237,15 @@ def test_the_corners_of_the_action_space_are_accepted(env_id, scenario):
         assert np.isfinite(env.step(corner)[1])
 
 
+def test_bits_may_come_as_any_numbers():
+    """Stable-Baselines3's policies answer a MultiBinary space with 0.0 and 1.0."""
+    env = make(DES, scenario="small")
+    env.reset(seed=12)
+    bits = np.array([1, 0, 1, 0], np.int8)
+    steps = [deepcopy(env).step(bits.astype(dtype)) for dtype in (np.int8, bool, np.float32, np.int64)]
+    assert len({step[1] for step in steps}) == 1
+
+
 BAD_ACTIONS = {
     JOINT: [
         (lambda space: np.r_[2, np.zeros(space.shape[0] - 1, int)], ["[0, 0]", "2"]),
@@ -248,7 +272,8 @@ BAD_ACTIONS = {
     DES: [
         (lambda space: np.full(space.shape, 2, np.int8), ["[0, 0]", "2"]),
         (lambda space: np.zeros(space.shape[0] + 1, np.int8), ["shape"]),
-        (lambda space: np.full(space.shape, 0.5), ["dtype float64"]),
+        (lambda space: np.full(space.shape, 0.5), ["[0, 0]", "0.5"]),
+        (lambda space: np.full(space.shape, np.nan), ["nan"]),
     ],
 }
 

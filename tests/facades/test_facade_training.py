@@ -35,13 +35,10 @@ class Episodes(BaseCallback):
         return True
 
 
-SMALL_NETWORK = {"policy_kwargs": {"net_arch": [16]}, "seed": 0, "device": "cpu"}
-
-
 def train(algorithm, env_id: str, steps: int, **options) -> tuple:
     """A model trained on `small` from a seed, and the infos of its episodes."""
     envs = BatchedVecEnv(env_id, 4, scenario="small", num_layers=2)
-    model = algorithm("MultiInputPolicy", envs, **SMALL_NETWORK, **options)
+    model = algorithm("MultiInputPolicy", envs, policy_kwargs={"net_arch": [16]}, seed=0, device="cpu", **options)
     episodes = Episodes()
     model.learn(steps, callback=episodes)
     assert model.num_timesteps >= steps
