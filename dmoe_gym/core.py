@@ -63,7 +63,7 @@ class BatchedCore(ABC):
 
     @classmethod
     @abstractmethod
-    def create(cls, num_envs: int, scenario: str | None = None, **overrides: Any) -> Self:
+    def create(cls, num_envs: int, scenario: str | None = None, /, **overrides: Any) -> Self:
         """A core for a named scenario with some configuration fields overridden.
 
         Raises:

@@ -93,7 +93,7 @@ class BatchedVecEnv(VecEnv):
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if dones.any():
             rows = np.flatnonzero(dones)
-            for row in rows:
+            for row in rows.tolist():
                 infos[row] = self._final_info(row)
             self._clear(rows)
             core.start(rows)

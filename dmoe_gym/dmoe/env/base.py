@@ -52,13 +52,21 @@ class DMoECore(BatchedCore):
         self.subcarrier = np.full((num_envs, experts, experts), -1, np.int64)
         # columns in the order of TERMS
         self.term_values = np.zeros((num_envs, len(TERMS)))
-        self.terms = {name: self.term_values[:, column] for column, name in enumerate(TERMS)}
+        self.terms = self._name_terms()
         self.observations = self._observations()
         self.observation_space = self._observation_space()
         self.action_space = self._action_space()
 
+    def _name_terms(self) -> dict[str, np.ndarray]:
+        return {name: self.term_values[:, column] for column, name in enumerate(TERMS)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # a copied or unpickled core must see its own values under the terms' names and not copies of the columns
+        self.__dict__.update(state)
+        self.terms = self._name_terms()
+
     @classmethod
-    def create(cls, num_envs: int, scenario: str | None = None, **overrides: Any) -> Self:
+    def create(cls, num_envs: int, scenario: str | None = None, /, **overrides: Any) -> Self:
         return cls(num_envs, cls._config(scenario, overrides))
 
     @classmethod
@@ -110,18 +118,19 @@ class DMoECore(BatchedCore):
         self.layer[row] = 0
 
     def start(self, rows: np.ndarray) -> None:
-        for row in rows:
+        listed = rows.tolist()
+        for row in listed:
             # an episode left early draws its rest, so that the next one does not depend on when that was
             if 0 < self.layer[row] < self.config.num_layers:
                 for _ in range(self.config.num_layers - self.layer[row]):
                     self._draw_next_round([row])
-        self.channel.start(rows, self.generators)
-        self.relevance.start(rows, self.generators)
+        self.channel.start(listed, self.generators)
+        self.relevance.start(listed, self.generators)
         self.layer[rows] = 1
         self.terminated[rows] = False
         self._observe_round(rows)
 
-    def _draw_next_round(self, rows: Any) -> None:
+    def _draw_next_round(self, rows: list[int]) -> None:
         self.channel.advance(rows, self.generators)
         self.relevance.advance(rows, self.generators)
 
@@ -135,7 +144,7 @@ class DMoECore(BatchedCore):
             rows = rows[~last]
             if not len(rows):
                 return
-        self._draw_next_round(rows)
+        self._draw_next_round(rows.tolist())
         self.layer[rows] += 1
         self._observe_round(rows)
 

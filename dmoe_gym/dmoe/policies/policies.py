@@ -68,7 +68,9 @@ class SequentialPolicy:
             state[0][rows], state[1][rows] = self.scheduler.schedule(
                 batch["gate_scores"][rows], batch["spectral_efficiency"][rows], batch["threshold"][rows, 0]
             )
-        actions = next_picks(*state, batch["selected"], batch["turn"], batch["spectral_efficiency"].shape[-1])
+        actions = next_picks(
+            state[0], state[1], batch["selected"], batch["turn"], batch["spectral_efficiency"].shape[-1]
+        )
         return actions if batched else actions[0], state
 
 
