@@ -58,14 +58,14 @@ def main(
     try:
         fields = _overrides(override or [])
         config = SweepConfig(
-            dataset=dataset,
+            dataset=dataset,  # type: ignore[arg-type]  # the configuration checks the names
             data_root=str(data_root) if data_root else None,
-            split=split,
+            split=split,  # type: ignore[arg-type]
             first_seed=first_seed,
             seeds=seeds,
             means_db=_numbers("means_db", means_db),
             spreads_db=_numbers("spreads_db", spreads_db),
-            fading=fading,
+            fading=fading,  # type: ignore[arg-type]
             transmissions=tuple(part.strip() for part in transmissions.split(",")),
             repeats=repeats,
             top_k=top_k,
