@@ -31,6 +31,18 @@ class StrictConfig(BaseModel):
             return {key: value.item() if isinstance(value, np.generic) else value for key, value in fields.items()}
         return fields
 
+    def __eq__(self, other: object) -> bool:
+        # fields alone: pydantic would also compare what `cached_property` keeps, and arrays have no one truth value
+        if type(self) is not type(other):
+            return NotImplemented
+        return self._values() == other._values()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in type(self).model_fields)
+
     def replace(self, **overrides: Any) -> Self:
         """A copy with some fields replaced, validated like a new one.
 

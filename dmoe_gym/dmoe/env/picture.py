@@ -62,14 +62,13 @@ def _channel(axes: Axes, scene: Scene) -> None:
     experts, _, subcarriers = scene.efficiency.shape
     links = experts * (experts - 1)
     off_diagonal = ~np.eye(experts, dtype=bool)
-    nothing: np.ndarray = np.zeros(scene.efficiency.shape, bool)
-    allocated = scene.schedule.allocated if scene.schedule else nothing
+    allocated = scene.schedule.allocated if scene.schedule else np.zeros(scene.efficiency.shape, bool)
     width = -(-subcarriers // MOST_COLUMNS)
     if links <= MOST_ROWS:
         shown, marks = scene.efficiency[off_diagonal], allocated[off_diagonal]
         rows, height = "link i→j", 1
     else:
-        shown, marks = scene.efficiency.max(1), allocated.any(1)
+        shown, marks = scene.efficiency.max(1), np.asarray(allocated.any(1))
         height = -(-experts // MOST_ROWS)
         rows = "node i, best of its links" if height == 1 else f"{height} nodes i, best of their links"
     shown, marks = _fold(shown, height, width), _fold(marks, height, width)
