@@ -148,11 +148,11 @@ class BatchedCore(ABC):
             array = array.astype(space.dtype, copy=False)
             wrong = ~((array >= space.low) & (array <= space.high))
         else:
-            if not np.issubdtype(array.dtype, np.integer) and array.dtype != np.bool_:
+            if array.dtype.kind not in "iub":
                 raise ValueError(f"action: has dtype {array.dtype}, valid are whole numbers of {space}")
-            size = np.asarray(space.nvec if isinstance(space, spaces.MultiDiscrete) else getattr(space, "n", 2))
-            if isinstance(space, spaces.MultiBinary):
-                size = np.asarray(2)
+            size = 2 if isinstance(space, spaces.MultiBinary) else getattr(space, "nvec", None)
+            if size is None:
+                size = space.n  # type: ignore[attr-defined]
             array = array.astype(np.int64, copy=False)
             wrong = (array < 0) | (array >= size)
         if wrong.any():

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from gymnasium import spaces
+from numba import njit
 
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
@@ -150,9 +151,7 @@ class DMoECore(BatchedCore):
 
     def _observe_round(self, rows: np.ndarray) -> None:
         write_efficiency(self.channel.gains, self.constants.snr_per_gain, rows, self.efficiency)
-        layers = self.layer[rows]
-        self.threshold[rows, 0] = self._thresholds[layers]
-        self.progress[rows, 0] = layers / self.config.num_layers
+        _write_layer(rows, self.layer, self._thresholds, self.threshold, self.progress)
 
     # --- for users of one environment
 
@@ -185,3 +184,11 @@ class DMoECore(BatchedCore):
         from dmoe_gym.dmoe.env.render import render_ansi, render_rgb
 
         return render_ansi(self, row) if mode == "ansi" else render_rgb(self, row)
+
+
+@njit(cache=True)
+def _write_layer(rows, layer, thresholds, threshold, progress):
+    """What the observation says of the layer; for one environment a few NumPy calls would cost more than the step."""
+    for row in rows:
+        threshold[row, 0] = thresholds[layer[row]]
+        progress[row, 0] = layer[row] / (thresholds.shape[0] - 1)
