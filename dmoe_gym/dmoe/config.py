@@ -91,7 +91,7 @@ class DMoEConfig(StrictConfig):
         energies.setflags(write=False)
         return energies
 
-    @property
+    @cached_property
     def energy_unit_j(self) -> float:
         """E_ref / (K N D) [J]: the unit of energies in observations and solvers."""
         return self.mean_link_energy_j + float(self.computation_energy_j.mean())
