@@ -43,8 +43,10 @@ class PriceCore(DMoECore):
             self.threshold,
             self.constants,
             self.config.energy_unit_j,
+            self.enforced,
             self.selected,
             self.subcarrier,
+            self.account,
             self.term_values,
             self.rewards,
         )
@@ -75,8 +77,8 @@ def decode_price(action, gate_scores, efficiency, threshold, constants, selected
 
 @serial_or_parallel
 def _step(
-    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit,
-    selected, subcarrier, terms, rewards,
+    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit, enforced,
+    selected, subcarrier, account, terms, rewards,
 ):  # fmt: skip
     for position in prange(rows.shape[0]):
         row = rows[position]
@@ -93,5 +95,6 @@ def _step(
             selected[row],
             subcarrier[row],
             repairs,
+            account[row],
             terms[row],
         )

@@ -15,6 +15,9 @@ from dmoe_gym.validation import checked_bool_array
 
 # Cost of a subcarrier without rate: finite, so that sums stay numbers, and larger than any real one.
 NO_RATE = 1e18
+# The same for a link that cannot deliver its payload in the slot; not as large, for there may be many of them, and
+# sums with them must still tell real costs apart.
+OVERLOADED = 1e9
 
 
 @njit(cache=True)
@@ -101,17 +104,18 @@ def assign_rows(cost, rows, column_of_row, row_of_column):
 
 
 @njit(cache=True)
-def allocate(payload, efficiency, weights, subcarrier):
+def allocate(payload, efficiency, weights, slot_states, subcarrier):
     """Give every active link (payload > 0, i != j) its subcarrier; where they run out, drop the lightest links.
 
     Args:
         payload: (K, K) hidden states per link.
         efficiency: (K, K, M) spectral efficiency [bit/s/Hz].
         weights: (K, K) what a link is worth; links of least weight are dropped.
+        slot_states: hidden states per bit/s/Hz that a link delivers in the slot; infinite without a slot.
         subcarrier: (K, K) int64 output, -1 for a link without one.
 
     Returns:
-        the number of links that wanted a subcarrier and got none (dropped, or without any rate).
+        the number of links that wanted a subcarrier and got none (dropped, or without the rate).
     """
     experts, _, subcarriers = efficiency.shape
     sources = np.empty(experts * experts, np.int64)
@@ -138,16 +142,18 @@ def allocate(payload, efficiency, weights, subcarrier):
     if active == 0:
         return dropped
     cost = np.empty((active, subcarriers))
+    worst = NO_RATE if slot_states == np.inf else OVERLOADED
     for link in range(active):
         i, j = sources[link], destinations[link]
         for m in range(subcarriers):
             rate = efficiency[i, j, m]
-            cost[link, m] = payload[i, j] / rate if rate > 0 else NO_RATE
+            delivers = rate > 0 and payload[i, j] <= slot_states * rate
+            cost[link, m] = payload[i, j] / rate if delivers else worst
     column_of_row = np.empty(active, np.int64)
     row_of_column = np.empty(subcarriers, np.int64)
     assign_rows(cost, active, column_of_row, row_of_column)
     for link in range(active):
-        if cost[link, column_of_row[link]] < NO_RATE:
+        if cost[link, column_of_row[link]] < worst:
             subcarrier[sources[link], destinations[link]] = column_of_row[link]
         else:
             dropped += 1
@@ -172,7 +178,8 @@ def allocate_subcarriers(round: Round, selected: np.ndarray) -> np.ndarray:
     """The least-energy allocation for a fixed selection (arXiv 2503.13421: an assignment problem).
 
     Where more links carry payload than there are subcarriers, the links that carry the least relevance get none:
-    their payload violates C4 until the selection gives them up, as every scheduler here does.
+    their payload violates C4 until the selection gives them up, as every scheduler here does. So do links that
+    could not deliver their payload in the slot over the subcarrier left to them.
 
     Args:
         round: the round.
@@ -190,5 +197,5 @@ def allocate_subcarriers(round: Round, selected: np.ndarray) -> np.ndarray:
     weights = np.empty((experts, experts))
     subcarrier = np.empty((experts, experts), np.int64)
     count_payload(round.gate_scores, chosen, payload, weights)
-    allocate(payload, round.spectral_efficiency, weights, subcarrier)
+    allocate(payload, round.spectral_efficiency, weights, round.config.slot_states, subcarrier)
     return subcarrier[..., None] == np.arange(round.config.num_subcarriers)

@@ -67,10 +67,11 @@ def best_free(efficiency, taken):
 
 
 @njit(cache=True)
-def reach(i, j, efficiency, subcarrier, taken, constants):
+def reach(i, j, efficiency, selected, subcarrier, taken, constants):
     """Energy of one hidden state of node i at expert j, and the subcarrier its link would use (-1 for its own node).
 
-    The energy is infinite where the link has no subcarrier and none is free.
+    The energy is infinite where the link has no subcarrier and none is free, or could not deliver one hidden state
+    more in the slot.
     """
     if i == j:
         return constants.computation[j], -1
@@ -79,6 +80,12 @@ def reach(i, j, efficiency, subcarrier, taken, constants):
         m = best_free(efficiency[i, j], taken)
         if m < 0:
             return np.inf, -1
+    if constants.slot_states < np.inf:
+        payload = 1
+        for n in range(selected.shape[1]):
+            payload += selected[i, n, j]
+        if payload > constants.slot_states * efficiency[i, j, m]:
+            return np.inf, m
     return constants.transmission / efficiency[i, j, m] + constants.computation[j], m
 
 
@@ -155,7 +162,7 @@ def cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, sub
             for n in range(states):
                 while needs_cure(gate_scores[i, n], selected[i, n], threshold, best):
                     for j in range(experts):
-                        energies[j], routes[j] = reach(i, j, efficiency, subcarrier, taken, constants)
+                        energies[j], routes[j] = reach(i, j, efficiency, selected, subcarrier, taken, constants)
                     joiner, leaver = best_change(
                         gate_scores[i, n], energies, selected[i, n], threshold, constants, best
                     )
