@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 from dmoe_gym.dmoe.env.settle import BATTERY, GATHERED, OWED
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
@@ -36,6 +37,9 @@ class DMoECore(BatchedCore):
         self.constants = Constants.of(config)
         self.rounds_per_episode = config.num_layers
         self.channel = config.channel.build(num_envs, (experts, experts), subcarriers)
+        if self.bounds and (config.relevance_budget is not None or config.battery_j is not None):
+            # rounds that do not stand alone have bounds over the whole episode
+            self.bounds, self.episode_bounds = {}, dict(EPISODE_BOUNDS)
         self.knowledge = config.csi.build(self.channel)
         self.relevance = config.relevance.build(num_envs, experts, states, experts)
         self.layer = np.zeros(num_envs, np.int64)

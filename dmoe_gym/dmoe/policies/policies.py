@@ -9,7 +9,7 @@ import numpy as np
 
 from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.dmoe.env.sequential import next_picks
-from dmoe_gym.dmoe.policies.schedulers import Scheduler
+from dmoe_gym.dmoe.policies.planner import Planner
 from dmoe_gym.dmoe.solvers import solve_des
 from dmoe_gym.policy import as_batch
 
@@ -17,7 +17,7 @@ from dmoe_gym.policy import as_batch
 class JointPolicy:
     """A scheduler that acts in `DMoE-JESA-v0`."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Planner) -> None:
         self.scheduler = scheduler
 
     def predict(
@@ -29,9 +29,7 @@ class JointPolicy:
     ) -> tuple[np.ndarray, Any]:
         """One action per observed round."""
         batch, batched = as_batch(observation, "gate_scores", 3)
-        selected, subcarrier = self.scheduler.schedule(
-            batch["gate_scores"], batch["spectral_efficiency"], batch["threshold"][:, 0]
-        )
+        selected, subcarrier = self.scheduler.plan(batch)
         actions = encode_joint(selected, subcarrier)
         return actions if batched else actions[0], None
 
@@ -43,7 +41,7 @@ class SequentialPolicy:
     again, to the same effect, as long as the scheduler is deterministic.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Planner) -> None:
         self.scheduler = scheduler
 
     def predict(
@@ -65,9 +63,8 @@ class SequentialPolicy:
             first[:] = True
         if first.any():
             rows = np.flatnonzero(first)
-            state[0][rows], state[1][rows] = self.scheduler.schedule(
-                batch["gate_scores"][rows], batch["spectral_efficiency"][rows], batch["threshold"][rows, 0]
-            )
+            part = {key: values[rows] for key, values in batch.items()}
+            state[0][rows], state[1][rows] = self.scheduler.plan(part)
         actions = next_picks(*state, batch["selected"], batch["turn"], batch["spectral_efficiency"].shape[-1])
         return actions if batched else actions[0], state
 
