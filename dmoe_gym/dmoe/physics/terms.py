@@ -166,7 +166,7 @@ def limited_terms(
             computed = battery[j] - transmitted
         else:
             transmitted = sent[j]
-        spent[j] = transmitted + computed
+        spent[j] = battery[j] if failed[j] else transmitted + computed
         communication += transmitted
         computation += computed
     relevance = 0.0

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.policies.planner import Planner, empty_plan
-from dmoe_gym.dmoe.solvers.priced import node_priced_batch, relevance_priced_batch
+from dmoe_gym.dmoe.policies.planner import Planner, empty_plan, observed_rounds
+from dmoe_gym.dmoe.solvers.priced import best_multiplier, node_priced
 
 # Multipliers among which the adaptive rule chooses in the last round, where the budget falls due.
 LAST_ROUND_MULTIPLIERS = np.geomspace(0.05, 200.0, 49)
@@ -33,17 +33,17 @@ class LagrangianJESA(Planner):
     def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         selected, subcarrier = empty_plan(observation)
         multipliers, owed = self.terms_of(observation)
-        relevance_priced_batch(
-            len(owed),
+        rounds = observed_rounds(
             observation["gate_scores"],
             observation["spectral_efficiency"],
-            self.constants,
-            multipliers,
-            owed,
-            LAST_ROUND_MULTIPLIERS,
+            observation["threshold"][:, 0],
             selected,
             subcarrier,
         )
+        for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
+            # the fixed multiplier is a grid of one
+            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1]
+            best_multiplier(scores, efficiency, self.constants, max(owed[row], 0.0), grid, chosen, route)
         return selected, subcarrier
 
     def terms_of(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -109,15 +109,9 @@ class BatteryJESA(Planner):
         prices = 1 + self.strength * behind**self.power
         battery = share * (float(self.config.battery_j or 0) / self.config.energy_unit_j)
         thresholds = observation["threshold"][:, 0]
-        node_priced_batch(
-            len(thresholds),
-            observation["gate_scores"],
-            observation["spectral_efficiency"],
-            thresholds,
-            self.constants,
-            prices,
-            battery,
-            selected,
-            subcarrier,
+        rounds = observed_rounds(
+            observation["gate_scores"], observation["spectral_efficiency"], thresholds, selected, subcarrier
         )
+        for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
+            node_priced(scores, efficiency, threshold, self.constants, prices[row], battery[row], chosen, route)
         return selected, subcarrier

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -35,3 +35,25 @@ def empty_plan(observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.nd
     """Arrays for a batch of schedules: selected (B, K, N, K), subcarrier (B, K, K)."""
     selected = np.zeros(observation["gate_scores"].shape, np.bool_)
     return selected, np.full(observation["spectral_efficiency"].shape[:3], -1, np.int64)
+
+
+def observed_rounds(
+    gate_scores: np.ndarray,
+    efficiency: np.ndarray,
+    thresholds: np.ndarray,
+    selected: np.ndarray,
+    subcarrier: np.ndarray,
+) -> Iterator[tuple[np.ndarray, np.ndarray, float, np.ndarray, np.ndarray]]:
+    """The rounds of a batch one by one, 64-bit, with the arrays that their schedules go into.
+
+    Kernels that take longer than a call from Python need no compiled loop over the batch, which would take long to
+    compile, and in 64 bit they are compiled for observations and for `Round`s at once.
+    """
+    for row in range(len(thresholds)):
+        yield (
+            gate_scores[row].astype(np.float64),
+            efficiency[row].astype(np.float64),
+            float(thresholds[row]),
+            selected[row],
+            subcarrier[row],
+        )

@@ -9,11 +9,11 @@ import numpy as np
 from numba import prange
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.policies.planner import Planner
+from dmoe_gym.dmoe.policies.planner import Planner, observed_rounds
 from dmoe_gym.dmoe.solvers.heuristics import channel_greedy_round, des_round, random_round
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.dmoe.solvers.top_k import top_k_round
-from dmoe_gym.dmoe.solvers.value_greedy import MAX_PASSES, value_greedy_batch
+from dmoe_gym.dmoe.solvers.value_greedy import MAX_PASSES, value_greedy_round
 from dmoe_gym.threads import serial_or_parallel
 
 
@@ -113,9 +113,9 @@ class ValueGreedy(Scheduler):
         self.passes = MAX_PASSES if local_search else 0
 
     def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
-        value_greedy_batch(
-            len(thresholds), gate_scores, efficiency, thresholds, self.constants, self.passes, selected, subcarrier
-        )
+        rows = observed_rounds(gate_scores, efficiency, thresholds, selected, subcarrier)
+        for scores, rates, threshold, chosen, route in rows:
+            value_greedy_round(scores, rates, threshold, self.constants, chosen, route, self.passes)
 
 
 class Random(Scheduler):

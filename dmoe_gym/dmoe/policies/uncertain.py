@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.policies.planner import Planner, empty_plan
-from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa_batch
+from dmoe_gym.dmoe.policies.planner import Planner, empty_plan, observed_rounds
+from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.dmoe.solvers.outlook import Outlook, predicted_gains
 
@@ -63,20 +63,14 @@ class ExpectedCostJESA(Planner):
 
     def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         selected, subcarrier = empty_plan(observation)
-        layers = self.layers(observation)
-        for layer in np.unique(layers):
-            rows = np.flatnonzero(layers == layer)
-            part, part_subcarrier = selected[rows], subcarrier[rows]
-            expected_jesa_batch(
-                len(rows),
-                observation["gate_scores"][rows],
-                observation["spectral_efficiency"][rows],
-                observation["threshold"][rows, 0],
-                self.constants,
-                self.outlooks[layer - 1],
-                self.caution,
-                part,
-                part_subcarrier,
-            )
-            selected[rows], subcarrier[rows] = part, part_subcarrier
+        rounds = observed_rounds(
+            observation["gate_scores"],
+            observation["spectral_efficiency"],
+            observation["threshold"][:, 0],
+            selected,
+            subcarrier,
+        )
+        for layer, (scores, efficiency, threshold, chosen, route) in zip(self.layers(observation), rounds, strict=True):
+            outlook = self.outlooks[layer - 1]
+            expected_jesa(scores, efficiency, threshold, self.constants, outlook, self.caution, chosen, route)
         return selected, subcarrier

@@ -8,14 +8,13 @@ subcarriers are an assignment whose prices are expected energy plus outage proba
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.assignment import assign_rows
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 from dmoe_gym.dmoe.solvers.outlook import expect
 from dmoe_gym.dmoe.solvers.repair import best_free, mark_taken, release_idle
-from dmoe_gym.threads import serial_or_parallel
 
 LEAST_SAVING = 1e-9
 # Price of a subcarrier that is known not to work, where assignments need a number.
@@ -234,19 +233,3 @@ def expected_jesa(gate_scores, efficiency, threshold, constants, outlook, cautio
         least = total
         selected[:] = draft
         subcarrier[:] = draft_subcarrier
-
-
-@serial_or_parallel
-def expected_jesa_batch(gate_scores, efficiency, thresholds, constants, outlook, caution, selected, subcarrier):
-    """`expected_jesa` for a leading batch axis of rounds; the first argument is the number of rounds."""
-    for row in prange(gate_scores.shape[0]):
-        expected_jesa(
-            gate_scores[row],
-            efficiency[row],
-            np.float64(thresholds[row]),
-            constants,
-            outlook,
-            caution,
-            selected[row],
-            subcarrier[row],
-        )

@@ -8,11 +8,10 @@ and its expert take.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
-from dmoe_gym.threads import serial_or_parallel
 
 # How often, and by how much, an overdrawn node's price is raised before the schedule is taken as it is.
 RAISES = 12
@@ -58,8 +57,8 @@ def relevance_priced(gate_scores, efficiency, constants, multiplier, selected, s
 
 
 @njit(cache=True)
-def last_round(gate_scores, efficiency, constants, owed, multipliers, selected, subcarrier):
-    """The multiplier's schedule that costs least when all relevance still owed falls due now."""
+def best_multiplier(gate_scores, efficiency, constants, owed, multipliers, selected, subcarrier):
+    """The schedule of the multiplier that costs least when the relevance owed falls due now; one of one is taken."""
     best = np.inf
     draft, draft_subcarrier = np.empty_like(selected), np.empty_like(subcarrier)
     for multiplier in multipliers:
@@ -69,18 +68,6 @@ def last_round(gate_scores, efficiency, constants, owed, multipliers, selected, 
             best = cost
             selected[:] = draft
             subcarrier[:] = draft_subcarrier
-
-
-@serial_or_parallel
-def relevance_priced_batch(gate_scores, efficiency, constants, multipliers, owed, grid, selected, subcarrier):
-    """`relevance_priced` with a multiplier per round (B,), or `last_round` where owed (B,) is not negative."""
-    for row in prange(gate_scores.shape[0]):
-        if owed[row] >= 0:
-            last_round(gate_scores[row], efficiency[row], constants, owed[row], grid, selected[row], subcarrier[row])
-        else:
-            relevance_priced(
-                gate_scores[row], efficiency[row], constants, multipliers[row], selected[row], subcarrier[row]
-            )
 
 
 @njit(cache=True)
@@ -128,19 +115,3 @@ def node_priced(gate_scores, efficiency, threshold, constants, prices, battery, 
                 price[node] *= RAISE
         if not overdrawn:
             break
-
-
-@serial_or_parallel
-def node_priced_batch(gate_scores, efficiency, thresholds, constants, prices, battery, selected, subcarrier):
-    """`node_priced` for a leading batch axis of rounds; the first argument is the number of rounds."""
-    for row in prange(gate_scores.shape[0]):
-        node_priced(
-            gate_scores[row],
-            efficiency[row],
-            np.float64(thresholds[row]),
-            constants,
-            prices[row],
-            battery[row],
-            selected[row],
-            subcarrier[row],
-        )

@@ -7,7 +7,7 @@ subcarrier of most worth are added until none has any; then subcarriers are assi
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule
 from dmoe_gym.dmoe.physics.terms import attainable
@@ -15,7 +15,6 @@ from dmoe_gym.dmoe.solvers.assignment import allocate, count_payload
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS
 from dmoe_gym.dmoe.solvers.jesa import link_energies, select_node
 from dmoe_gym.dmoe.solvers.repair import best_free, mark_taken, release_idle
-from dmoe_gym.threads import serial_or_parallel
 
 # A change must save more than this [E_ref / (K N D)]: rounding must not keep a loop going.
 LEAST_SAVING = 1e-9
@@ -184,21 +183,6 @@ def value_greedy_round(gate_scores, efficiency, threshold, constants, selected, 
     release_idle(selected, subcarrier)
 
 
-@serial_or_parallel
-def value_greedy_batch(gate_scores, efficiency, thresholds, constants, passes, selected, subcarrier):
-    """`value_greedy_round` for a leading batch axis of rounds; the first argument is the number of rounds."""
-    for row in prange(gate_scores.shape[0]):
-        value_greedy_round(
-            gate_scores[row],
-            efficiency[row],
-            np.float64(thresholds[row]),
-            constants,
-            selected[row],
-            subcarrier[row],
-            passes,
-        )
-
-
 def value_greedy(round: Round, *, local_search: bool = True) -> Schedule:
     """Links by their worth, one after the other, then local search; see `value_greedy_round`.
 
@@ -209,9 +193,10 @@ def value_greedy(round: Round, *, local_search: bool = True) -> Schedule:
     experts = round.config.num_experts
     selected = np.empty(round.gate_scores.shape, np.bool_)
     subcarrier = np.empty((experts, experts), np.int64)
+    # writable copies: one compilation serves rounds and observations
     value_greedy_round(
-        round.gate_scores,
-        round.spectral_efficiency,
+        round.gate_scores.copy(),
+        round.spectral_efficiency.copy(),
         round.threshold,
         Constants.of(round.config),
         selected,
