@@ -13,12 +13,13 @@ from numba import njit
 WORTH_THREADS = 32
 
 
-def serial_or_parallel(function: FunctionType) -> Callable[..., None]:
+def serial_or_parallel(function: Callable[..., None]) -> Callable[..., None]:
     """Compile a loop over `prange` twice; the result's first argument says how many rounds it will work on.
 
     The rows must be independent of each other; then the result does not depend on the number of threads.
     """
     # numba's cache on disk knows functions by name and not by options: the second compilation needs its own name
+    assert isinstance(function, FunctionType)
     twin = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_parallel")
     twin.__qualname__ = f"{function.__qualname__}_parallel"
     twin.__module__ = function.__module__

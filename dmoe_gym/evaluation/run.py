@@ -127,16 +127,20 @@ def _run(core: BatchedCore, policy: Policy, check: bool) -> list[Row]:
     episode_start = np.ones(core.num_envs, np.bool_)
     state: Any = None
     thinking = 0.0
+    warm = False
     while len(running):
         # a policy may keep what it is shown: the core overwrites its arrays
         observation = {key: values.copy() for key, values in core.observations.items()}
         masks = {"action_masks": core.masks().copy()} if takes_masks else {}
+        if not warm:  # compilation is no thinking time
+            policy.predict(observation, state=None, episode_start=episode_start, deterministic=True, **masks)
+            warm = True
         began = time.perf_counter()
         actions, state = policy.predict(
             observation, state=state, episode_start=episode_start, deterministic=True, **masks
         )
         thinking += time.perf_counter() - began
-        rounds = {row: core.observed_round(row) for row in running} if check else {}
+        rounds = {row: core.observed_round(row) for row in running.tolist()} if check else {}
         core.step(core.checked_actions(actions), running)
         for name, values in core.terms.items():
             sums[name][running] += values[running]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -24,7 +24,10 @@ class SingleEnv(gym.Env):
         ValueError: for an unknown scenario, override or render mode, or an invalid value.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi", "human"], "render_fps": 2}
+    metadata: dict[str, Any] = {  # noqa: RUF012 (as Gymnasium declares it)
+        "render_modes": ["rgb_array", "ansi", "human"],
+        "render_fps": 2,
+    }
 
     def __init__(
         self, core: str, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
@@ -34,6 +37,8 @@ class SingleEnv(gym.Env):
         if render_mode is not None and render_mode not in valid:
             raise ValueError(f"render_mode = {render_mode!r}: valid are None, {', '.join(map(repr, valid))}")
         self.render_mode = render_mode
+        if render_mode is not None:
+            self.core.record()
         self.observation_space = self.core.observation_space
         self.action_space = self.core.action_space
         self._window: Any = None

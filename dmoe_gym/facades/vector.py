@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -27,7 +27,10 @@ class BatchedVectorEnv(VectorEnv):
         copy: return copies of the observations; False returns the core's own arrays, which the next step overwrites.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": ["rgb_array"]}
+    metadata: dict[str, Any] = {  # noqa: RUF012 (as Gymnasium declares it)
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+        "render_modes": ["rgb_array"],
+    }
 
     def __init__(
         self,
@@ -44,6 +47,8 @@ class BatchedVectorEnv(VectorEnv):
         self.core: BatchedCore = create_core(core, num_envs, scenario, overrides)
         self.num_envs = self.core.num_envs
         self.render_mode = render_mode
+        if render_mode is not None:
+            self.core.record()
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = self.core.observation_space
@@ -72,7 +77,7 @@ class BatchedVectorEnv(VectorEnv):
         rows = np.flatnonzero(mask)
         if seed is not None:
             seeds = self._seeds(seed)
-            named = [row for row in rows if seeds[row] is not None]
+            named = [row for row in rows.tolist() if seeds[row] is not None]
             self.core.seed(named, [seeds[row] for row in named])
         self.core.start(rows)
         return self._observations(), self._mask_info()

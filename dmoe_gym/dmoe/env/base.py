@@ -11,6 +11,7 @@ from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
+from dmoe_gym.dmoe.env.recorder import Recorder
 from dmoe_gym.dmoe.env.settle import BATTERY, GATHERED, OWED
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario as named_scenario
@@ -30,6 +31,9 @@ class DMoECore(BatchedCore):
     default_scenario: ClassVar[str] = "small"
     render_modes = ("rgb_array", "ansi", "human")
     config: DMoEConfig
+    # (num_envs,) the hidden state whose turn it is, where a step decides less than a round
+    turn: np.ndarray | None = None
+    recorder: Recorder | None = None
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
         super().__init__(num_envs, config)
@@ -61,13 +65,21 @@ class DMoECore(BatchedCore):
         self.subcarrier = np.full((num_envs, experts, experts), -1, np.int64)
         # columns in the order of TERMS
         self.term_values = np.zeros((num_envs, len(TERMS)))
-        self.terms = {name: self.term_values[:, column] for column, name in enumerate(TERMS)}
+        self.terms = self._name_terms()
         self.observations = self._observations()
         self.observation_space = self._observation_space()
         self.action_space = self._action_space()
 
+    def _name_terms(self) -> dict[str, np.ndarray]:
+        return {name: self.term_values[:, column] for column, name in enumerate(TERMS)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # a copied or unpickled core must see its own values under the terms' names and not copies of the columns
+        self.__dict__.update(state)
+        self.terms = self._name_terms()
+
     @classmethod
-    def create(cls, num_envs: int, scenario: str | None = None, **overrides: Any) -> Self:
+    def create(cls, num_envs: int, scenario: str | None = None, /, **overrides: Any) -> Self:
         return cls(num_envs, cls._config(scenario, overrides))
 
     @classmethod
@@ -127,14 +139,15 @@ class DMoECore(BatchedCore):
         self.layer[row] = 0
 
     def start(self, rows: np.ndarray) -> None:
-        for row in rows:
+        listed = rows.tolist()
+        for row in listed:
             # an episode left early draws its rest, so that the next one does not depend on when that was
             if 0 < self.layer[row] < self.config.num_layers:
                 for _ in range(self.config.num_layers - self.layer[row]):
                     self._draw_next_round([row])
-        self.channel.start(rows, self.generators)
-        self.knowledge.start(rows, self.generators)
-        self.relevance.start(rows, self.generators)
+        self.channel.start(listed, self.generators)
+        self.knowledge.start(listed, self.generators)
+        self.relevance.start(listed, self.generators)
         self.layer[rows] = 1
         self.terminated[rows] = False
         self.account[rows, GATHERED] = 0.0
@@ -142,20 +155,22 @@ class DMoECore(BatchedCore):
         self.account[rows, BATTERY:] = np.inf if battery is None else battery / self.config.energy_unit_j
         self._observe_round(rows)
 
-    def _draw_next_round(self, rows: Any) -> None:
+    def _draw_next_round(self, rows: list[int]) -> None:
         self.channel.advance(rows, self.generators)
         self.knowledge.advance(rows, self.generators)
         self.relevance.advance(rows, self.generators)
 
     def _finish_round(self, rows: np.ndarray) -> None:
         """Move environments whose round is complete one round on, or terminate them."""
+        if self.recorder is not None:
+            self.recorder.keep_round(self, rows)
         last = self.layer[rows] == self.config.num_layers
         if last.any():
             self.terminated[rows[last]] = True
             rows = rows[~last]
             if not len(rows):
                 return
-        self._draw_next_round(rows)
+        self._draw_next_round(rows.tolist())
         self.layer[rows] += 1
         self._observe_round(rows)
 
@@ -201,6 +216,9 @@ class DMoECore(BatchedCore):
     def schedule(self, row: int) -> Schedule:
         """The schedule that the last step of one environment decided (so far, in the sequential environment)."""
         return Schedule.from_subcarriers(self.selected[row], self.subcarrier[row], self.config.num_subcarriers)
+
+    def record(self) -> None:
+        self.recorder = Recorder(self)
 
     def check(self, round: Round, schedule: Schedule) -> list[str]:
         """See `dmoe.check`."""

@@ -11,6 +11,7 @@ from numba import prange
 from dmoe_gym.channel import CSIConfig
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import DMoECore
+from dmoe_gym.dmoe.env.settle import most_relevant_change
 from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.jesa import provisional_subcarriers
 from dmoe_gym.dmoe.solvers.repair import best_change, limit_experts, needs_cure
@@ -24,7 +25,7 @@ class DESCore(DMoECore):
     """The hidden states of a round one by one, node after node, over JESA's provisional subcarriers.
 
     Action: one bit per expert. More than D experts lose those of least score; without experts, or with a shortfall
-    dearer than its cure, experts are added or exchanged one at a time; `repairs` counts the changes.
+    dearer than its cure, the best scores in reach are added or exchanged one at a time; `repairs` counts the changes.
 
     A step's cost is its hidden state's share of the round: energies of the selected experts over the given
     subcarriers plus the priced shortfall, so a round's steps sum to the round's cost. Where there are fewer
@@ -35,6 +36,7 @@ class DESCore(DMoECore):
         ValueError: for a configuration with a slot, a relevance budget or a battery, which bind hidden states together.
     """
 
+    turn: np.ndarray
     _upper: ClassVar[dict[str, float]] = {"gate_scores": 1, "threshold": 1, "energy": UNREACHABLE}
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
@@ -145,9 +147,9 @@ def _step(
                 chosen[j] = False
                 repairs += 1
         while needs_cure(scores, chosen, threshold, best):
-            joiner, leaver = best_change(scores, energies, chosen, threshold, constants, best)
-            if joiner < 0:
+            if best_change(scores, energies, chosen, threshold, constants, best)[0] < 0:
                 break
+            joiner, leaver = most_relevant_change(scores, energies, chosen, constants.max_experts)
             chosen[joiner] = True
             if leaver >= 0:
                 chosen[leaver] = False

@@ -12,9 +12,9 @@ from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
 from dmoe_gym.dmoe.env.bounds import BOUNDS
 from dmoe_gym.dmoe.env.masks import nearest_feasible, write_mask
-from dmoe_gym.dmoe.env.settle import charge
+from dmoe_gym.dmoe.env.settle import charge, raise_relevance
 from dmoe_gym.dmoe.physics.terms import attainable
-from dmoe_gym.dmoe.solvers.repair import cure_shortfalls, mark_taken
+from dmoe_gym.dmoe.solvers.repair import mark_taken
 from dmoe_gym.threads import serial_or_parallel
 
 
@@ -24,10 +24,12 @@ class SequentialCore(DMoECore):
     Action j * M + m lets expert j serve the current hidden state, over subcarrier m if the link i -> j has none yet;
     K * M ends the hidden state, as does the D-th pick. An action outside the mask is replaced by the nearest
     feasible one and counted in `repairs`. Where subcarriers are scarce hidden states may be left short (see
-    `masks`); shortfalls that still pay to cure at the round's end are cured then, counted likewise. A pick costs its
+    `masks`); what check would still find short at the
+    round's end gets the best scores in reach then, counted likewise. A pick costs its
     energy, the end of a hidden state its priced shortfall, and a round's steps sum to the round's cost.
     """
 
+    turn: np.ndarray
     masked = True
     bounds = BOUNDS
     _upper: ClassVar[dict[str, float]] = {**DMoECore._upper, "selected": 1, "allocated": 1, "turn": 1}
@@ -191,11 +193,12 @@ def _step(
                 masks[row, done] = True
                 taken = np.empty(subcarriers, np.bool_)
                 mark_taken(subcarrier[row], taken)
-                repairs += cure_shortfalls(
-                    gate_scores[row], efficiency[row], asked, constants, selected[row], subcarrier[row], taken
-                )
+                repairs += raise_relevance(
+                    gate_scores[row], efficiency[row], asked, constants, selected[row], subcarrier[row], taken,
+                    subcarrier[row],
+                )  # fmt: skip
                 # the last step settles what the round's cost and the picks so far differ in: the constant energy,
-                # and what the cure changed
+                # and what the repair changed
                 charge(
                     gate_scores[row], gains[row], threshold, constants, energy_unit, selected[row], subcarrier[row],
                     0, account[row], terms[row],

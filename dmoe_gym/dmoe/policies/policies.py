@@ -65,7 +65,9 @@ class SequentialPolicy:
             rows = np.flatnonzero(first)
             part = {key: values[rows] for key, values in batch.items()}
             state[0][rows], state[1][rows] = self.scheduler.plan(part)
-        actions = next_picks(*state, batch["selected"], batch["turn"], batch["spectral_efficiency"].shape[-1])
+        actions = next_picks(
+            state[0], state[1], batch["selected"], batch["turn"], batch["spectral_efficiency"].shape[-1]
+        )
         return actions if batched else actions[0], state
 
 

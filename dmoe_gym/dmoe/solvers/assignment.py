@@ -13,12 +13,6 @@ from numba import njit
 from dmoe_gym.dmoe.physics import Round
 from dmoe_gym.validation import checked_bool_array
 
-# Cost of a subcarrier without rate: finite, so that sums stay numbers, and larger than any real one.
-NO_RATE = 1e18
-# The same for a link that cannot deliver its payload in the slot; not as large, for there may be many of them, and
-# sums with them must still tell real costs apart.
-OVERLOADED = 1e9
-
 
 @njit(cache=True)
 def assign_rows(cost, rows, column_of_row, row_of_column):
@@ -142,19 +136,30 @@ def allocate(payload, efficiency, weights, slot_states, subcarrier):
     if active == 0:
         return dropped
     cost = np.empty((active, subcarriers))
-    worst = NO_RATE if slot_states == np.inf else OVERLOADED
+    delivers = np.empty((active, subcarriers), np.bool_)
+    dearest = 0.0
     for link in range(active):
         i, j = sources[link], destinations[link]
         for m in range(subcarriers):
             rate = efficiency[i, j, m]
-            delivers = rate > 0 and payload[i, j] <= slot_states * rate
-            cost[link, m] = payload[i, j] / rate if delivers else worst
+            delivers[link, m] = rate > 0 and payload[i, j] <= slot_states * rate
+            if delivers[link, m]:
+                cost[link, m] = payload[i, j] / rate
+                dearest = max(dearest, cost[link, m])
+    # a subcarrier that does not deliver is dearer than all links together, but no more: rounding would swamp the real
+    # costs
+    useless = active * dearest + 1.0
+    for link in range(active):
+        for m in range(subcarriers):
+            if not delivers[link, m]:
+                cost[link, m] = useless
     column_of_row = np.empty(active, np.int64)
     row_of_column = np.empty(subcarriers, np.int64)
     assign_rows(cost, active, column_of_row, row_of_column)
     for link in range(active):
-        if cost[link, column_of_row[link]] < worst:
-            subcarrier[sources[link], destinations[link]] = column_of_row[link]
+        i, j, m = sources[link], destinations[link], column_of_row[link]
+        if delivers[link, m]:
+            subcarrier[i, j] = m
         else:
             dropped += 1
     return dropped

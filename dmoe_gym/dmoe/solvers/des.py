@@ -95,7 +95,7 @@ def solve_des(
     _refuse("threshold", thresholds, ~((thresholds >= 0) & (thresholds <= 1)), "numbers from 0 to 1")
     prices = _spread("shortfall_price", shortfall_price, leading)
     _refuse("shortfall_price", prices, ~(prices >= 0), "numbers of at least 0, or infinity")
-    selected = np.zeros((thresholds.size, experts), np.bool_)
+    selected: np.ndarray = np.zeros((thresholds.size, experts), np.bool_)
     nodes = np.zeros(thresholds.size, np.int64)
     search_batch(
         np.ascontiguousarray(scores).reshape(-1, experts),

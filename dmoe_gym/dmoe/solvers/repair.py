@@ -140,7 +140,7 @@ def best_change(scores, energies, selected, threshold, constants, best):
                     if saving > most:
                         most, joiner, leaver = saving, j, k
     if joiner < 0 and count == 0:
-        joiner = np.argmin(energies)
+        joiner = int(np.argmin(energies))
     return joiner, leaver
 
 
