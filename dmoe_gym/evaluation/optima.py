@@ -70,6 +70,13 @@ def build_optima(
     return kept
 
 
+def cached_episodes(scenario: str) -> int:
+    """How many held-out episodes of a scenario have cached optima."""
+    if not OPTIMA.is_file():
+        return 0
+    return len(json.loads(OPTIMA.read_text()).get(scenario, {}).get("cost", []))
+
+
 def cached_optima(scenario: str, seeds: Sequence[int]) -> list[Row] | None:
     """Rows of a scenario's cached optima (policy, scenario, seed, cost), or None if one of the seeds is not there."""
     if not OPTIMA.is_file():

@@ -13,7 +13,7 @@ from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.evaluation.lineup import evaluate_lineup, lineup_of
 from dmoe_gym.evaluation.markdown import markdown
-from dmoe_gym.evaluation.optima import ENV_ID, cached_optima
+from dmoe_gym.evaluation.optima import ENV_ID, cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.seeds import held_out_seeds
 from dmoe_gym.evaluation.statistics import Interval, by_policy
@@ -50,8 +50,12 @@ class ScenarioTable:
 
 
 def scenario_table(scenario: str, episodes: int) -> ScenarioTable:
-    """Evaluate every analytic scheduler of a scenario on the first held-out episodes, beside its optimum."""
+    """Evaluate every analytic scheduler of a scenario on the first held-out episodes, beside its optimum.
+
+    Where optima of fewer episodes are cached, on those.
+    """
     lineup = lineup_of(ENV_ID, scenario)
+    episodes = min(episodes, cached_episodes(scenario) or episodes)
     seeds = held_out_seeds(episodes)
     optima = cached_optima(scenario, seeds)
     if optima is None:
@@ -143,7 +147,7 @@ def _section(table: ScenarioTable) -> str:
     tuned = f"\n\nTuned: {parameters}." if parameters else ""
     size = (
         f"K = {config.num_experts}, N = {config.num_states}, M = {config.num_subcarriers}, L = {config.num_layers}; "
-        f"channel `{config.channel.kind}`"
+        f"channel `{config.channel.kind}`; {table.episodes} episodes"
     )
     return (
         f"## `{table.scenario}`\n\n{HARDNESS[table.scenario]} {size}.\n\n{_verdict(table)}\n\n"
@@ -153,7 +157,7 @@ def _section(table: ScenarioTable) -> str:
 
 _TEXT = """# Scenarios where a scheduler has to be good
 
-Every analytic scheduler on the same {episodes} held-out episodes (seeds from 1,000,000). Costs are means per round;
+Every analytic scheduler of a scenario on the same held-out episodes (seeds from 1,000,000). Costs are means per round;
 brackets are 95 % bootstrap intervals over episodes, differences are paired by episode and in percent of the mean they
 are taken from. Parameters were tuned on training episodes (seeds from 0), {budget} episodes for all candidates of a
 scheduler together. Made by
