@@ -11,7 +11,7 @@ import numpy as np
 
 import dmoe_gym.dmoe
 from dmoe_gym.dmoe import scenario as named_scenario
-from dmoe_gym.dmoe.policies.lineup import schedulers_of
+from dmoe_gym.dmoe.policies.analytic import schedulers_of
 from dmoe_gym.dmoe.policies.policies import JointPolicy
 from dmoe_gym.dmoe.policies.tuned import TUNABLE, candidates
 from dmoe_gym.evaluation.run import evaluate
