@@ -63,6 +63,6 @@ def load_run(path: Path) -> tuple[TrainingConfig, LearnedPolicy]:
         if not file.is_file():
             raise ValueError(f"{path}: is no run folder, {file.name} is missing")
     config = load_config(folder.config_file)
-    model = build_learner(config, build_env(config, seed=0, num_envs=1), seed=0)
+    model = build_learner(config, build_env(config, seed=0, num_envs=1, training=False), seed=0)
     load_checkpoint(model, folder.checkpoint_file)
     return config, as_policy(model)
