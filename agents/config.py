@@ -72,7 +72,8 @@ class TrainingConfig(StrictConfig):
         num_envs: environments in the batch.
         total_timesteps: environment steps, all environments together.
         seeds: one run each; below the held-out seeds.
-        policy: Stable-Baselines3's policy name.
+        policy: Stable-Baselines3's policy name, or "BatchedMultiInputPolicy" (`agents.distributions`), which is faster
+            on MultiDiscrete actions.
         network: widths of the hidden layers, or "equivariant".
         imitation: a warm start, for the sequential environment.
         hyperparameters: keyword arguments of the algorithm.

@@ -12,6 +12,7 @@ from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.config import EquivariantConfig, TrainingConfig
+from agents.distributions import POLICIES
 from agents.networks import EquivariantSequentialPolicy
 from agents.networks.features import Prices
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
@@ -39,14 +40,15 @@ def build_learner(config: TrainingConfig, env: BatchedVecEnv, seed: int) -> Base
         return ALGORITHMS[config.algorithm](
             policy, env, seed=seed, device="cpu", policy_kwargs=options, **config.hyperparameters
         )
-    except (TypeError, AssertionError) as error:
-        raise ValueError(f"hyperparameters of {config.algorithm}: {error}") from None
+    except (TypeError, AssertionError, ValueError) as error:
+        raise ValueError(f"hyperparameters or policy of {config.algorithm}: {' '.join(str(error).split())}") from None
 
 
 def _policy(config: TrainingConfig, env: BatchedVecEnv) -> tuple[Any, dict[str, Any]]:
     """SB3's policy class or name, and its keyword arguments."""
     if not isinstance(config.network, EquivariantConfig):
-        return config.policy, {"net_arch": list(config.network)}
+        named = POLICIES.get(config.algorithm, {}).get(config.policy, config.policy)
+        return named, {"net_arch": list(config.network)}
     constants = getattr(env.core, "constants", None)
     if constants is None or not env.core.masked:
         raise ValueError(f"network = 'equivariant' with env_id = {config.env_id!r}: valid is DMoE-JESA-Sequential-v0")
