@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agents.config import load_config
-from agents.policy import load_run
+from agents.evaluate import evaluate_runs
 from agents.train import reference_rows
 from agents.train import train as train_seed
 from dmoe_gym.command_line import bar, one_line_errors, wide_console
-from dmoe_gym.evaluation import evaluate as evaluate_policy
-from dmoe_gym.evaluation import evaluate_lineup, held_out_seeds, lineup_of
+from dmoe_gym.evaluation import lineup_of
 from dmoe_gym.evaluation.table import cells, rich_table
-from dmoe_gym.files import write_csv
+from dmoe_gym.files import read_csv, write_csv
+from dmoe_gym.reports import write_report
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 Runs = Annotated[Path, typer.Option(help="Root of the run folders.")]
@@ -55,24 +56,44 @@ def evaluate(
 ) -> None:
     """Evaluate trained runs beside the analytic schedulers and the bounds on the same held-out episodes."""
     console = wide_console()
-    loaded = [(path, *load_run(path)) for path in run]
-    config = loaded[0][1]
-    settings = {"scenario": config.scenario, "seeds": held_out_seeds(episodes), **config.overrides}
-    lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
-    for path, other, _ in loaded:
-        if (other.scenario, other.overrides) != (config.scenario, config.overrides):
-            raise ValueError(f"{path}: ran on another scenario than {run[0]}; evaluate them one by one")
-        if lineup_of(other.env_id, other.scenario, **other.overrides).env_id != lineup.env_id:
-            raise ValueError(f"{path}: ran on another environment's episodes than {run[0]}; evaluate them one by one")
     with bar(console) as progress:
-        rows = evaluate_lineup(config.env_id, jobs=jobs, progress=lambda n: progress.task(n, episodes), **settings)
-        for path, other, policy in loaded:
-            tick = progress.task(path.name, episodes)
-            rows += evaluate_policy(policy, other.env_id, name=path.name, progress=tick, **settings)
+        rows, lineup = evaluate_runs(run, episodes, jobs=jobs, progress=lambda name: progress.task(name, episodes))
     file = write_csv(output or run[0].parent / "evaluation.csv", rows)
-    title = f"{config.scenario or 'default'} scenario, {episodes} held-out episodes, means and 95 % intervals"
+    scenario = rows[0]["scenario"]
+    title = f"{scenario} scenario, {episodes} held-out episodes, means and 95 % intervals"
     console.print(rich_table(title, *cells(rows, lineup.optimum, lineup.reference)))
     console.print(f"all rows: {file}")
+
+
+@app.command()
+@one_line_errors
+def demo(
+    recipe: Annotated[Path, typer.Option(help="What is trained.")] = Path("configs/demo.yaml"),
+    runs: Runs = Path("runs"),
+    jobs: Annotated[int, typer.Option(help="Processes for the bounds; -1 is one per core.")] = -1,
+) -> None:
+    """Baselines, a short real training run, the table of both, TensorBoard files and report.md.
+
+    Run again, it continues where it was interrupted and trains nothing twice.
+    """
+    console = wide_console()
+    config = load_config(recipe)
+    episodes, seed = config.evaluation.episodes, config.seeds[0]
+    console.print(f"1/3 analytic schedulers and the exact optimum on {episodes} held-out episodes")
+    with bar(console) as progress:
+        references = reference_rows(config, runs, jobs=jobs, progress=lambda name: progress.task(name, episodes))
+    console.print(f"2/3 training {recipe.stem} ({config.algorithm}) for {config.total_timesteps:,} steps")
+    folder = train_seed(config, recipe.stem, seed, runs, references, resume=True)
+    console.print("3/3 evaluation and report")
+    curve = read_csv(folder.evaluations_file)
+    rows = [*references, *(row for row in curve if row["step"] == curve[-1]["step"])]
+    lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
+    title = f"{config.scenario} scenario, {episodes} held-out episodes, means and 95 % intervals"
+    console.print(rich_table(title, *cells(rows, lineup.optimum, lineup.reference)))
+    group = runs / config.group
+    report = write_report(group, f"dmoe_gym demo: {title}", "make demo", rows, {folder.path.name: curve}, lineup)
+    console.print(f"report: {report}")
+    console.print(f"TensorBoard: {Path(sys.executable).parent / 'tensorboard'} --logdir {group}")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ class BatchedCore(ABC):
 
     @classmethod
     @abstractmethod
-    def create(cls, num_envs: int, scenario: str | None = None, **overrides: Any) -> Self:
+    def create(cls, num_envs: int, scenario: str | None = None, /, **overrides: Any) -> Self:
         """A core for a named scenario with some configuration fields overridden.
 
         Raises:
@@ -105,6 +105,9 @@ class BatchedCore(ABC):
     def masks(self) -> np.ndarray:
         """(num_envs, actions) bool, which actions are feasible now; only where `masked`."""
         raise NotImplementedError(f"{type(self).__name__} needs no action masks")
+
+    def record(self) -> None:  # noqa: B027 - not every system needs it
+        """Keep from now on what pictures need beyond the state; a facade with a render mode calls it once."""
 
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """An episode's terms, means per round, with what the system derives from them for tables."""

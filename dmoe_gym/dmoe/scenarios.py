@@ -26,6 +26,6 @@ def scenario(name: str) -> DMoEConfig:
     Raises:
         ValueError: for an unknown name; the message lists the valid ones.
     """
-    if name not in SCENARIOS:
+    if not isinstance(name, str) or name not in SCENARIOS:
         raise ValueError(f"scenario = {name!r}: valid are {', '.join(SCENARIOS)}")
     return SCENARIOS[name]

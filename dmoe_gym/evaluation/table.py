@@ -76,7 +76,8 @@ def rich_table(title: str, headings: Sequence[str], body: Sequence[Sequence[str]
     """The table for a terminal."""
     table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     for heading in headings:
-        table.add_column(heading, justify="left" if heading == "policy" else "right")
+        policy = heading == "policy"
+        table.add_column(heading, justify="left" if policy else "right", no_wrap=policy)
     for line in body:
         table.add_row(*line)
     return table

@@ -37,6 +37,8 @@ class SingleEnv(gym.Env):
         if render_mode is not None and render_mode not in valid:
             raise ValueError(f"render_mode = {render_mode!r}: valid are None, {', '.join(map(repr, valid))}")
         self.render_mode = render_mode
+        if render_mode is not None:
+            self.core.record()
         self.observation_space = self.core.observation_space
         self.action_space = self.core.action_space
         self._window: Any = None

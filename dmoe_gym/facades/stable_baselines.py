@@ -24,17 +24,24 @@ class BatchedVecEnv(VecEnv):
     Args:
         env_id: a registered id of this suite.
         num_envs: size of the batch.
+        render_mode: None, or "rgb_array" for `get_images` and SB3's video recorder.
         scenario, overrides: as in `gym.make`.
     """
 
-    def __init__(self, env_id: str, num_envs: int, scenario: str | None = None, **overrides: Any) -> None:
+    def __init__(
+        self, env_id: str, num_envs: int, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
+    ) -> None:
         spec = gym.spec(env_id)
         if "core" not in spec.kwargs:
             raise ValueError(f"env_id = {env_id!r}: valid are the ids that dmoe_gym registers")
         self.core: BatchedCore = create_core(spec.kwargs["core"], num_envs, scenario, overrides)
         self.spec = spec
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode = {render_mode!r}: valid for a batch are None and 'rgb_array'")
         # read by VecEnv.__init__ through get_attr
-        self.render_mode = None
+        self.render_mode = render_mode
+        if render_mode is not None:
+            self.core.record()
         super().__init__(num_envs, self.core.observation_space, self.core.action_space)
         self._actions: np.ndarray | None = None
         self._started = time.time()

@@ -47,6 +47,8 @@ class BatchedVectorEnv(VectorEnv):
         self.core: BatchedCore = create_core(core, num_envs, scenario, overrides)
         self.num_envs = self.core.num_envs
         self.render_mode = render_mode
+        if render_mode is not None:
+            self.core.record()
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = self.core.observation_space

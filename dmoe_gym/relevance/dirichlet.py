@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numba import njit
@@ -42,8 +42,16 @@ class DirichletRelevance(RelevanceProcess):
         self.config = config
         self.domains = np.zeros((batch, nodes), np.int64)
         self._bonus = np.zeros((batch, nodes, states), np.float32)
+        self._view_rows()
+
+    def _view_rows(self) -> None:
         self._score_rows = list(self.gate_scores)
         self._bonus_rows = list(self._bonus)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # a copied or unpickled process must write into its own scores and not into copies of the rows
+        self.__dict__.update(state)
+        self._view_rows()
 
     def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
         nodes, _, experts = self.gate_scores.shape[1:]

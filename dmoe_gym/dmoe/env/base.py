@@ -10,6 +10,7 @@ from gymnasium import spaces
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
+from dmoe_gym.dmoe.env.recorder import Recorder
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario as named_scenario
 from dmoe_gym.lineup import Lineup
@@ -27,6 +28,9 @@ class DMoECore(BatchedCore):
     default_scenario: ClassVar[str] = "small"
     render_modes = ("rgb_array", "ansi", "human")
     config: DMoEConfig
+    # (num_envs,) the hidden state whose turn it is, where a step decides less than a round
+    turn: np.ndarray | None = None
+    recorder: Recorder | None = None
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
         super().__init__(num_envs, config)
@@ -48,13 +52,21 @@ class DMoECore(BatchedCore):
         self.subcarrier = np.full((num_envs, experts, experts), -1, np.int64)
         # columns in the order of TERMS
         self.term_values = np.zeros((num_envs, len(TERMS)))
-        self.terms = {name: self.term_values[:, column] for column, name in enumerate(TERMS)}
+        self.terms = self._name_terms()
         self.observations = self._observations()
         self.observation_space = self._observation_space()
         self.action_space = self._action_space()
 
+    def _name_terms(self) -> dict[str, np.ndarray]:
+        return {name: self.term_values[:, column] for column, name in enumerate(TERMS)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # a copied or unpickled core must see its own values under the terms' names and not copies of the columns
+        self.__dict__.update(state)
+        self.terms = self._name_terms()
+
     @classmethod
-    def create(cls, num_envs: int, scenario: str | None = None, **overrides: Any) -> Self:
+    def create(cls, num_envs: int, scenario: str | None = None, /, **overrides: Any) -> Self:
         return cls(num_envs, cls._config(scenario, overrides))
 
     @classmethod
@@ -124,6 +136,8 @@ class DMoECore(BatchedCore):
 
     def _finish_round(self, rows: np.ndarray) -> None:
         """Move environments whose round is complete one round on, or terminate them."""
+        if self.recorder is not None:
+            self.recorder.keep_round(self, rows)
         last = self.layer[rows] == self.config.num_layers
         if last.any():
             self.terminated[rows[last]] = True
@@ -151,6 +165,9 @@ class DMoECore(BatchedCore):
     def schedule(self, row: int) -> Schedule:
         """The schedule that the last step of one environment decided (so far, in the sequential environment)."""
         return Schedule.from_subcarriers(self.selected[row], self.subcarrier[row], self.config.num_subcarriers)
+
+    def record(self) -> None:
+        self.recorder = Recorder(self)
 
     def check(self, round: Round, schedule: Schedule) -> list[str]:
         """See `dmoe.check`."""

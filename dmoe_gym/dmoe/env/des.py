@@ -31,6 +31,7 @@ class DESCore(DMoECore):
     subcarriers than links, every link keeps its best one and the sum is the cost without exclusivity.
     """
 
+    turn: np.ndarray
     _upper: ClassVar[dict[str, float]] = {"gate_scores": 1, "threshold": 1, "energy": UNREACHABLE}
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:

@@ -64,16 +64,19 @@ def best_completion(scores, chosen, kinds, order, picks, free, without):
 
 
 @njit(cache=True)
-def subcarriers_suffice(turn, states, limit, subcarrier, free):
-    """Are there free subcarriers for every new link that the hidden states from `turn` on could ask for?"""
+def subcarriers_suffice(turn, states, limit, picked, subcarrier, free):
+    """Are there free subcarriers for every new link that the hidden states from `turn` on could ask for?
+
+    `picked` experts of the current hidden state are decided; so once they suffice, they do to the round's end.
+    """
     experts = subcarrier.shape[0]
     wanted = 0
     for i in range(turn // states, experts):
         unlinked = 0
         for j in range(experts):
             unlinked += i != j and subcarrier[i, j] < 0
-        remaining = states - turn % states if i == turn // states else states
-        wanted += min(unlinked, remaining * limit)
+        picks = (states - turn % states) * limit - picked if i == turn // states else states * limit
+        wanted += min(unlinked, picks)
     return free >= wanted
 
 
@@ -104,7 +107,7 @@ def write_mask(turn, gate_scores, selected, threshold, limit, efficiency, subcar
             served += scores[j]
             count += 1
     target = 0.0
-    if subcarriers_suffice(turn, states, limit, subcarrier, free):
+    if subcarriers_suffice(turn, states, limit, count, subcarrier, free):
         target = min(threshold, served + best_completion(scores, chosen, kinds, order, limit - count, free, -1))
     mask[:] = False
     mask[experts * subcarriers] = count > 0 and served >= target - TOLERANCE

@@ -29,6 +29,7 @@ class SequentialCore(DMoECore):
     energy, the end of a hidden state its priced shortfall, and a round's steps sum to the round's cost.
     """
 
+    turn: np.ndarray
     masked = True
     bounds = BOUNDS
     _upper: ClassVar[dict[str, float]] = {**DMoECore._upper, "selected": 1, "allocated": 1, "turn": 1}

@@ -65,7 +65,9 @@ class Round:
     def attainable_threshold(self) -> np.ndarray:
         """(K, N): the threshold, or the sum of the D largest scores where that is less."""
         best = np.sort(self.gate_scores, axis=-1)[..., -self.config.max_experts :].sum(-1)
-        return np.minimum(self.threshold, best)
+        attainable = np.minimum(self.threshold, best)
+        attainable.setflags(write=False)
+        return attainable
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,6 @@ from numba import njit
 from dmoe_gym.dmoe.physics import Round
 from dmoe_gym.validation import checked_bool_array
 
-# Cost of a subcarrier without rate: finite, so that sums stay numbers, and larger than any real one.
-NO_RATE = 1e18
-
 
 @njit(cache=True)
 def assign_rows(cost, rows, column_of_row, row_of_column):
@@ -138,17 +135,26 @@ def allocate(payload, efficiency, weights, subcarrier):
     if active == 0:
         return dropped
     cost = np.empty((active, subcarriers))
+    dearest = 0.0
     for link in range(active):
         i, j = sources[link], destinations[link]
         for m in range(subcarriers):
-            rate = efficiency[i, j, m]
-            cost[link, m] = payload[i, j] / rate if rate > 0 else NO_RATE
+            if efficiency[i, j, m] > 0:
+                cost[link, m] = payload[i, j] / efficiency[i, j, m]
+                dearest = max(dearest, cost[link, m])
+    # a subcarrier without rate is dearer than all links together, but no more: rounding would swamp the real costs
+    no_rate = active * dearest + 1.0
+    for link in range(active):
+        for m in range(subcarriers):
+            if not efficiency[sources[link], destinations[link], m] > 0:
+                cost[link, m] = no_rate
     column_of_row = np.empty(active, np.int64)
     row_of_column = np.empty(subcarriers, np.int64)
     assign_rows(cost, active, column_of_row, row_of_column)
     for link in range(active):
-        if cost[link, column_of_row[link]] < NO_RATE:
-            subcarrier[sources[link], destinations[link]] = column_of_row[link]
+        i, j, m = sources[link], destinations[link], column_of_row[link]
+        if efficiency[i, j, m] > 0:
+            subcarrier[i, j] = m
         else:
             dropped += 1
     return dropped

@@ -75,9 +75,10 @@ def complete(gate_scores, efficiency, threshold, constants, selected, subcarrier
         allocate(payload, efficiency, weights, subcarrier)
         drop_unserved(selected, subcarrier)
         release_idle(selected, subcarrier)
-        taken = np.empty(efficiency.shape[2], np.bool_)
-        mark_taken(subcarrier, taken)
-        cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken)
+    # also where every link got one: DES knew only the links in reach then, and an idle one's subcarrier may be free now
+    taken = np.empty(efficiency.shape[2], np.bool_)
+    mark_taken(subcarrier, taken)
+    cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken)
 
 
 @njit(cache=True)
