@@ -42,7 +42,8 @@ class ImitationConfig(StrictConfig):
     """Supervised training on a teacher's decisions before reinforcement learning (`agents.imitation`).
 
     Fields:
-        teacher: whose plans are learned; "exact" is the optimum of the observed round.
+        teacher: whose plans are learned: an analytic policy by its name in tables, or "exact", the optimum of the
+            observed round, which is slow.
         steps: environment steps, all environments together; they count as the first of `total_timesteps`.
         rollout: steps of each environment between two passes of training.
         epochs: passes over each rollout.
@@ -51,7 +52,7 @@ class ImitationConfig(StrictConfig):
         value_weight: weight of the value's squared error beside the policy's loss.
     """
 
-    teacher: Literal["JESA", "exact"] = "JESA"
+    teacher: str = "JESA"
     steps: Count
     rollout: Count = 16
     epochs: Count = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dmoe_gym.dmoe import DMoEConfig, Round, solve_exact
-from dmoe_gym.dmoe.policies import JESA, Scheduler
+from dmoe_gym.dmoe.policies import SCHEDULERS, Scheduler
 
 
 class Exact(Scheduler):
@@ -19,19 +19,29 @@ class Exact(Scheduler):
             subcarrier[row] = np.where(schedule.allocated.any(-1), schedule.allocated.argmax(-1), -1)
 
 
-TEACHERS: dict[str, type[Scheduler]] = {"JESA": JESA, "exact": Exact}
+def teacher_scheduler(name: str, config: DMoEConfig) -> Scheduler:
+    """An analytic policy of the environment by its name in tables, or "exact".
+
+    Raises:
+        ValueError: for another name; the message lists the valid ones.
+    """
+    if name == "exact":
+        return Exact(config)
+    if name not in SCHEDULERS:
+        raise ValueError(f"imitation.teacher = {name!r}: valid are exact, {', '.join(SCHEDULERS)}")
+    return SCHEDULERS[name](config)
 
 
 class Teacher:
     """Plans of whole rounds, told pick by pick in any order.
 
     Args:
-        name: one of TEACHERS.
+        name: see `teacher_scheduler`.
         config: the DMoE configuration.
     """
 
     def __init__(self, name: str, config: DMoEConfig) -> None:
-        self.scheduler = TEACHERS[name](config)
+        self.scheduler = teacher_scheduler(name, config)
         self._selected: np.ndarray | None = None
         self._subcarrier: np.ndarray | None = None
 
