@@ -49,6 +49,7 @@ class ImitationConfig(StrictConfig):
         epochs: passes over each rollout.
         batch_size: decisions per gradient step.
         learning_rate: of Adam at the start; it falls to a twentieth along a cosine.
+        entropy_weight: of the policy's entropy, which keeps alternatives alive for reinforcement learning to compare.
         value_weight: weight of the value's squared error beside the policy's loss.
     """
 
@@ -58,6 +59,7 @@ class ImitationConfig(StrictConfig):
     epochs: Count = 1
     batch_size: Count = 512
     learning_rate: Annotated[float, Field(gt=0)] = 0.003
+    entropy_weight: Annotated[float, Field(ge=0)] = 0.0
     value_weight: Annotated[float, Field(ge=0)] = 1.0
 
 
@@ -77,6 +79,8 @@ class TrainingConfig(StrictConfig):
             on MultiDiscrete actions.
         network: widths of the hidden layers, or "equivariant".
         imitation: a warm start, for the sequential environment.
+        relative_to: an analytic scheduler whose cost on the same round is taken off the reward, which has far less
+            noise then (`agents.relative`); for the sequential environment.
         hyperparameters: keyword arguments of the algorithm.
         checkpoint_every: time steps between checkpoints.
         evaluation: see there.
@@ -94,6 +98,7 @@ class TrainingConfig(StrictConfig):
     policy: str = "MultiInputPolicy"
     network: tuple[Count, ...] | EquivariantConfig = (256, 256)
     imitation: ImitationConfig | None = None
+    relative_to: str | None = None
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     checkpoint_every: Count = 200_000
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -108,6 +113,8 @@ class TrainingConfig(StrictConfig):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> TrainingConfig:
+        if self.relative_to is not None and self.env_id != "DMoE-JESA-Sequential-v0":
+            raise ValueError(f"relative_to with env_id = {self.env_id!r}: valid is DMoE-JESA-Sequential-v0")
         masked = self.algorithm == "maskable_ppo"
         if isinstance(self.network, EquivariantConfig) and not masked:
             raise ValueError(f"network = 'equivariant' with algorithm = {self.algorithm!r}: valid is maskable_ppo")

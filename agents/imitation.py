@@ -14,6 +14,7 @@ from sb3_contrib import MaskablePPO
 from tqdm import tqdm
 
 from agents.config import ImitationConfig
+from agents.relative import RelativeRewards
 from agents.teachers import Teacher
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
@@ -26,13 +27,13 @@ Batch = dict[str, Any]
 def imitate(
     model: MaskablePPO,
     config: ImitationConfig,
-    env: BatchedVecEnv,
+    env: BatchedVecEnv | RelativeRewards,
     callback: EvaluateAndCheckpoint,
     *,
     seed: int,
     progress_bar: bool = True,
 ) -> None:
-    """Train until `model.num_timesteps` reaches `config.steps`; logs imitation/loss, accuracy and value_loss."""
+    """Train until `model.num_timesteps` reaches `config.steps`; logs imitation/loss, accuracy, entropy, value_loss."""
     callback.init_callback(model)
     callback.on_training_start(locals(), globals())
     generator = np.random.default_rng([seed, 1])
@@ -57,7 +58,7 @@ def imitate(
 def _collect(
     model: MaskablePPO,
     config: ImitationConfig,
-    env: BatchedVecEnv,
+    env: BatchedVecEnv | RelativeRewards,
     teacher: Teacher,
     observation: dict[str, np.ndarray],
     generator: np.random.Generator,
@@ -93,7 +94,7 @@ def _collect(
 def train_on(
     model: MaskablePPO, rollout: Batch, config: ImitationConfig, learning_rate: float, generator: np.random.Generator
 ) -> dict[str, float]:
-    """Passes over one rollout; returns loss, accuracy and value_loss, means over the first pass."""
+    """Passes over one rollout; returns loss, accuracy, value_loss and entropy, means over the first pass."""
     policy = model.policy
     policy.set_training_mode(True)
     for group in policy.optimizer.param_groups:
@@ -108,14 +109,18 @@ def train_on(
             mask, target = (torch.as_tensor(rollout[key][part]) for key in ("masks", "targets"))
             logits, values = _evaluate(policy, observation)
             loss, accuracy = imitation_loss(logits, mask, target)
+            log_shares = torch.log_softmax(logits.masked_fill(~mask, -1e8), -1)
+            entropy = -(log_shares.exp() * log_shares).sum(-1).mean()
             value_loss = (torch.as_tensor(rollout["returns"][part]) - values).square().mean()
             policy.optimizer.zero_grad()
-            (loss + config.value_weight * value_loss).backward()
+            (loss - config.entropy_weight * entropy + config.value_weight * value_loss).backward()
             torch.nn.utils.clip_grad_norm_(policy.parameters(), model.max_grad_norm)
             policy.optimizer.step()
             if epoch == 0:
-                logged.append((float(loss.detach()), float(accuracy), float(value_loss.detach())))
-    return dict(zip(("loss", "accuracy", "value_loss"), np.mean(logged, axis=0).tolist(), strict=True))
+                logged.append(
+                    (float(loss.detach()), float(accuracy), float(value_loss.detach()), float(entropy.detach()))
+                )
+    return dict(zip(("loss", "accuracy", "value_loss", "entropy"), np.mean(logged, axis=0).tolist(), strict=True))
 
 
 def _evaluate(policy: Any, observation: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,21 +15,28 @@ from agents.config import EquivariantConfig, TrainingConfig
 from agents.distributions import POLICIES
 from agents.networks import EquivariantSequentialPolicy
 from agents.networks.features import Prices
+from agents.relative import RelativeRewards
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.files import write_whole
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "maskable_ppo": MaskablePPO, "sac": SAC, "dqn": DQN}
 
 
-def build_env(config: TrainingConfig, seed: int, num_envs: int | None = None, *, training: bool = True) -> BatchedVecEnv:
-    """The environments of a recipe, seeded; for evaluation without its `training_overrides`."""
+def build_env(
+    config: TrainingConfig, seed: int, num_envs: int | None = None, *, training: bool = True
+) -> BatchedVecEnv | RelativeRewards:
+    """The environments of a recipe, seeded; for evaluation as they are, without what eases training."""
     overrides = {**config.overrides, **(config.training_overrides if training else {})}
-    env = BatchedVecEnv(config.env_id, num_envs or config.num_envs, scenario=config.scenario, **overrides)
+    env: BatchedVecEnv | RelativeRewards = BatchedVecEnv(
+        config.env_id, num_envs or config.num_envs, scenario=config.scenario, **overrides
+    )
+    if training and config.relative_to is not None:
+        env = RelativeRewards(env, config.relative_to, config.scenario, overrides)  # type: ignore[arg-type]
     env.seed(seed)
     return env
 
 
-def build_learner(config: TrainingConfig, env: BatchedVecEnv, seed: int) -> BaseAlgorithm:
+def build_learner(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards, seed: int) -> BaseAlgorithm:
     """A fresh learner.
 
     Raises:
@@ -44,7 +51,7 @@ def build_learner(config: TrainingConfig, env: BatchedVecEnv, seed: int) -> Base
         raise ValueError(f"hyperparameters or policy of {config.algorithm}: {' '.join(str(error).split())}") from None
 
 
-def _policy(config: TrainingConfig, env: BatchedVecEnv) -> tuple[Any, dict[str, Any]]:
+def _policy(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards) -> tuple[Any, dict[str, Any]]:
     """SB3's policy class or name, and its keyword arguments."""
     if not isinstance(config.network, EquivariantConfig):
         named = POLICIES.get(config.algorithm, {}).get(config.policy, config.policy)

@@ -130,7 +130,9 @@ class EquivariantNetwork(nn.Module):
             -1,
         )
 
-    def _expert_inputs(self, seen: Features, i: Tensor, n: Tensor, load: Tensor, dearer: Tensor, pressure: Tensor) -> Tensor:
+    def _expert_inputs(
+        self, seen: Features, i: Tensor, n: Tensor, load: Tensor, dearer: Tensor, pressure: Tensor
+    ) -> Tensor:
         rows = seen.rows
         scores, missing = seen.scores[rows, i, n], (seen.target - seen.served)[rows, i, n].clamp(min=0)[:, None]
         completion = seen.completion[rows, i, n] + dearer
@@ -182,9 +184,7 @@ class EquivariantNetwork(nn.Module):
         cheapest = seen.completion.amin(-1, keepdim=True)
         crowding = pressure["crowding"][:, None, None].expand(*seen.remaining.shape)
         best = state_inputs.amax(3) * seen.remaining[..., None]
-        rest = self.remaining_value(
-            torch.cat([best, _squash(cheapest), crowding[..., None]], -1)
-        )[..., 0]
+        rest = self.remaining_value(torch.cat([best, _squash(cheapest), crowding[..., None]], -1))[..., 0]
         share = (rest * seen.remaining).sum((1, 2)) + self.current_value(context)[..., 0]
         return (share / seen.remaining[0].numel())[:, None]
 
@@ -193,9 +193,11 @@ def _harm(seen: Features, load: Tensor) -> tuple[Tensor, Tensor]:
     """What links still to come lose if a subcarrier goes: in all (B, M), and of the current node's own links (B, K, M)."""
     batch, experts, subcarriers = seen.link_energies.shape
     loss = (load * seen.loss.clamp(max=OUT_OF_REACH)).flatten(1)
-    harm = torch.zeros(batch, subcarriers, device=loss.device).scatter_add(1, seen.best_at.flatten(1), loss)
+    harm = loss.new_zeros(batch, subcarriers).scatter_add(1, seen.best_at.flatten(1), loss)
     mine = loss.view(batch, experts, experts)[seen.rows, seen.node]
-    own = torch.zeros_like(seen.link_energies).scatter(2, seen.best_at[seen.rows, seen.node][..., None], mine[..., None])
+    own = loss.new_zeros(batch, experts, subcarriers).scatter(
+        2, seen.best_at[seen.rows, seen.node][..., None], mine[..., None]
+    )
     return harm, own
 
 

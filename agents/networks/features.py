@@ -81,7 +81,9 @@ def features_of(observation: Mapping[str, Tensor], prices: Prices) -> Features:
     linked = allocated.amax(-1)
     own = torch.eye(experts, device=scores.device).expand(batch, -1, -1)
     taken = allocated.amax((1, 2)) > 0
-    energies = (prices.transmission / observation["spectral_efficiency"].clamp(min=prices.transmission / OUT_OF_REACH)).clamp(max=OUT_OF_REACH)
+    energies = (
+        prices.transmission / observation["spectral_efficiency"].clamp(min=prices.transmission / OUT_OF_REACH)
+    ).clamp(max=OUT_OF_REACH)
     free_energies = energies.masked_fill(taken[:, None, None], OUT_OF_REACH)
     least, at = free_energies.topk(min(2, subcarriers), dim=-1, largest=False)
     reached = (own + linked) > 0

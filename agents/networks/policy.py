@@ -69,7 +69,9 @@ class EquivariantSequentialPolicy(MaskableMultiInputActorCriticPolicy):
         keys = set(observation_space.spaces) if isinstance(observation_space, spaces.Dict) else set()
         missing = {"gate_scores", "spectral_efficiency", "selected", "allocated", "turn"} - keys
         if missing:
-            raise ValueError(f"network: the equivariant one reads {', '.join(sorted(missing))}, valid is DMoE-JESA-Sequential-v0")
+            raise ValueError(
+                f"network: the equivariant one reads {', '.join(sorted(missing))}, valid is DMoE-JESA-Sequential-v0"
+            )
         options["features_extractor_class"] = EquivariantExtractor
         options["features_extractor_kwargs"] = {"prices": Prices(*prices), "width": width}
         options["ortho_init"] = False

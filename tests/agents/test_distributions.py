@@ -99,7 +99,9 @@ def test_ppo_evaluates_actions_alike_with_either_policy() -> None:
     observation, _ = theirs.policy.obs_to_tensor(env.reset())
     actions = torch.as_tensor(np.stack([env.action_space.sample() for _ in range(4)]))
     for mine, reference in zip(
-        ours.policy.evaluate_actions(observation, actions), theirs.policy.evaluate_actions(observation, actions), strict=True
+        ours.policy.evaluate_actions(observation, actions),
+        theirs.policy.evaluate_actions(observation, actions),
+        strict=True,
     ):
         torch.testing.assert_close(mine, reference)
 
