@@ -10,7 +10,7 @@ import typer
 
 from agents.config import load_config
 from agents.evaluate import evaluate_runs
-from agents.train import reference_rows
+from agents.train import check_recipe, reference_rows
 from agents.train import train as train_seed
 from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
 from dmoe_gym.evaluation import lineup_of
@@ -37,6 +37,7 @@ def train(
     config = load_config(recipe)
     if timesteps is not None:
         config = config.replace(total_timesteps=timesteps)
+    check_recipe(config)
     with bar(console) as progress:
         episodes = config.evaluation.episodes
         references = reference_rows(config, runs, jobs=jobs, progress=lambda name: progress.task(name, episodes))
@@ -96,6 +97,7 @@ def demo(
     """
     console = wide_console()
     config = load_config(recipe)
+    check_recipe(config)
     episodes, seed = config.evaluation.episodes, config.seeds[0]
     console.print(f"1/3 analytic schedulers and the exact optimum on {episodes} held-out episodes")
     with bar(console) as progress:

@@ -13,10 +13,23 @@ from agents.config import TrainingConfig
 from agents.imitation import imitate
 from agents.learners import build_env, build_learner, load_checkpoint
 from agents.run_folder import RunFolder
+from agents.teachers import teacher_scheduler
 from dmoe_gym.evaluation import Row, evaluate_lineup, held_out_seeds, lineup_of
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
 from dmoe_gym.files import read_csv, write_csv
+
+
+def check_recipe(config: TrainingConfig) -> None:
+    """Build everything that a recipe names once, before anything is computed or written.
+
+    Raises:
+        ValueError: naming what the environment, the learner or the teacher refuses.
+    """
+    env = build_env(config, seed=0)
+    build_learner(config, env, seed=0)
+    if config.imitation is not None:
+        teacher_scheduler(config.imitation.teacher, env.config)
 
 
 def reference_rows(

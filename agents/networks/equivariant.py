@@ -190,7 +190,7 @@ class EquivariantNetwork(nn.Module):
 
 
 def _harm(seen: Features, load: Tensor) -> tuple[Tensor, Tensor]:
-    """What links still to come lose if a subcarrier goes: in all (B, M), and of the current node's own links (B, K, M)."""
+    """What links to come lose if a subcarrier goes: in all (B, M), and the current node's own links (B, K, M)."""
     batch, experts, subcarriers = seen.link_energies.shape
     loss = (load * seen.loss.clamp(max=OUT_OF_REACH)).flatten(1)
     harm = loss.new_zeros(batch, subcarriers).scatter_add(1, seen.best_at.flatten(1), loss)
