@@ -52,6 +52,18 @@ class StrictConfig(BaseModel):
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **overrides})
 
 
+def kind_alone(value: object) -> object:
+    """Read a bare name as the kind with its default parameters: channel="gauss_markov"."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def list_as_tuple(value: object) -> object:
+    """YAML has no tuples, and numbers may come as an array."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
     """All complaints of one validation as one line, each naming field, value and what is valid."""
     complaints = []

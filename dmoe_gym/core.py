@@ -155,7 +155,8 @@ class BatchedCore(ABC):
         elif isinstance(space, spaces.MultiBinary):
             wrong = (array != 0) & (array != 1)
         else:
-            wrong = (array < 0) | (array >= (space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n))
+            size = space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n  # type: ignore[attr-defined]
+            wrong = (array < 0) | (array >= size)
         if wrong.any():
             index = tuple(int(part) for part in np.argwhere(wrong)[0])
             raise ValueError(f"action{list(index)} = {array[index]}: valid is {space}")

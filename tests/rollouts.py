@@ -44,9 +44,7 @@ class Singles:
 
     def __init__(self, env_id: str, num_envs: int, seed: int, **options: Any) -> None:
         self.envs = [make(env_id, **options) for _ in range(num_envs)]
-        first = [
-            env.reset(seed=seed, options={"environment_index": index}) for index, env in enumerate(self.envs)
-        ]
+        first = [env.reset(seed=seed, options={"environment_index": index}) for index, env in enumerate(self.envs)]
         self.observations = [observation for observation, _ in first]
         self.infos = [info for _, info in first]
 

@@ -201,7 +201,9 @@ def test_link_prices_scale_transmission_against_computation(price):
 
 def test_links_are_priced_in_the_order_of_their_index():
     """The entry of 0 -> 1 comes first, node after node: whichever link is 16 times cheaper than the others is used."""
-    env = make(PRICE, num_experts=3, num_subcarriers=6, max_experts=1, threshold=0.2, computation_energy_range=(0.0, 0.0))
+    env = make(
+        PRICE, num_experts=3, num_subcarriers=6, max_experts=1, threshold=0.2, computation_energy_range=(0.0, 0.0)
+    )
     links = [(i, j) for i in range(3) for j in range(3) if i != j]
     used = []
     for episode in range(30):

@@ -126,7 +126,8 @@ class Game:
             new = [j for j in range(self.experts) if j not in linked | {i}]
             first = now if i == current else 0
             rooms = [
-                self.limit - (len(position.chosen) if (i, n) == (current, now) else 0) for n in range(first, self.states)
+                self.limit - (len(position.chosen) if (i, n) == (current, now) else 0)
+                for n in range(first, self.states)
             ]
             unions = product(*(combinations(new, min(room, len(new))) for room in rooms))
             wanted += max(len(set().union(*sets)) for sets in unions)
@@ -168,7 +169,7 @@ def test_masks_are_exact(name):
 
 
 def test_both_kinds_of_masks_occur_in_one_round():
-    """"one too few" starts scarce and has plenty once a node stays at home."""
+    """ "one too few" starts scarce and has plenty once a node stays at home."""
     suffices = {game.suffice(position) for _, game, position in walk(SCARCE["one too few"], episodes=20, seed=2)}
     assert suffices == {False, True}
 

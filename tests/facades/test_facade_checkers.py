@@ -12,15 +12,13 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
 ALL = {**SCENARIOS, "large": {"scenario": "large", "num_layers": 2}}
 CASES = [
-    pytest.param(env_id, name, marks=pytest.mark.slow if name == "large" else ())
-    for env_id in ENV_IDS
-    for name in ALL
+    pytest.param(env_id, name, marks=pytest.mark.slow if name == "large" else ()) for env_id in ENV_IDS for name in ALL
 ]
 
 # SB3 takes every box of three axes for an image. DESIGN section 7 fixes those shapes (K, N, K) and (K, K, M); they
 # are 32-bit floats, which SB3's extractors flatten.
 IMAGE_REMARKS = [
-    r"^It seems that your observation \w+ is an image but its `dtype` is \(float32\) whereas it has to be `np\.uint8`\.",
+    r"^It seems that your observation \w+ is an image but its `dtype` is \(float32\) whereas it has to be `np\.uint8`\.",  # noqa: E501
     r"^It seems that your observation space \w+ is an image but the upper and lower bounds are not in \[0, 255\]\.",
     r"^The minimal resolution for an image is 36x36 for the default `CnnPolicy`\.",
     r"^Treating image space as channels-last, while second dimension was smallest of the three\.$",
