@@ -48,8 +48,15 @@ def active_links(selected) -> list[tuple[int, int]]:
     return [(i, j) for i, j in product(nodes, nodes) if i != j and selected[i, :, j].any()]
 
 
-@settings(max_examples=200)
-@given(rounds(), generators())
+@st.composite
+def mostly_dead_rounds(draw):
+    """Most (link, subcarrier) pairs have no rate, so that some links must go without although subcarriers suffice."""
+    config = draw(configs(experts=(3, 5), subcarriers=(6, 12))).replace(threshold=0.5)
+    return draw_round(config, draw(generators()), dead=0.8)
+
+
+@settings(max_examples=300)
+@given(st.one_of(rounds(), mostly_dead_rounds()), generators())
 def test_every_link_that_can_be_served_is_served_at_least_energy(round, generator):
     """Most links first, least energy then, where SciPy assigns; the lightest links go without where M is short."""
     selected = random_selection(round, generator)

@@ -176,7 +176,7 @@ def moved(schedule: Schedule, order: np.ndarray) -> Schedule:
     return Schedule(schedule.selected[order][:, :, order], schedule.allocated[order][:, order])
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(generators())
 def test_relabelling_experts_relabels_schedules(generator):
     config = scenario("small").replace(num_states=2, computation_energy_range=(1.0, 1.0))
@@ -189,7 +189,7 @@ def test_relabelling_experts_relabels_schedules(generator):
     assert lower_bound(other) == pytest.approx(lower_bound(round))
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(generators())
 def test_relabelling_experts_keeps_the_optimum_where_subcarriers_are_scarce(generator):
     config = scenario("scarce").replace(num_experts=4, num_subcarriers=4, computation_energy_range=(1.0, 1.0))
