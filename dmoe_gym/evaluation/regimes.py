@@ -109,7 +109,7 @@ def _verdict(table: ScenarioTable) -> str:
         f"Strongest analytic scheduler: `{best.policy}`, {gap:.1f} % above {table.optimum} and "
         f"{-gain.mean:.1f} [{-gain.high:.1f}, {-gain.low:.1f}] % below JESA."
     )
-    if gap.low < 10:
+    if gap.mean < 10:
         words += " The bound leaves a learned scheduler less than 10 % of room above it."
     return words
 
