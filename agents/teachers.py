@@ -6,6 +6,7 @@ import numpy as np
 
 from dmoe_gym.dmoe import DMoEConfig, Round, solve_exact
 from dmoe_gym.dmoe.policies import SCHEDULERS, Scheduler
+from dmoe_gym.dmoe.policies.planner import Planner
 
 
 class Exact(Scheduler):
@@ -19,7 +20,7 @@ class Exact(Scheduler):
             subcarrier[row] = np.where(schedule.allocated.any(-1), schedule.allocated.argmax(-1), -1)
 
 
-def teacher_scheduler(name: str, config: DMoEConfig) -> Scheduler:
+def teacher_scheduler(name: str, config: DMoEConfig) -> Planner:
     """An analytic policy of the environment by its name in tables, or "exact".
 
     Raises:
