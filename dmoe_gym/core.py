@@ -41,7 +41,9 @@ class BatchedCore(ABC):
     # does one action decide a whole round, so that `check` can judge it?
     decides_rounds: ClassVar[bool] = False
     # bounds by name: functions of the true round that return terms; they are no policies
-    bounds: ClassVar[Mapping[str, Callable[[Any], dict[str, float]]]] = MappingProxyType({})
+    bounds: Mapping[str, Callable[[Any], dict[str, float]]] = MappingProxyType({})
+    # bounds of whole episodes by name: functions of all true rounds that return terms, means per round
+    episode_bounds: Mapping[str, Callable[[list[Any]], dict[str, float]]] = MappingProxyType({})
 
     observation_space: spaces.Dict
     action_space: spaces.Space
@@ -116,6 +118,10 @@ class BatchedCore(ABC):
     @abstractmethod
     def round(self, row: int) -> Any:
         """The true current round of one environment, in the system's own type."""
+
+    def observed_round(self, row: int) -> Any:
+        """The current round of one environment as schedulers see it: decisions are checked against it."""
+        return self.round(row)
 
     @abstractmethod
     def schedule(self, row: int) -> Any:

@@ -11,6 +11,7 @@ from dmoe_gym.dmoe.solvers import (
     solve_exact,
     solve_jesa,
     top_k,
+    value_greedy,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "solve_jesa",
     "terms",
     "top_k",
+    "value_greedy",
 ]

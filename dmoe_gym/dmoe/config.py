@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from dmoe_gym.channel import ChannelConfig, RayleighConfig
+from dmoe_gym.channel import ChannelConfig, CSIConfig, RayleighConfig
 from dmoe_gym.config import StrictConfig, kind_alone, list_as_tuple
 from dmoe_gym.relevance import DirichletConfig, RelevanceConfig
 
@@ -38,6 +38,11 @@ class DMoEConfig(StrictConfig):
         round_energy_j: b [J], every node's constant energy per round.
         channel: the channel process, by its `kind` and parameters.
         relevance: the source of gate scores, by its `kind` and parameters.
+        csi: what the scheduler knows of the channel.
+        slot_duration_s: T [s], the time that a round leaves for transmission; None for as long as it takes.
+        relevance_budget: mean relevance asked for over the whole episode, instead of the threshold of every hidden
+            state; None for the threshold.
+        battery_j: energy of every node at an episode's start [J]; None for no limit.
     """
 
     num_experts: Annotated[int, Field(ge=2)] = 4
@@ -56,6 +61,10 @@ class DMoEConfig(StrictConfig):
     round_energy_j: Annotated[float, Field(ge=0)] = 0.0
     channel: ChannelConfig = RayleighConfig()
     relevance: RelevanceConfig = DirichletConfig()
+    csi: CSIConfig = CSIConfig()
+    slot_duration_s: Positive | None = None
+    relevance_budget: Fraction | None = None
+    battery_j: Positive | None = None
 
     _kind_alone = field_validator("channel", "relevance", mode="before")(kind_alone)
     _list_as_tuple = field_validator("computation_energy_range", mode="before")(list_as_tuple)
@@ -91,7 +100,7 @@ class DMoEConfig(StrictConfig):
         energies.setflags(write=False)
         return energies
 
-    @property
+    @cached_property
     def energy_unit_j(self) -> float:
         """E_ref / (K N D) [J]: the unit of energies in observations and solvers."""
         return self.mean_link_energy_j + float(self.computation_energy_j.mean())
@@ -101,6 +110,29 @@ class DMoEConfig(StrictConfig):
         """E_ref [J]: every hidden state served by D experts over mean links."""
         return self.num_experts * self.num_states * self.max_experts * self.energy_unit_j
 
+    @property
+    def slot_states(self) -> float:
+        """B0 T / s0: hidden states that a link of 1 bit/s/Hz delivers in the slot; infinite without a slot."""
+        if self.slot_duration_s is None:
+            return float("inf")
+        return self.subcarrier_bandwidth_hz * self.slot_duration_s / self.state_size_bit
+
+    @property
+    def is_limited(self) -> bool:
+        """Is there a slot, a relevance budget or a battery?"""
+        return not (self.slot_duration_s is None and self.relevance_budget is None and self.battery_j is None)
+
+    @property
+    def enforces_threshold(self) -> bool:
+        """Does the environment itself cure shortfalls that are dearer than their cure?
+
+        Only where the round as observed is all there is to know. Under stale or noisy knowledge, a slot, a budget
+        or a battery it may be wise to leave relevance out, so there the shortfall is priced and nothing more.
+        """
+        return not self.is_limited and self.csi == CSIConfig()
+
     def threshold_of_layer(self, layer: int) -> float:
-        """z * gamma^l of layer l = 1..L."""
+        """z * gamma^l of layer l = 1..L; 0 under a relevance budget."""
+        if self.relevance_budget is not None:
+            return 0.0
         return float(self.threshold * self.importance_factor**layer)

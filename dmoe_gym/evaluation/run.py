@@ -82,7 +82,8 @@ def evaluate_bound(
     """The rows of a bound, which sees the true rounds and is no policy.
 
     Args:
-        name: one of the environment's bounds, "exact" or "lower-bound" for DMoE.
+        name: one of the environment's bounds: "exact" or "lower-bound" for DMoE, "clairvoyant" under a relevance
+            budget or with batteries.
         jobs: processes (joblib); -1 for one per core.
         others: as in `evaluate`.
 
@@ -93,8 +94,9 @@ def evaluate_bound(
 
     seeds = list(seeds)
     core = _core(env_id, 1, scenario, overrides)
-    if name not in core.bounds:
-        raise ValueError(f"bound = {name!r}: valid for {env_id} are {', '.join(core.bounds) or 'none'}")
+    known = [*core.bounds, *core.episode_bounds]
+    if name not in known:
+        raise ValueError(f"bound = {name!r}: valid for {env_id} here are {', '.join(known) or 'none'}")
     task = delayed(_bound_episode)
     results = Parallel(n_jobs=jobs, return_as="generator")(
         task(name, env_id, scenario, dict(overrides), seed) for seed in seeds
@@ -138,7 +140,7 @@ def _run(core: BatchedCore, policy: Policy, check: bool) -> list[Row]:
             observation, state=state, episode_start=episode_start, deterministic=True, **masks
         )
         thinking += time.perf_counter() - began
-        rounds = {row: core.round(row) for row in running.tolist()} if check else {}
+        rounds = {row: core.observed_round(row) for row in running.tolist()} if check else {}
         core.step(core.checked_actions(actions), running)
         for name, values in core.terms.items():
             sums[name][running] += values[running]
@@ -162,16 +164,24 @@ def _bound_episode(name: str, env_id: str, scenario: str | None, overrides: dict
     core = _core(env_id, 1, scenario, overrides)
     core.seed([0], [(seed, 0)])
     core.start(core.all_rows)
+    rounds = []
     results = []
     thinking = 0.0
     while not core.terminated[0]:
-        began = time.perf_counter()
-        results.append(core.bounds[name](core.round(0)))
-        thinking += time.perf_counter() - began
+        rounds.append(core.round(0))
+        if name in core.bounds:
+            began = time.perf_counter()
+            results.append(core.bounds[name](rounds[-1]))
+            thinking += time.perf_counter() - began
         core.skip_round(core.all_rows)
-    means = {key: float(np.mean([result[key] for result in results])) for key in results[0]}
+    if name in core.episode_bounds:
+        began = time.perf_counter()
+        means = core.episode_bounds[name](rounds)
+        thinking += time.perf_counter() - began
+    else:
+        means = {key: float(np.mean([result[key] for result in results])) for key in results[0]}
     return {
         **core.metrics(means),
         "return": -means["cost"] * core.rounds_per_episode,
-        "decision_ms": thinking / len(results) * 1e3,
+        "decision_ms": thinking / len(rounds) * 1e3,
     }

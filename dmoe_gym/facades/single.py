@@ -125,6 +125,11 @@ class SingleEnv(gym.Env):
         return self.core.round(0)  # type: ignore[attr-defined]
 
     @property
+    def observed_round(self) -> Any:
+        """The current round as the scheduler sees it; the true one under perfect knowledge."""
+        return self.core.observed_round(0)
+
+    @property
     def schedule(self) -> Any:
         """What the last step decided."""
         return self.core.schedule(0)  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numba import prange
 
+from dmoe_gym.channel import CSIConfig
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import DMoECore
 from dmoe_gym.dmoe.env.settle import most_relevant_change
@@ -29,15 +30,25 @@ class DESCore(DMoECore):
 
     A step's cost is its hidden state's share of the round: energies of the selected experts over the given
     subcarriers plus the priced shortfall, so a round's steps sum to the round's cost. Where there are fewer
-    subcarriers than links, every link keeps its best one and the sum is the cost without exclusivity.
+    subcarriers than links, every link keeps its best one and the sum is the cost without exclusivity. Energies are
+    observed, and subcarriers given, by what is known of the channel; paid is what the channel really takes.
+
+    Raises:
+        ValueError: for a configuration with a slot, a relevance budget or a battery, which bind hidden states together.
     """
 
     turn: np.ndarray
     _upper: ClassVar[Mapping[str, float]] = {"gate_scores": 1, "threshold": 1, "energy": UNREACHABLE}
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
+        for field in ("slot_duration_s", "relevance_budget", "battery_j"):
+            if getattr(config, field) is not None:
+                raise ValueError(f"{field} = {getattr(config, field)}: valid for DMoE-DES-v0 is None")
         self.turn = np.zeros(num_envs, np.int64)
         self.link_energy = np.zeros((num_envs, config.num_experts, config.num_experts))
+        # the energies of the true channel; the same array where knowledge is perfect
+        perfect = config.csi == CSIConfig()
+        self.paid_energy = self.link_energy if perfect else np.zeros_like(self.link_energy)
         self.state_scores = np.zeros((num_envs, config.num_experts), np.float32)
         self.state_energy = np.zeros((num_envs, config.num_experts), np.float32)
         super().__init__(num_envs, config)
@@ -56,6 +67,7 @@ class DESCore(DMoECore):
             self.turn,
             self.relevance.gate_scores,
             self.link_energy,
+            self.paid_energy,
             self.threshold,
             self.constants,
             self.config.energy_unit_j,
@@ -72,9 +84,13 @@ class DESCore(DMoECore):
         super()._observe_round(rows)
         self.turn[rows] = 0
         self.selected[rows] = False
-        _allocate(
-            len(rows), rows, self.efficiency, self.channel.gains, self.constants, self.subcarrier, self.link_energy
-        )
+        for gains, energies in (
+            (self.knowledge.observed_gains, self.link_energy),
+            (self.channel.gains, self.paid_energy),
+        ):
+            _allocate(len(rows), rows, self.efficiency, gains, self.constants, self.subcarrier, energies)
+            if self.paid_energy is self.link_energy:
+                break
         _observe_state(len(rows) / 8, rows, *self._view())
 
     def _view(self) -> tuple[np.ndarray, ...]:
@@ -114,7 +130,8 @@ def _observe_state(rows, turn, gate_scores, link_energy, state_scores, state_ene
 
 @serial_or_parallel
 def _step(
-    rows, actions, turn, gate_scores, link_energy, thresholds, constants, energy_unit, selected, terms, rewards
+    rows, actions, turn, gate_scores, link_energy, paid_energy, thresholds, constants, energy_unit, selected, terms,
+    rewards,
 ):  # fmt: skip
     _, nodes, states, experts = gate_scores.shape
     for position in prange(rows.shape[0]):
@@ -143,7 +160,7 @@ def _step(
         relevance = 0.0
         for j in range(experts):
             if chosen[j]:
-                communication += energies[j] - constants.computation[j]
+                communication += paid_energy[row, i, j] - constants.computation[j]
                 computation += constants.computation[j]
                 relevance += scores[j]
         shortfall = max(0.0, attainable(scores, threshold, best) - relevance)

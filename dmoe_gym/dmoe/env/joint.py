@@ -40,8 +40,10 @@ class JointCore(DMoECore):
             self.threshold,
             self.constants,
             self.config.energy_unit_j,
+            self.enforced,
             self.selected,
             self.subcarrier,
+            self.account,
             self.term_values,
             self.rewards,
         )
@@ -82,14 +84,15 @@ def decode_joint(action, selected, subcarrier):
 
 @serial_or_parallel
 def _step(
-    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit,
-    selected, subcarrier, terms, rewards,
+    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit, enforced,
+    selected, subcarrier, account, terms, rewards,
 ):  # fmt: skip
     for position in prange(rows.shape[0]):
         row = rows[position]
         threshold = np.float64(thresholds[row, 0])
         decode_joint(actions[row], selected[row], subcarrier[row])
-        repairs = repair_draft(gate_scores[row], efficiency[row], threshold, constants, selected[row], subcarrier[row])
+        asked = threshold if enforced else 0.0
+        repairs = repair_draft(gate_scores[row], efficiency[row], asked, constants, selected[row], subcarrier[row])
         rewards[row] = -charge(
             gate_scores[row],
             gains[row],
@@ -99,5 +102,6 @@ def _step(
             selected[row],
             subcarrier[row],
             repairs,
+            account[row],
             terms[row],
         )

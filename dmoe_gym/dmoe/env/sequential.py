@@ -72,6 +72,7 @@ class SequentialCore(DMoECore):
             self.threshold,
             self.constants,
             self.config.energy_unit_j,
+            self.enforced,
             self.selected,
             self.subcarrier,
             self.selected_seen,
@@ -80,6 +81,7 @@ class SequentialCore(DMoECore):
             self._masks,
             self._complete,
             self._charged,
+            self.account,
             self.term_values,
             self.rewards,
         )
@@ -102,7 +104,7 @@ class SequentialCore(DMoECore):
             self.turn,
             self.relevance.gate_scores,
             self.efficiency,
-            self.threshold,
+            self.threshold if self.enforced else np.zeros_like(self.threshold),
             self.constants.max_experts,
             self.selected,
             self.subcarrier,
@@ -135,8 +137,8 @@ def _mask_rows(rows, turn, gate_scores, efficiency, thresholds, limit, selected,
 
 @serial_or_parallel
 def _step(
-    rows, actions, turn, gate_scores, efficiency, gains, thresholds, constants, energy_unit, selected, subcarrier,
-    selected_seen, allocated_seen, turn_seen, masks, complete, charged, terms, rewards,
+    rows, actions, turn, gate_scores, efficiency, gains, thresholds, constants, energy_unit, enforced, selected,
+    subcarrier, selected_seen, allocated_seen, turn_seen, masks, complete, charged, account, terms, rewards,
 ):  # fmt: skip
     _, nodes, states, experts = gate_scores.shape
     subcarriers = efficiency.shape[3]
@@ -144,6 +146,7 @@ def _step(
     for position in prange(rows.shape[0]):
         row = rows[position]
         threshold = np.float64(thresholds[row, 0])
+        asked = threshold if enforced else 0.0
         complete[row] = False
         i, n = turn[row] // states, turn[row] % states
         scores, chosen = gate_scores[row, i, n], selected[row, i, n]
@@ -165,7 +168,7 @@ def _step(
                 subcarrier[row, i, j] = m
                 allocated_seen[row, i, j, m] = 1
                 rate = np.log2(1 + constants.snr_per_gain * gains[row, i, j, m])
-                communication = constants.transmission / rate
+                communication = min(constants.transmission / rate, constants.transmission * constants.slot_states)
             energy = communication + constants.computation[j]
             terms[row, 0] = energy / (nodes * states * constants.max_experts)
             terms[row, 1] = communication * energy_unit
@@ -192,14 +195,14 @@ def _step(
                 taken = np.empty(subcarriers, np.bool_)
                 mark_taken(subcarrier[row], taken)
                 repairs += raise_relevance(
-                    gate_scores[row], efficiency[row], threshold, constants, selected[row], subcarrier[row], taken,
+                    gate_scores[row], efficiency[row], asked, constants, selected[row], subcarrier[row], taken,
                     subcarrier[row],
                 )  # fmt: skip
                 # the last step settles what the round's cost and the picks so far differ in: the constant energy,
                 # and what the repair changed
                 charge(
                     gate_scores[row], gains[row], threshold, constants, energy_unit, selected[row], subcarrier[row],
-                    0, terms[row],
+                    0, account[row], terms[row],
                 )  # fmt: skip
                 terms[row] -= charged[row]
             turn_seen[row, turn[row]] = 1
@@ -209,7 +212,7 @@ def _step(
                 turn[row],
                 gate_scores[row],
                 efficiency[row],
-                thresholds[row, 0],
+                asked,
                 constants.max_experts,
                 selected[row],
                 subcarrier[row],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dmoe_gym.dmoe.physics.terms import round_terms
+from dmoe_gym.dmoe.physics.terms import limited_terms, round_terms
 from dmoe_gym.dmoe.solvers.repair import (
     best_change,
     drop_unserved,
@@ -27,6 +27,7 @@ def repair_draft(gate_scores, efficiency, threshold, constants, selected, subcar
     an action feasible, not good, or agents would learn to leave the work to it.
 
     Args:
+        threshold: what shortfalls are cured for; 0 cures none but hidden states without expert.
         selected: (K, N, K) bool; subcarrier: (K, K) int64 wishes in -1..M-1; both are changed in place.
     """
     experts, states, _ = selected.shape
@@ -127,7 +128,7 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
                 scores, chosen = gate_scores[i, n], selected[i, n]
                 while needs_cure(scores, chosen, threshold, best):
                     for j in range(experts):
-                        energies[j], _ = reach(i, j, efficiency, subcarrier, taken, constants)
+                        energies[j], _ = reach(i, j, efficiency, selected, subcarrier, taken, constants)
                     if best_change(scores, energies, chosen, threshold, constants, best)[0] < 0:
                         break
                     joiner, leaver = most_relevant_change(scores, energies, chosen, constants.max_experts)
@@ -142,11 +143,21 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
     return changes
 
 
+# What an episode's limits leave, one column each, followed by every node's battery [E_ref / (K N D)].
+GATHERED, OWED, BATTERY = 0, 1, 2
+
+
 @njit(cache=True)
-def charge(gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, terms):
+def charge(
+    gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms
+):  # fmt: skip
     """The terms of a complete schedule under the true gains, in the order of `base.TERMS`; return the cost.
 
     The rates are computed in 64 bit from the gains, as `physics.cost` does, not from what schedulers see.
+
+    Args:
+        account: (2 + K,) mean relevance gathered before this round, mean relevance owed by it (negative for the
+            threshold), batteries; relevance and batteries are brought up to date.
     """
     experts = subcarrier.shape[0]
     link_efficiency = np.zeros((experts, experts))
@@ -156,13 +167,26 @@ def charge(gate_scores, gains, threshold, constants, energy_unit, selected, subc
             m = subcarrier[i, j]
             if m >= 0:
                 link_efficiency[i, j] = np.log2(1 + constants.snr_per_gain * gains[i, j, m])
-    communication, computation, relevance, shortfall, cost = round_terms(
-        gate_scores, selected, link_efficiency, ones, threshold, constants
-    )
+    outages = 0
+    if constants.limited:
+        served = np.empty(selected.shape, np.bool_)
+        spent = np.empty(experts)
+        communication, computation, relevance, shortfall, cost, outages = limited_terms(
+            gate_scores, selected, link_efficiency, ones, threshold, constants,
+            account[OWED], account[BATTERY:], served, spent,
+        )  # fmt: skip
+        account[GATHERED] += relevance
+        for j in range(experts):
+            account[BATTERY + j] -= spent[j]
+    else:
+        communication, computation, relevance, shortfall, cost = round_terms(
+            gate_scores, selected, link_efficiency, ones, threshold, constants
+        )
     terms[0] = cost
     terms[1] = communication * energy_unit
     terms[2] = computation * energy_unit
     terms[3] = relevance
     terms[4] = shortfall
     terms[5] = repairs
+    terms[6] = outages
     return cost

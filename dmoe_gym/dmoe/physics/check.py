@@ -16,7 +16,10 @@ def check(round: Round, schedule: Schedule) -> list[str]:
     threshold only where curing the shortfall is impossible or dearer than its price V. It is violated where one
     more expert, or one expert in place of another, over the link's own subcarriers or over one that is still free,
     would lower the round's cost by reducing the shortfall. Where V forbids shortfall and subcarriers suffice this
-    is the hard constraint sum_j selected gate_scores >= min(z gamma^l, best D).
+    is the hard constraint sum_j selected gate_scores >= min(z gamma^l, best D). Where the configuration does not
+    enforce the threshold (`DMoEConfig.enforces_threshold`), shortfall is priced and C1 cannot be violated.
+
+    A decision is to be judged by the round as it was observed: outages are bad luck, not violations.
 
     Raises:
         ValueError: if the schedule's size is not the round's.
@@ -54,6 +57,8 @@ def _subcarriers(schedule: Schedule) -> list[str]:
 
 def _relevance(round: Round, schedule: Schedule) -> list[str]:
     config = round.config
+    if not config.enforces_threshold:
+        return []
     relevance = (round.gate_scores * schedule.selected).sum(-1)
     shortfall = np.maximum(0, round.attainable_threshold - relevance)
     short = np.argwhere(shortfall > _ROUNDING)

@@ -23,6 +23,9 @@ class Round:
         gains: (K, K, M), linear channel power gain of link i -> j on subcarrier m; the diagonal is not used.
         threshold: z * gamma^l, in [0, 1].
         config: sizes and physical constants.
+        battery: (K,), energy that every node has left [J]; None where nodes have no battery.
+        relevance_owed: the mean relevance that a relevance budget asks of this round (all that is still missing in
+            an episode's last round, 0 before); None where every hidden state has its threshold.
 
     Raises:
         ValueError: naming the field, what was given and what is valid.
@@ -32,6 +35,8 @@ class Round:
     gains: np.ndarray
     threshold: float
     config: DMoEConfig = field(repr=False)
+    battery: np.ndarray | None = None
+    relevance_owed: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.config, DMoEConfig):
@@ -44,6 +49,11 @@ class Round:
             raise ValueError(f"gate_scores[{i}, {n}] sum to {sums[i, n]}: valid is a sum of 1 within {SUM_TOLERANCE}")
         threshold = float(checked_array("threshold", self.threshold, (), minimum=0, maximum=1))
         gains = checked_array("gains", self.gains, (experts, experts, subcarriers), minimum=0)
+        if self.battery is not None:
+            object.__setattr__(self, "battery", checked_array("battery", self.battery, (experts,), minimum=0))
+        if self.relevance_owed is not None:
+            owed = float(checked_array("relevance_owed", self.relevance_owed, (), minimum=0))
+            object.__setattr__(self, "relevance_owed", owed)
         object.__setattr__(self, "gate_scores", scores)
         object.__setattr__(self, "gains", gains)
         object.__setattr__(self, "threshold", threshold)

@@ -9,7 +9,7 @@ import numpy as np
 
 from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.dmoe.env.sequential import next_picks
-from dmoe_gym.dmoe.policies.schedulers import Scheduler
+from dmoe_gym.dmoe.policies.planner import Planner
 from dmoe_gym.dmoe.solvers import solve_des
 from dmoe_gym.policy import BatchPolicy, as_batch
 
@@ -19,13 +19,11 @@ class JointPolicy(BatchPolicy):
 
     key, dimensions = "gate_scores", 3
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Planner) -> None:
         self.scheduler = scheduler
 
     def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-        return encode_joint(
-            *self.scheduler.schedule(batch["gate_scores"], batch["spectral_efficiency"], batch["threshold"][:, 0])
-        )
+        return encode_joint(*self.scheduler.plan(batch))
 
 
 class SequentialPolicy:
@@ -35,7 +33,7 @@ class SequentialPolicy:
     again, to the same effect, as long as the scheduler is deterministic.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Planner) -> None:
         self.scheduler = scheduler
 
     def predict(
@@ -57,9 +55,8 @@ class SequentialPolicy:
             first[:] = True
         if first.any():
             rows = np.flatnonzero(first)
-            state[0][rows], state[1][rows] = self.scheduler.schedule(
-                batch["gate_scores"][rows], batch["spectral_efficiency"][rows], batch["threshold"][rows, 0]
-            )
+            part = {key: values[rows] for key, values in batch.items()}
+            state[0][rows], state[1][rows] = self.scheduler.plan(part)
         actions = next_picks(
             state[0], state[1], batch["selected"], batch["turn"], batch["spectral_efficiency"].shape[-1]
         )

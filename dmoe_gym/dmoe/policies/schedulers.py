@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Mapping
 
 import numpy as np
 from numba import prange
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.physics import Constants
+from dmoe_gym.dmoe.policies.planner import Planner, observed_rounds
 from dmoe_gym.dmoe.solvers.heuristics import channel_greedy_round, des_round, random_round
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.dmoe.solvers.top_k import top_k_round
+from dmoe_gym.dmoe.solvers.value_greedy import MAX_PASSES, value_greedy_round
 from dmoe_gym.threads import serial_or_parallel
 
 
-class Scheduler(ABC):
-    """Schedules of whole rounds from what is observed of them."""
-
-    def __init__(self, config: DMoEConfig) -> None:
-        self.config = config
-        self.constants = Constants.of(config)
+class Scheduler(Planner):
+    """Schedules of whole rounds from gate scores, channel and threshold alone."""
 
     @abstractmethod
     def fill(
@@ -36,6 +34,11 @@ class Scheduler(ABC):
         Args:
             gate_scores: (B, K, N, K); efficiency: (B, K, K, M) bit/s/Hz; thresholds: (B,).
         """
+
+    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        return self.schedule(
+            observation["gate_scores"], observation["spectral_efficiency"], observation["threshold"][:, 0]
+        )
 
     def schedule(
         self, gate_scores: np.ndarray, efficiency: np.ndarray, thresholds: np.ndarray
@@ -100,6 +103,19 @@ class ChannelGreedy(Scheduler):
 
     def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
         _greedy(len(thresholds), gate_scores, efficiency, thresholds, self.constants, selected, subcarrier)
+
+
+class ValueGreedy(Scheduler):
+    """The links of most worth, one after the other; with local search unless told otherwise."""
+
+    def __init__(self, config: DMoEConfig, local_search: bool = True) -> None:
+        super().__init__(config)
+        self.passes = MAX_PASSES if local_search else 0
+
+    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
+        rows = observed_rounds(gate_scores, efficiency, thresholds, selected, subcarrier)
+        for scores, rates, threshold, chosen, route in rows:
+            value_greedy_round(scores, rates, threshold, self.constants, chosen, route, self.passes)
 
 
 class Random(Scheduler):

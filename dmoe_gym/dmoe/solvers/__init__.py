@@ -6,6 +6,7 @@ from dmoe_gym.dmoe.solvers.des import solve_des
 from dmoe_gym.dmoe.solvers.exact import solve_exact
 from dmoe_gym.dmoe.solvers.jesa import homogeneous, solve_jesa
 from dmoe_gym.dmoe.solvers.top_k import top_k
+from dmoe_gym.dmoe.solvers.value_greedy import value_greedy
 
 __all__ = [
     "allocate_subcarriers",
@@ -15,4 +16,5 @@ __all__ = [
     "solve_exact",
     "solve_jesa",
     "top_k",
+    "value_greedy",
 ]

@@ -98,17 +98,18 @@ def assign_rows(cost, rows, column_of_row, row_of_column):
 
 
 @njit(cache=True)
-def allocate(payload, efficiency, weights, subcarrier):
+def allocate(payload, efficiency, weights, slot_states, subcarrier):
     """Give every active link (payload > 0, i != j) its subcarrier; where they run out, drop the lightest links.
 
     Args:
         payload: (K, K) hidden states per link.
         efficiency: (K, K, M) spectral efficiency [bit/s/Hz].
         weights: (K, K) what a link is worth; links of least weight are dropped.
+        slot_states: hidden states per bit/s/Hz that a link delivers in the slot; infinite without a slot.
         subcarrier: (K, K) int64 output, -1 for a link without one.
 
     Returns:
-        the number of links that wanted a subcarrier and got none (dropped, or without any rate).
+        the number of links that wanted a subcarrier and got none (dropped, or without the rate).
     """
     experts, _, subcarriers = efficiency.shape
     sources = np.empty(experts * experts, np.int64)
@@ -135,25 +136,29 @@ def allocate(payload, efficiency, weights, subcarrier):
     if active == 0:
         return dropped
     cost = np.empty((active, subcarriers))
+    delivers = np.empty((active, subcarriers), np.bool_)
     dearest = 0.0
     for link in range(active):
         i, j = sources[link], destinations[link]
         for m in range(subcarriers):
-            if efficiency[i, j, m] > 0:
-                cost[link, m] = payload[i, j] / efficiency[i, j, m]
+            rate = efficiency[i, j, m]
+            delivers[link, m] = rate > 0 and payload[i, j] <= slot_states * rate
+            if delivers[link, m]:
+                cost[link, m] = payload[i, j] / rate
                 dearest = max(dearest, cost[link, m])
-    # a subcarrier without rate is dearer than all links together, but no more: rounding would swamp the real costs
-    no_rate = active * dearest + 1.0
+    # a subcarrier that does not deliver is dearer than all links together, but no more: rounding would swamp the real
+    # costs
+    useless = active * dearest + 1.0
     for link in range(active):
         for m in range(subcarriers):
-            if not efficiency[sources[link], destinations[link], m] > 0:
-                cost[link, m] = no_rate
+            if not delivers[link, m]:
+                cost[link, m] = useless
     column_of_row = np.empty(active, np.int64)
     row_of_column = np.empty(subcarriers, np.int64)
     assign_rows(cost, active, column_of_row, row_of_column)
     for link in range(active):
         i, j, m = sources[link], destinations[link], column_of_row[link]
-        if efficiency[i, j, m] > 0:
+        if delivers[link, m]:
             subcarrier[i, j] = m
         else:
             dropped += 1
@@ -178,7 +183,8 @@ def allocate_subcarriers(round: Round, selected: np.ndarray) -> np.ndarray:
     """The least-energy allocation for a fixed selection (arXiv 2503.13421: an assignment problem).
 
     Where more links carry payload than there are subcarriers, the links that carry the least relevance get none:
-    their payload violates C4 until the selection gives them up, as every scheduler here does.
+    their payload violates C4 until the selection gives them up, as every scheduler here does. So do links that
+    could not deliver their payload in the slot over the subcarrier left to them.
 
     Args:
         round: the round.
@@ -196,5 +202,5 @@ def allocate_subcarriers(round: Round, selected: np.ndarray) -> np.ndarray:
     weights = np.empty((experts, experts))
     subcarrier = np.empty((experts, experts), np.int64)
     count_payload(round.gate_scores, chosen, payload, weights)
-    allocate(payload, round.spectral_efficiency, weights, subcarrier)
+    allocate(payload, round.spectral_efficiency, weights, round.config.slot_states, subcarrier)
     return subcarrier[..., None] == np.arange(round.config.num_subcarriers)

@@ -9,10 +9,16 @@ from dmoe_gym.dmoe.solvers.des import solve_des
 
 
 def relaxed_energies(round: Round) -> np.ndarray:
-    """(K, K) energy of one hidden state of node i at expert j over the link's best subcarrier [E_ref / (K N D)]."""
+    """(K, K) energy of one hidden state of node i at expert j over the link's best subcarrier [E_ref / (K N D)].
+
+    Infinite where even that subcarrier does not deliver one hidden state in the slot.
+    """
     constants = Constants.of(round.config)
+    efficiency = round.spectral_efficiency.max(-1)
     with np.errstate(divide="ignore"):
-        energies = constants.transmission / round.spectral_efficiency.max(-1)
+        energies = constants.transmission / efficiency
+    if constants.slot_states < np.inf:
+        energies[constants.slot_states * efficiency < 1] = np.inf
     np.fill_diagonal(energies, 0.0)
     return energies + constants.computation
 
@@ -68,6 +74,27 @@ def forcing_cost(round: Round) -> np.ndarray:
     return forced - least
 
 
+def require_free_of_episode(round: Round) -> None:
+    """Refuse a round whose best schedule depends on the rounds around it.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    for field in ("battery", "relevance_owed"):
+        if getattr(round, field) is not None:
+            raise ValueError(
+                f"round.{field} = {getattr(round, field)}: valid here is None; an episode under a budget or with "
+                "batteries has bounds over all its rounds (`dmoe.solvers.clairvoyant`)"
+            )
+
+
 def lower_bound(round: Round) -> float:
-    """A cost that no schedule of the round undercuts; attained where the best subcarriers it uses are distinct."""
+    """A cost that no schedule of the round undercuts; attained where the best subcarriers it uses are distinct.
+
+    With a slot, it holds for schedules of at most one subcarrier per link, as environments' actions are.
+
+    Raises:
+        ValueError: for a round under a relevance budget or with batteries.
+    """
+    require_free_of_episode(round)
     return relaxed_selection(round)[1]

@@ -10,8 +10,9 @@ from scipy.sparse import coo_array
 
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, cost
 from dmoe_gym.dmoe.solvers.assignment import allocate_subcarriers
-from dmoe_gym.dmoe.solvers.bound import forcing_cost, relaxed_selection
+from dmoe_gym.dmoe.solvers.bound import forcing_cost, relaxed_selection, require_free_of_episode
 from dmoe_gym.dmoe.solvers.jesa import solve_jesa
+from dmoe_gym.dmoe.solvers.value_greedy import value_greedy
 
 # HiGHS meets constraints within 1e-6; relevance is scaled up so that this stays far below any real trade.
 _RELEVANCE_SCALE = 1e3
@@ -21,19 +22,22 @@ def solve_exact(round: Round, *, time_limit_s: float | None = None) -> Schedule:
     """The schedule of least cost (DESIGN section 3), shortfall priced, over selections and subcarriers jointly.
 
     Where the lower bound's subcarriers are distinct it is attained and returned at once; otherwise HiGHS solves
-    the joint program, without the choices that the gap between JESA and the bound already rules out.
+    the joint program, without the choices that the gap between the best known schedule and the bound already rules
+    out. With a slot, it is the best schedule of at most one subcarrier per link, as environments' actions are; links
+    that would not deliver cannot be in it, since failing on purpose never pays.
 
     Raises:
-        ValueError: if time_limit_s is not positive.
+        ValueError: if time_limit_s is not positive, or for a round under a relevance budget or with batteries.
         TimeoutError: if HiGHS did not prove optimality within time_limit_s.
     """
     if time_limit_s is not None and not time_limit_s > 0:
         raise ValueError(f"time_limit_s = {time_limit_s}: valid are positive numbers of seconds")
+    require_free_of_episode(round)
     selected, bound = relaxed_selection(round)
     relaxed = Schedule(selected, allocate_subcarriers(round, selected))
     if cost(round, relaxed) <= bound * (1 + 1e-12):
         return relaxed
-    known = min((relaxed, solve_jesa(round)), key=lambda schedule: cost(round, schedule))
+    known = min((relaxed, solve_jesa(round), value_greedy(round)), key=lambda schedule: cost(round, schedule))
     gap = (cost(round, known) - bound) * round.config.max_experts * round.gate_scores[..., 0].size
     found = _solve_program(round, gap * (1 + 1e-9) + 1e-9, time_limit_s)
     # rounding inside HiGHS must not leave the answer behind a schedule that is known
@@ -47,7 +51,8 @@ def _solve_program(round: Round, gap: float, time_limit_s: float | None) -> Sche
     hold. Continuous: flow y[l,m] of hidden states, shortfall s[i,n].
 
     minimise    sum transmission / efficiency * y + sum computation * x + price * s
-    subject to  C1 x . scores + s >= target, C2, C3, one subcarrier per link, y <= N b, sum_m y[l,m] = sum_n x[l,n]
+    subject to  C1 x . scores + s >= target, C2, C3, one subcarrier per link, y <= c b, sum_m y[l,m] = sum_n x[l,n]
+    with c[l,m] the largest payload that the link delivers, N without a slot.
     """
     config = round.config
     constants = Constants.of(config)
@@ -60,7 +65,11 @@ def _solve_program(round: Round, gap: float, time_limit_s: float | None) -> Sche
         energies = constants.transmission / round.spectral_efficiency
         # an active link pays at least this much more than over its best subcarrier
         detour = energies - energies.min(-1, keepdims=True)
-    b_i, b_j, b_m = np.nonzero(link_used[..., None] & np.isfinite(energies) & (detour <= gap))
+    capacity = np.full(energies.shape, float(states))
+    if constants.slot_states < np.inf:
+        capacity = np.minimum(capacity, np.floor(constants.slot_states * round.spectral_efficiency))
+    usable = link_used[..., None] & np.isfinite(energies) & (capacity >= 1)
+    b_i, b_j, b_m = np.nonzero(usable & (detour <= gap))
 
     x = np.arange(len(x_i))
     b = len(x) + np.arange(len(b_i))
@@ -92,7 +101,7 @@ def _solve_program(round: Round, gap: float, time_limit_s: float | None) -> Sche
         _rows(size, [(state_of_x, x, 1)], 1, config.max_experts),
         _rows(size, [(b_m, b, 1)], -np.inf, 1),
         _rows(size, [(link_of_b, b, 1)], -np.inf, 1),
-        _rows(size, [(rows, y, 1), (rows, b, -states)], -np.inf, 0),
+        _rows(size, [(rows, y, 1), (rows, b, -capacity[b_i, b_j, b_m])], -np.inf, 0),
         _rows(size, [(link_of_b, y, 1), (link_of_x, x[remote], -1)], 0, 0),
     ]
     options: dict[str, float] = {"mip_rel_gap": 1e-9}

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule
-from dmoe_gym.dmoe.physics.terms import round_terms
+from dmoe_gym.dmoe.physics.terms import attainable, round_terms
 from dmoe_gym.dmoe.solvers.assignment import allocate, count_payload
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, search
 from dmoe_gym.dmoe.solvers.repair import (
@@ -28,7 +28,7 @@ def provisional_subcarriers(efficiency, subcarrier):
     experts, _, subcarriers = efficiency.shape
     if subcarriers >= experts * (experts - 1):
         everyone = np.ones((experts, experts), np.int64)
-        allocate(everyone, efficiency, np.ones((experts, experts)), subcarrier)
+        allocate(everyone, efficiency, np.ones((experts, experts)), np.inf, subcarrier)
         return
     nobody = np.zeros(subcarriers, np.bool_)
     for i in range(experts):
@@ -37,26 +37,84 @@ def provisional_subcarriers(efficiency, subcarrier):
 
 
 @njit(cache=True)
+def link_energies(i, efficiency, subcarrier, constants, energies, capacity):
+    """Energy of one hidden state of node i at every expert over the links' given subcarriers, into (K,) arrays.
+
+    An expert whose link has no subcarrier, or not the rate for one hidden state in the slot, is out of reach.
+    `capacity` gets the largest payload that every link delivers in the slot.
+    """
+    for j in range(energies.shape[0]):
+        m = subcarrier[i, j]
+        capacity[j] = np.inf
+        if i == j:
+            energies[j] = constants.computation[j]
+        elif m >= 0 and efficiency[i, j, m] > 0:
+            energies[j] = constants.transmission / efficiency[i, j, m] + constants.computation[j]
+            if constants.slot_states < np.inf:
+                capacity[j] = np.floor(constants.slot_states * efficiency[i, j, m])
+                if capacity[j] < 1:
+                    energies[j] = np.inf
+        else:
+            energies[j] = np.inf
+
+
+@njit(cache=True)
+def select_state(scores, energies, threshold, constants, selected, floats, ints, best):
+    """DES for one hidden state (K,), its threshold hard or priced by `constants.selection_price`."""
+    price = constants.selection_price
+    asked = threshold if price == np.inf else attainable(scores, threshold, best)
+    search(scores, energies, asked, constants.max_experts, price, selected, floats, ints)
+
+
+@njit(cache=True)
+def select_node(gate_scores, energies, capacity, threshold, constants, selected, floats, ints):
+    """DES for the hidden states (N, K) of one node.
+
+    Where a link got more hidden states than it delivers in the slot, the one with the least to gain there chooses
+    again without it, until no link is overloaded.
+    """
+    states, experts = gate_scores.shape
+    scores = np.empty(experts)
+    best = np.empty(constants.max_experts)
+    for n in range(states):
+        scores[:] = gate_scores[n]
+        select_state(scores, energies, threshold, constants, selected[n], floats, ints, best)
+    if constants.slot_states == np.inf:
+        return
+    barred = np.zeros((states, experts), np.bool_)
+    own = np.empty(experts)
+    settled = False
+    while not settled:
+        settled = True
+        for j in range(experts):
+            payload = 0
+            least = -1
+            for n in range(states):
+                if selected[n, j]:
+                    payload += 1
+                    if least < 0 or gate_scores[n, j] < gate_scores[least, j]:
+                        least = n
+            if payload <= capacity[j]:
+                continue
+            settled = False
+            barred[least, j] = True
+            for k in range(experts):
+                scores[k] = gate_scores[least, k]
+                own[k] = np.inf if barred[least, k] else energies[k]
+            select_state(scores, own, threshold, constants, selected[least], floats, ints, best)
+
+
+@njit(cache=True)
 def select_experts(gate_scores, efficiency, subcarrier, threshold, constants, selected):
     """DES for every hidden state over the links' given subcarriers; a link without one is out of reach."""
-    experts, states, _ = gate_scores.shape
+    experts, _, _ = gate_scores.shape
     floats = np.empty((FLOAT_ROWS, experts))
     ints = np.empty((INT_ROWS, experts), np.int64)
     energies = np.empty(experts)
-    scores = np.empty(experts)
+    capacity = np.empty(experts)
     for i in range(experts):
-        for j in range(experts):
-            m = subcarrier[i, j]
-            if i == j:
-                energies[j] = constants.computation[j]
-            elif m >= 0 and efficiency[i, j, m] > 0:
-                energies[j] = constants.transmission / efficiency[i, j, m] + constants.computation[j]
-            else:
-                energies[j] = np.inf
-        for n in range(states):
-            for j in range(experts):
-                scores[j] = gate_scores[i, n, j]
-            search(scores, energies, threshold, constants.max_experts, np.inf, selected[i, n], floats, ints)
+        link_energies(i, efficiency, subcarrier, constants, energies, capacity)
+        select_node(gate_scores[i], energies, capacity, threshold, constants, selected[i], floats, ints)
 
 
 @njit(cache=True)
@@ -69,10 +127,10 @@ def complete(gate_scores, efficiency, threshold, constants, selected, subcarrier
     payload = np.empty((experts, experts), np.int64)
     weights = np.empty((experts, experts))
     count_payload(gate_scores, selected, payload, weights)
-    if allocate(payload, efficiency, weights, subcarrier) > 0:
+    if allocate(payload, efficiency, weights, constants.slot_states, subcarrier) > 0:
         select_experts(gate_scores, efficiency, subcarrier, threshold, constants, selected)
         count_payload(gate_scores, selected, payload, weights)
-        allocate(payload, efficiency, weights, subcarrier)
+        allocate(payload, efficiency, weights, constants.slot_states, subcarrier)
         drop_unserved(selected, subcarrier)
         release_idle(selected, subcarrier)
     # also where every link got one: DES knew only the links in reach then, and an idle one's subcarrier may be free now

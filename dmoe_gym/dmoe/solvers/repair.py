@@ -68,10 +68,11 @@ def best_free(efficiency, taken):
 
 
 @njit(cache=True)
-def reach(i, j, efficiency, subcarrier, taken, constants):
+def reach(i, j, efficiency, selected, subcarrier, taken, constants):
     """Energy of one hidden state of node i at expert j, and the subcarrier its link would use (-1 for its own node).
 
-    The energy is infinite where the link has no subcarrier and none is free.
+    The energy is infinite where the link has no subcarrier and none is free, or could not deliver one hidden state
+    more in the slot.
     """
     if i == j:
         return constants.computation[j], -1
@@ -80,6 +81,12 @@ def reach(i, j, efficiency, subcarrier, taken, constants):
         m = best_free(efficiency[i, j], taken)
         if m < 0:
             return np.inf, -1
+    if constants.slot_states < np.inf:
+        payload = 1
+        for n in range(selected.shape[1]):
+            payload += selected[i, n, j]
+        if payload > constants.slot_states * efficiency[i, j, m]:
+            return np.inf, m
     return constants.transmission / efficiency[i, j, m] + constants.computation[j], m
 
 
@@ -134,7 +141,9 @@ def best_change(scores, energies, selected, threshold, constants, best):
             for k in range(experts):
                 if selected[k] and scores[j] > scores[k]:
                     gained = min(missing, scores[j] - scores[k])
-                    saving = constants.shortfall_price * gained - (energies[j] - energies[k])
+                    # at its slot's capacity an expert in use counts as out of reach for more: its energy is unknown
+                    saved = energies[k] if energies[k] < np.inf else 0.0
+                    saving = constants.shortfall_price * gained - (energies[j] - saved)
                     if saving > most:
                         most, joiner, leaver = saving, j, k
     if joiner < 0 and count == 0:
@@ -163,7 +172,7 @@ def cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, sub
                 while needs_cure(gate_scores[i, n], selected[i, n], threshold, best):
                     for j in range(experts):
                         if outdated[j]:
-                            energies[j], routes[j] = reach(i, j, efficiency, subcarrier, taken, constants)
+                            energies[j], routes[j] = reach(i, j, efficiency, selected, subcarrier, taken, constants)
                             outdated[j] = False
                     joiner, leaver = best_change(
                         gate_scores[i, n], energies, selected[i, n], threshold, constants, best
@@ -176,7 +185,7 @@ def cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, sub
                     # a freed subcarrier may be anyone's best, one newly taken no longer is
                     freed = freed >= 0 and not taken[freed]
                     for j in range(experts):
-                        outdated[j] = freed or routes[j] == route
+                        outdated[j] = freed or routes[j] == route or j == leaver
                     changes += 1
                     changed = True
     return changes

@@ -23,7 +23,7 @@ def top_k_round(gate_scores, efficiency, k, constants, selected, subcarrier):
             for expert in order[:k]:
                 selected[i, n, expert] = True
     count_payload(gate_scores, selected, payload, weights)
-    if allocate(payload, efficiency, weights, subcarrier) == 0:
+    if allocate(payload, efficiency, weights, constants.slot_states, subcarrier) == 0:
         return
     drop_unserved(selected, subcarrier)
     release_idle(selected, subcarrier)
@@ -35,10 +35,10 @@ def top_k_round(gate_scores, efficiency, k, constants, selected, subcarrier):
                 # C2: the best score still in reach
                 best = -1
                 for j in range(experts):
-                    within = reach(i, j, efficiency, subcarrier, taken, constants)[0] < np.inf
+                    within = reach(i, j, efficiency, selected, subcarrier, taken, constants)[0] < np.inf
                     if within and (best < 0 or gate_scores[i, n, j] > gate_scores[i, n, best]):
                         best = j
-                route = reach(i, best, efficiency, subcarrier, taken, constants)[1]
+                route = reach(i, best, efficiency, selected, subcarrier, taken, constants)[1]
                 set_expert(i, n, -1, best, route, selected, subcarrier, taken)
 
 
