@@ -61,9 +61,8 @@ class Teacher:
             new[:] = True
         rows = np.flatnonzero(new)
         if len(rows):
-            self._selected[rows], self._subcarrier[rows] = self.scheduler.schedule(
-                scores[rows], efficiency[rows], observation["threshold"][rows, 0]
-            )
+            plan = self.scheduler.plan({key: values[rows] for key, values in observation.items()})
+            self._selected[rows], self._subcarrier[rows] = plan
         everyone = np.arange(batch)
         i, n = np.divmod(observation["turn"].argmax(-1), states)
         missing = self._selected[everyone, i, n] & ~(picked[everyone, i, n] > 0)  # (B, K)
