@@ -108,6 +108,6 @@ def test_info_names_every_reward_term_with_its_unit(env_id):
     env = make(env_id)
     env.reset(seed=4)
     info = env.step(env.action_space.sample())[-1]
-    terms = {"cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs"}
+    terms = {"cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs", "outages"}
     assert info.keys() - {"action_mask"} == terms
     assert all(type(info[name]) is float for name in terms)
