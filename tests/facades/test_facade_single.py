@@ -65,6 +65,8 @@ def test_steps_need_a_reset_first_and_after_the_end():
     env = gym.make(JOINT, num_layers=1)
     with pytest.raises(gym.error.ResetNeeded):
         env.step(env.action_space.sample())
+    with pytest.raises(RuntimeError, match="reset"):
+        env.unwrapped.step(env.action_space.sample())
     env.reset(seed=1)
     assert env.step(env.action_space.sample())[2]
     with pytest.raises(RuntimeError, match="reset"):
