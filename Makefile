@@ -21,10 +21,10 @@ demo: $(STAMP) ## baselines, a short real training run, a table, TensorBoard fil
 	$(BIN)/python -m agents demo --runs $(RUNS)
 
 test: $(STAMP) ## the default tests, under ten minutes on two cores
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-all: $(STAMP) ## the default tests and the slow ones
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest -n 2 -m ""
 
 lint: $(STAMP) ## style, types, import contracts
 	$(BIN)/ruff check .

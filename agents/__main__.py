@@ -10,9 +10,9 @@ import typer
 
 from agents.config import load_config
 from agents.evaluate import evaluate_runs
-from agents.train import reference_rows
+from agents.train import check_recipe, reference_rows
 from agents.train import train as train_seed
-from dmoe_gym.command_line import bar, one_line_errors, wide_console
+from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
 from dmoe_gym.evaluation import lineup_of
 from dmoe_gym.evaluation.table import cells, rich_table
 from dmoe_gym.files import read_csv, write_csv
@@ -37,6 +37,7 @@ def train(
     config = load_config(recipe)
     if timesteps is not None:
         config = config.replace(total_timesteps=timesteps)
+    check_recipe(config)
     with bar(console) as progress:
         episodes = config.evaluation.episodes
         references = reference_rows(config, runs, jobs=jobs, progress=lambda name: progress.task(name, episodes))
@@ -51,16 +52,34 @@ def train(
 def evaluate(
     run: Annotated[list[Path], typer.Argument(help="Run folders of one group, as runs/small/ppo_small-seed0.")],
     episodes: Annotated[int, typer.Option(min=1, help="Held-out episodes.")] = 100,
+    scenario: Annotated[
+        str | None, typer.Option(help="Act in this scenario instead of the one trained in (equivariant networks).")
+    ] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a configuration field there: --set num_experts=16.")
+    ] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option("--policy", "-p", help="Only this analytic policy or bound; may be repeated.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Where the CSV goes; RUN's group folder by default.")] = None,
     jobs: Annotated[int, typer.Option(help="Processes for the bounds; -1 is one per core.")] = -1,
 ) -> None:
     """Evaluate trained runs beside the analytic schedulers and the bounds on the same held-out episodes."""
     console = wide_console()
+    elsewhere = overrides_of(override) if override else None
     with bar(console) as progress:
-        rows, lineup = evaluate_runs(run, episodes, jobs=jobs, progress=lambda name: progress.task(name, episodes))
-    file = write_csv(output or run[0].parent / "evaluation.csv", rows)
-    scenario = rows[0]["scenario"]
-    title = f"{scenario} scenario, {episodes} held-out episodes, means and 95 % intervals"
+        rows, lineup = evaluate_runs(
+            run,
+            episodes,
+            scenario=scenario,
+            overrides=elsewhere,
+            names=policy,
+            jobs=jobs,
+            progress=lambda name: progress.task(name, episodes),
+        )
+    suffix = "" if scenario is None and elsewhere is None else f"-{scenario or 'overrides'}"
+    file = write_csv(output or run[0].parent / f"evaluation{suffix}.csv", rows)
+    title = f"{rows[0]['scenario']} scenario, {episodes} held-out episodes, means and 95 % intervals"
     console.print(rich_table(title, *cells(rows, lineup.optimum, lineup.reference)))
     console.print(f"all rows: {file}")
 
@@ -78,6 +97,7 @@ def demo(
     """
     console = wide_console()
     config = load_config(recipe)
+    check_recipe(config)
     episodes, seed = config.evaluation.episodes, config.seeds[0]
     console.print(f"1/3 analytic schedulers and the exact optimum on {episodes} held-out episodes")
     with bar(console) as progress:

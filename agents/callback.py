@@ -49,6 +49,10 @@ class EvaluateAndCheckpoint(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         # between rollouts, so that an evaluation sees a policy and not half an update
+        self.between_updates()
+
+    def between_updates(self) -> None:
+        """Evaluate and checkpoint if it is time."""
         steps = self.model.num_timesteps
         if steps >= self._next_evaluation:
             self.evaluate()

@@ -10,39 +10,57 @@ import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
 
-from agents.config import TrainingConfig
+from agents.config import EquivariantConfig, TrainingConfig
+from agents.distributions import POLICIES
+from agents.networks import EquivariantSequentialPolicy
+from agents.networks.features import Prices
+from agents.relative import RelativeRewards
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.files import write_whole
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "maskable_ppo": MaskablePPO, "sac": SAC, "dqn": DQN}
 
 
-def build_env(config: TrainingConfig, seed: int, num_envs: int | None = None) -> BatchedVecEnv:
-    """The training environments of a recipe, seeded."""
-    env = BatchedVecEnv(config.env_id, num_envs or config.num_envs, scenario=config.scenario, **config.overrides)
+def build_env(
+    config: TrainingConfig, seed: int, num_envs: int | None = None, *, training: bool = True
+) -> BatchedVecEnv | RelativeRewards:
+    """The environments of a recipe, seeded; for evaluation as they are, without what eases training."""
+    overrides = {**config.overrides, **(config.training_overrides if training else {})}
+    env: BatchedVecEnv | RelativeRewards = BatchedVecEnv(
+        config.env_id, num_envs or config.num_envs, scenario=config.scenario, **overrides
+    )
+    if training and config.relative_to is not None:
+        env = RelativeRewards(env, config.relative_to, config.scenario, overrides)  # type: ignore[arg-type]
     env.seed(seed)
     return env
 
 
-def build_learner(config: TrainingConfig, env: VecEnv, seed: int) -> BaseAlgorithm:
+def build_learner(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards, seed: int) -> BaseAlgorithm:
     """A fresh learner.
 
     Raises:
         ValueError: if the algorithm refuses the hyperparameters or the spaces, naming the recipe's field.
     """
+    policy, options = _policy(config, env)
     try:
         return ALGORITHMS[config.algorithm](
-            config.policy,
-            env,
-            seed=seed,
-            device="cpu",
-            policy_kwargs={"net_arch": list(config.network)},
-            **config.hyperparameters,
+            policy, env, seed=seed, device="cpu", policy_kwargs=options, **config.hyperparameters
         )
-    except (TypeError, AssertionError) as error:
-        raise ValueError(f"hyperparameters of {config.algorithm}: {error}") from None
+    except (TypeError, AssertionError, ValueError) as error:
+        raise ValueError(f"hyperparameters or policy of {config.algorithm}: {' '.join(str(error).split())}") from None
+
+
+def _policy(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards) -> tuple[Any, dict[str, Any]]:
+    """SB3's policy class or name, and its keyword arguments."""
+    if not isinstance(config.network, EquivariantConfig):
+        named = POLICIES.get(config.algorithm, {}).get(config.policy, config.policy)
+        return named, {"net_arch": list(config.network)}
+    constants = getattr(env.core, "constants", None)
+    if constants is None or not env.core.masked:
+        raise ValueError(f"network = 'equivariant' with env_id = {config.env_id!r}: valid is DMoE-JESA-Sequential-v0")
+    prices = Prices(constants.transmission, constants.shortfall_price, constants.max_experts)
+    return EquivariantSequentialPolicy, {"prices": prices, "width": config.network.width}
 
 
 def save_checkpoint(model: BaseAlgorithm, path: Path) -> None:

@@ -52,17 +52,26 @@ def as_policy(model: BaseAlgorithm) -> LearnedPolicy:
     return MaskedLearnedPolicy(model) if isinstance(model, MaskablePPO) else LearnedPolicy(model)
 
 
-def load_run(path: Path) -> tuple[TrainingConfig, LearnedPolicy]:
+def load_run(
+    path: Path, scenario: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> tuple[TrainingConfig, LearnedPolicy]:
     """The recipe and the newest policy of a run folder.
 
+    Args:
+        path: the folder.
+        scenario, overrides: where the policy is to act, instead of where it was trained: other sizes are for networks
+            whose weights fit them. The recipe that is returned names them.
+
     Raises:
-        ValueError: if the folder holds no whole run, naming what is missing or damaged.
+        ValueError: if the folder holds no whole run, naming what is missing or damaged, or does not fit there.
     """
     folder = RunFolder(path)
     for file in (folder.config_file, folder.checkpoint_file):
         if not file.is_file():
             raise ValueError(f"{path}: is no run folder, {file.name} is missing")
     config = load_config(folder.config_file)
-    model = build_learner(config, build_env(config, seed=0, num_envs=1), seed=0)
+    if scenario is not None or overrides is not None:
+        config = config.replace(scenario=scenario or config.scenario, overrides=dict(overrides or {}))
+    model = build_learner(config, build_env(config, seed=0, num_envs=1, training=False), seed=0)
     load_checkpoint(model, folder.checkpoint_file)
     return config, as_policy(model)

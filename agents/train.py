@@ -10,12 +10,26 @@ from stable_baselines3.common.logger import configure
 
 from agents.callback import EvaluateAndCheckpoint
 from agents.config import TrainingConfig
+from agents.imitation import imitate
 from agents.learners import build_env, build_learner, load_checkpoint
 from agents.run_folder import RunFolder
+from agents.teachers import teacher_scheduler
 from dmoe_gym.evaluation import Row, evaluate_lineup, held_out_seeds, lineup_of
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
 from dmoe_gym.files import read_csv, write_csv
+
+
+def check_recipe(config: TrainingConfig) -> None:
+    """Build everything that a recipe names once, before anything is computed or written.
+
+    Raises:
+        ValueError: naming what the environment, the learner or the teacher refuses.
+    """
+    env = build_env(config, seed=0)
+    build_learner(config, env, seed=0)
+    if config.imitation is not None:
+        teacher_scheduler(config.imitation.teacher, env.config)
 
 
 def reference_rows(
@@ -80,11 +94,16 @@ def train(
     model.set_logger(configure(str(folder.path), ["csv", "tensorboard"]))
     lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
     callback = EvaluateAndCheckpoint(config, folder, f"{name}-seed{seed}", references, lineup)
-    remaining = config.total_timesteps - done
-    if remaining <= 0:
+    if done >= config.total_timesteps:
         return folder
     try:
-        model.learn(remaining, callback=callback, progress_bar=progress_bar, reset_num_timesteps=done == 0)
+        if config.imitation is not None and done < config.imitation.steps:
+            imitate(model, config.imitation, env, callback, seed=seed + done, progress_bar=progress_bar)
+        remaining = config.total_timesteps - model.num_timesteps
+        if remaining > 0:
+            model.learn(
+                remaining, callback=callback, progress_bar=progress_bar, reset_num_timesteps=model.num_timesteps == 0
+            )
     except KeyboardInterrupt:
         callback.checkpoint()
         raise

@@ -8,21 +8,23 @@ from typing import Annotated
 import typer
 
 import dmoe_gym
+from baselines.wdmoe import wdmoe_comparison
+from dmoe_gym import dmoe, wdmoe
 from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
-from dmoe_gym.dmoe import SCENARIOS
 from dmoe_gym.evaluation import evaluate_lineup, held_out_seeds, lineup_of
 from dmoe_gym.evaluation.table import cells, rich_table
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
 from dmoe_gym.files import write_csv
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+app.command("wdmoe-comparison")(wdmoe_comparison)
 
 
 @app.command("list")
 def list_environments() -> None:
     """The environments, their scenarios' names, and the policies and bounds of each."""
     console = wide_console()
-    console.print(f"scenarios of DMoE: {', '.join(SCENARIOS)}")
+    console.print(f"scenarios of DMoE: {', '.join(dmoe.SCENARIOS)}; of WDMoE: {', '.join(wdmoe.SCENARIOS)}")
     for env_id in dmoe_gym.ENVIRONMENTS:
         lineup = lineup_of(env_id)
         bounds = f"; bounds: {', '.join(lineup.bounds)}" if lineup.bounds else ""

@@ -150,18 +150,20 @@ class BatchedCore(ABC):
         shape = (self.num_envs, *(space.shape or ()))
         if array.shape != shape:
             raise ValueError(f"action: has shape {array.shape[1:]} in a batch of {array.shape[:1]}, valid is {space}")
+        # Stable-Baselines3 answers a MultiBinary space with 0.0 and 1.0, and Gymnasium counts those as members
+        real = isinstance(space, spaces.Box | spaces.MultiBinary)
+        if array.dtype.kind not in ("biuf" if real else "biu"):
+            valid = "real" if real else "whole"
+            raise ValueError(f"action: has dtype {array.dtype}, valid are {valid} numbers of {space}")
         if isinstance(space, spaces.Box):
             array = array.astype(space.dtype, copy=False)
             wrong = ~((array >= space.low) & (array <= space.high))
+        elif isinstance(space, spaces.MultiBinary):
+            wrong = (array != 0) & (array != 1)
         else:
-            if not np.issubdtype(array.dtype, np.integer) and array.dtype != np.bool_:
-                raise ValueError(f"action: has dtype {array.dtype}, valid are whole numbers of {space}")
-            size = np.asarray(space.nvec if isinstance(space, spaces.MultiDiscrete) else getattr(space, "n", 2))
-            if isinstance(space, spaces.MultiBinary):
-                size = np.asarray(2)
-            array = array.astype(np.int64, copy=False)
+            size = space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n  # type: ignore[attr-defined]
             wrong = (array < 0) | (array >= size)
         if wrong.any():
             index = tuple(int(part) for part in np.argwhere(wrong)[0])
             raise ValueError(f"action{list(index)} = {array[index]}: valid is {space}")
-        return array
+        return array if isinstance(space, spaces.Box) else array.astype(np.int64, copy=False)

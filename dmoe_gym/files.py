@@ -36,6 +36,22 @@ def write_json(path: Path | str, value: Any) -> Path:
     return write_whole(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
+def replace_section(path: Path | str, name: str, content: str) -> Path:
+    """Replace what stands between `<!-- name begins -->` and `<!-- name ends -->` in a Markdown page.
+
+    Raises:
+        ValueError: if the page has no such section.
+        OSError: if it cannot be read.
+    """
+    text = Path(path).read_text()
+    begins, ends = f"<!-- {name} begins -->", f"<!-- {name} ends -->"
+    before, found, rest = text.partition(begins)
+    _, closed, after = rest.partition(ends)
+    if not found or not closed:
+        raise ValueError(f"{path}: has no section from {begins} to {ends}")
+    return write_whole(path, f"{before}{begins}\n\n{content.strip()}\n\n{ends}{after}")
+
+
 def write_csv(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write rows under the union of their keys, in order of first appearance."""
     rows = list(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -41,16 +42,19 @@ def as_batch(observation: Mapping[str, np.ndarray], key: str, dimensions: int) -
     return arrays if batched else {name: value[None] for name, value in arrays.items()}, batched
 
 
-class ConstantPolicy:
-    """The same action always: in `DMoE-JESA-Price-v0` action 0 is JESA.
+class BatchPolicy(ABC):
+    """A policy without state whose actions are computed for whole batches.
 
-    Args:
-        action: the action.
+    Attributes:
         key, dimensions: an entry of the observation and its axes, to tell one observation from a batch.
     """
 
-    def __init__(self, action: np.ndarray, key: str, dimensions: int) -> None:
-        self.action, self.key, self.dimensions = action, key, dimensions
+    key: str
+    dimensions: int
+
+    @abstractmethod
+    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        """One action per observation of a batch."""
 
     def predict(
         self,
@@ -59,32 +63,38 @@ class ConstantPolicy:
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """The action, once per observation."""
+        """The action(s), one per observation."""
         batch, batched = as_batch(observation, self.key, self.dimensions)
-        size = len(batch[self.key])
-        return np.repeat(self.action[None], size, axis=0) if batched else self.action.copy(), None
+        actions = self.actions(batch)
+        return actions if batched else actions[0], None
 
 
-class RandomActionPolicy:
+class ConstantPolicy(BatchPolicy):
+    """The same action always: in `DMoE-JESA-Price-v0` action 0 is JESA.
+
+    Args:
+        action: the action.
+        key, dimensions: as in `BatchPolicy`.
+    """
+
+    def __init__(self, action: np.ndarray, key: str, dimensions: int) -> None:
+        self.action, self.key, self.dimensions = action, key, dimensions
+
+    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.repeat(self.action[None], len(batch[self.key]), axis=0)
+
+
+class RandomActionPolicy(BatchPolicy):
     """Uniformly random actions; the environment repairs what is infeasible.
 
     Args:
         space: the action space; it is seeded here.
-        key, dimensions: as for `ConstantPolicy`.
+        key, dimensions: as in `BatchPolicy`.
     """
 
     def __init__(self, space: Any, key: str, dimensions: int, seed: int = 0) -> None:
         self.space, self.key, self.dimensions = space, key, dimensions
         space.seed(seed)
 
-    def predict(
-        self,
-        observation: Mapping[str, np.ndarray],
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """One draw per observation."""
-        batch, batched = as_batch(observation, self.key, self.dimensions)
-        actions = np.stack([self.space.sample() for _ in batch[self.key]])
-        return actions if batched else actions[0], None
+    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.stack([self.space.sample() for _ in batch[self.key]])

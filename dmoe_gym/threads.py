@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from types import FunctionType
 from typing import Any
 
 from numba import njit
+
+# Threads that wait by spinning take the core that others need: on two busy cores a step took two to four times as long.
+# OpenMP reads this when numba starts its threads; a value that the user has set stays.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Rounds below which starting threads costs more than it saves.
 WORTH_THREADS = 32

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import ChannelConfig, CSIConfig, RayleighConfig
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.config import StrictConfig, kind_alone, list_as_tuple
 from dmoe_gym.relevance import DirichletConfig, RelevanceConfig
 
 Positive = Annotated[float, Field(gt=0)]
@@ -66,17 +66,8 @@ class DMoEConfig(StrictConfig):
     relevance_budget: Fraction | None = None
     battery_j: Positive | None = None
 
-    @field_validator("channel", "relevance", mode="before")
-    @classmethod
-    def _kind_alone(cls, value: object) -> object:
-        """Read a bare name as the kind with its default parameters: channel="gauss_markov"."""
-        return {"kind": value} if isinstance(value, str) else value
-
-    @field_validator("computation_energy_range", mode="before")
-    @classmethod
-    def _list_as_tuple(cls, value: object) -> object:
-        """YAML has no tuples."""
-        return tuple(value) if isinstance(value, list) else value
+    _kind_alone = field_validator("channel", "relevance", mode="before")(kind_alone)
+    _list_as_tuple = field_validator("computation_energy_range", mode="before")(list_as_tuple)
 
     @model_validator(mode="after")
     def _experts_suffice(self) -> DMoEConfig:
@@ -109,7 +100,7 @@ class DMoEConfig(StrictConfig):
         energies.setflags(write=False)
         return energies
 
-    @property
+    @cached_property
     def energy_unit_j(self) -> float:
         """E_ref / (K N D) [J]: the unit of energies in observations and solvers."""
         return self.mean_link_energy_j + float(self.computation_energy_j.mean())

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dmoe_gym.channel import RayleighConfig, TappedDelayLineConfig
+from dmoe_gym.channel import ChannelConfig, RayleighConfig, TappedDelayLineConfig
 from dmoe_gym.dmoe import DMoEConfig, Schedule, cost, lower_bound, solve_exact, solve_jesa
 from dmoe_gym.dmoe.solvers.bound import relaxed_selection
 from dmoe_gym.evaluation.markdown import markdown
@@ -20,7 +20,7 @@ from dmoe_gym.facades.create import create_core
 from dmoe_gym.files import write_whole
 
 SUBCARRIERS = (12, 16, 32, 64, 128, 256, 512)
-CHANNELS = {
+CHANNELS: dict[str, ChannelConfig] = {
     "independent": RayleighConfig(),
     "correlated": TappedDelayLineConfig(profile="exponential", delay_spread_s=1e-7),
 }

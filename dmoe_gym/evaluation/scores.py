@@ -9,7 +9,7 @@ import numpy as np
 from dmoe_gym.evaluation.run import Row
 
 # Means of rows that are charted as they are, under eval/.
-CHARTED = ("cost", "energy_per_state_mJ", "relevance", "shortfall", "violations")
+CHARTED = ("cost", "energy_per_state_mJ", "latency_ms", "relevance", "shortfall", "violations")
 
 
 def charted_means(rows: Iterable[Row]) -> dict[str, float]:

@@ -26,6 +26,7 @@ class Column:
 COLUMNS = (
     Column("cost", "cost", ".4f"),
     Column("energy_per_state_mJ", "energy per hidden state [mJ]", ".4f"),
+    Column("latency_ms", "block latency [ms]", ".3f"),
     Column("relevance", "relevance", ".3f"),
     Column("shortfall", "shortfall", ".4f"),
     Column("decision_ms", "time per decision [ms]", ".3g", interval=False),
@@ -55,7 +56,7 @@ def cells(rows: Sequence[Row], optimum: str, reference: str) -> tuple[list[str],
         if optimum in groups:
             line.append(f"{mean_cost(groups[name], name) / mean_cost(groups[optimum], optimum) - 1:+.2%}")
         if reference in groups:
-            line.append("" if name == reference else _two_lines(differences[name].difference, "+.4f"))
+            line.append("" if name == reference else two_lines(differences[name].difference, "+.4f"))
         body.append(line)
     return headings, body
 
@@ -64,10 +65,11 @@ def _cell(values: Sequence[float], column: Column) -> str:
     if not values or any(value != value for value in values):
         return "–"
     interval = Interval.of(values)
-    return _two_lines(interval, column.format) if column.interval else format(interval.mean, column.format)
+    return two_lines(interval, column.format) if column.interval else format(interval.mean, column.format)
 
 
-def _two_lines(interval: Interval, spec: str) -> str:
+def two_lines(interval: Interval, spec: str) -> str:
+    """A cell: the mean, and under it the interval."""
     low, high = format(interval.low, spec), format(interval.high, spec)
     return f"{interval.mean:{spec}}\n[{low}, {high}]"
 

@@ -49,14 +49,21 @@ class SingleEnv(gym.Env):
         """Start the next episode; with a seed, episode 0 of that seed.
 
         `options={"environment_index": i}` with a seed gives the episodes of environment i of a batch with that seed.
+
+        Raises:
+            ValueError: for an unknown option, or an environment index that is no index or comes without a seed.
         """
         options = dict(options or {})
-        index = options.pop("environment_index", 0)
+        index = options.pop("environment_index", None)
         if options:
             raise ValueError(f"options: unknown key {next(iter(options))!r}; valid is 'environment_index'")
+        if index is not None and seed is None:
+            raise ValueError(f"options['environment_index'] = {index!r}: valid only together with a seed")
+        if index is not None and (isinstance(index, bool) or not isinstance(index, int | np.integer) or index < 0):
+            raise ValueError(f"options['environment_index'] = {index!r}: valid are whole numbers of at least 0")
         super().reset(seed=seed)
         if seed is not None:
-            self.core.seed([0], [(seed, index)])
+            self.core.seed([0], [(seed, int(index or 0))])
         self._np_random = self.core.generators[0]
         self.core.start(self.core.all_rows)
         if self.render_mode == "human":

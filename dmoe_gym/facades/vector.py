@@ -133,6 +133,12 @@ class BatchedVectorEnv(VectorEnv):
         for name, values in self.core.terms.items():
             final_info[name] = np.where(terminated, values, 0.0)
             final_info[f"_{name}"] = terminated.copy()
+            # what stays in info beside them belongs to the reset, which has no terms
+            info[name][rows] = 0.0
+            info[f"_{name}"][rows] = False
+        if self.core.masked:
+            final_info["action_mask"] = np.where(terminated[:, None], self.core.masks(), False).astype(np.int8)
+            final_info["_action_mask"] = terminated.copy()
         info.update(final_obs=final, _final_obs=terminated.copy())
         info.update(final_info=final_info, _final_info=terminated.copy())
         self.core.start(rows)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dmoe_gym.evaluation import Interval, Row, by_policy
@@ -48,9 +49,34 @@ def cost_bars(path: Path, rows: Sequence[Row], lineup: Lineup, learned: Sequence
     """Every policy's cost with its 95 % interval, dearest first; the optimum is a line through all of them."""
     groups = by_policy(rows)
     names = sorted(groups, key=lambda name: -mean_cost(rows, name))
-    intervals = [Interval.of([row["cost"] for row in groups[name]]) for name in names]
     figure = Figure(figsize=(7.2, 0.42 * len(names) + 1.2), layout="constrained", dpi=110)
     axes = figure.add_subplot()
+    draw_bars(axes, rows, names, "cost", lineup, learned)
+    axes.set_xlabel(f"cost per round (bar: 95 % interval; dashed: {lineup.optimum})")
+    figure.savefig(path)
+
+
+def latency_panels(
+    path: Path, by_scenario: Mapping[str, Sequence[Row]], lineups: Mapping[str, Lineup], metric: str
+) -> None:
+    """One panel per scenario with every policy's latency but random's; the optimum or bound is a dashed line."""
+    figure = Figure(figsize=(3.9 * len(by_scenario) + 1.2, 3.8), layout="constrained", dpi=110)
+    panels = figure.subplots(1, len(by_scenario), squeeze=False)[0]
+    for axes, (scenario, rows) in zip(panels, by_scenario.items(), strict=True):
+        lineup = lineups[scenario]
+        names = [name for name in by_policy(rows) if name != lineup.random]
+        draw_bars(axes, rows, names, metric, lineup, ())
+        axes.set_title(scenario, fontsize=10)
+        axes.set_xlabel(f"block latency [ms] (dashed: {lineup.optimum})")
+    figure.savefig(path)
+
+
+def draw_bars(
+    axes: Axes, rows: Sequence[Row], names: Sequence[str], metric: str, lineup: Lineup, learned: Sequence[str]
+) -> None:
+    """A horizontal bar per policy with its 95 % interval, and a dashed line where the optimum is."""
+    groups = by_policy(rows)
+    intervals = [Interval.of([row[metric] for row in groups[name]]) for name in names]
     means = np.array([interval.mean for interval in intervals])
     errors = np.array([[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]])
     colours = [
@@ -63,8 +89,7 @@ def cost_bars(path: Path, rows: Sequence[Row], lineup: Lineup, learned: Sequence
             f"{interval.mean:.3f}", (interval.high, position), xytext=(5, 0), textcoords="offset points", va="center",
             fontsize=8,
         )  # fmt: skip
-    axes.axvline(mean_cost(rows, lineup.optimum), color=OPTIMUM_COLOUR, lw=1, linestyle="--")
+    optimum = float(np.mean([row[metric] for row in groups[lineup.optimum]]))
+    axes.axvline(optimum, color=OPTIMUM_COLOUR, lw=1, linestyle="--")
     axes.invert_yaxis()
-    axes.margins(x=0.12)
-    axes.set_xlabel(f"cost per round (bar: 95 % interval; dashed: {lineup.optimum})")
-    figure.savefig(path)
+    axes.set_xlim(right=1.22 * max(interval.high for interval in intervals))  # room for the numbers

@@ -52,7 +52,7 @@ def test_top_k_keeps_every_constraint_but_relevance(round):
 
 
 def test_a_later_iterate_cures_what_the_freed_subcarrier_allows():
-    """Here JESA's second iterate drops no link, so it once skipped the cure and left (0, 1) short beside a free link."""
+    """JESA's second iterate drops no link here: it once skipped the cure and left (0, 1) short beside a free link."""
     low = 0.03
     gains = [
         [[low, low, low, low, low], [31, low, low, low, 31], [low, low, low, 3, low], [3, low, low, low, 15]],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -94,3 +96,16 @@ def test_replace_makes_a_validated_copy_and_configurations_are_frozen():
 def test_numpy_scalars_and_lists_are_welcome():
     config = DMoEConfig(num_experts=np.int64(5), threshold=np.float32(0.5), computation_energy_range=[1, 2])
     assert config == DMoEConfig(num_experts=5, threshold=0.5, computation_energy_range=(1.0, 2.0))
+
+
+def test_equality_and_hash_are_those_of_the_fields():
+    """Whatever has been computed from one of them since."""
+    one, other = DMoEConfig(threshold=0.25), DMoEConfig(threshold=0.25)
+    assert one.computation_energy_j.shape == (4,)
+    assert one == other
+    assert other.computation_energy_j is not one.computation_energy_j
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != other.replace(channel="gauss_markov")
+    assert one != RayleighConfig()
+    assert pickle.loads(pickle.dumps(one)) == one

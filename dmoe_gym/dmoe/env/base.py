@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
-from gymnasium import spaces
 
-from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 from dmoe_gym.dmoe.env.recorder import Recorder
 from dmoe_gym.dmoe.env.settle import BATTERY, GATHERED, OWED
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
-from dmoe_gym.dmoe.scenarios import scenario as named_scenario
+from dmoe_gym.dmoe.scenarios import scenario
 from dmoe_gym.lineup import Lineup
+from dmoe_gym.rounds import RoundsCore
 
 TERMS = ("cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs", "outages")
 
 
-class DMoECore(BatchedCore):
+class DMoECore(RoundsCore):
     """A batch of DMoE inferences, each of L rounds; subclasses say what an action is.
 
     Terms of a step are the share of its round that the step decided: over a round they sum to the round's cost
@@ -28,7 +28,8 @@ class DMoECore(BatchedCore):
     observed of the channel, and what actions are repaired by, is `knowledge`; what is charged is the channel itself.
     """
 
-    default_scenario: ClassVar[str] = "small"
+    default_scenario = "small"
+    term_names = TERMS
     render_modes = ("rgb_array", "ansi", "human")
     config: DMoEConfig
     # (num_envs,) the hidden state whose turn it is, where a step decides less than a round
@@ -36,24 +37,21 @@ class DMoECore(BatchedCore):
     recorder: Recorder | None = None
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
-        super().__init__(num_envs, config)
+        super().__init__(num_envs, config, config.num_layers)
         experts, states, subcarriers = config.num_experts, config.num_states, config.num_subcarriers
         self.constants = Constants.of(config)
-        self.rounds_per_episode = config.num_layers
         self.channel = config.channel.build(num_envs, (experts, experts), subcarriers)
         if self.bounds and (config.relevance_budget is not None or config.battery_j is not None):
             # rounds that do not stand alone have bounds over the whole episode
             self.bounds, self.episode_bounds = {}, dict(EPISODE_BOUNDS)
         self.knowledge = config.csi.build(self.channel)
         self.relevance = config.relevance.build(num_envs, experts, states, experts)
-        self.layer = np.zeros(num_envs, np.int64)
         # layers 0..L; 32 bit, so that what schedulers see is what the cost is made of
         self._thresholds = np.array(
             [config.threshold_of_layer(layer) for layer in range(config.num_layers + 1)], np.float32
         )
         self.efficiency = np.zeros((num_envs, experts, experts, subcarriers), np.float32)
         self.threshold = np.zeros((num_envs, 1), np.float32)
-        self.progress = np.zeros((num_envs, 1), np.float32)
         self.budget_left = np.zeros((num_envs, 1), np.float32)
         self.battery = np.zeros((num_envs, experts), np.float32)
         # see `settle.charge`
@@ -63,24 +61,11 @@ class DMoECore(BatchedCore):
         self.computation = np.tile(self.constants.computation.astype(np.float32), (num_envs, 1))
         self.selected = np.zeros((num_envs, experts, states, experts), np.bool_)
         self.subcarrier = np.full((num_envs, experts, experts), -1, np.int64)
-        # columns in the order of TERMS
-        self.term_values = np.zeros((num_envs, len(TERMS)))
-        self.terms = self._name_terms()
-        self.observations = self._observations()
-        self.observation_space = self._observation_space()
-        self.action_space = self._action_space()
+        self._build_spaces()
 
-    def _name_terms(self) -> dict[str, np.ndarray]:
-        return {name: self.term_values[:, column] for column, name in enumerate(TERMS)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # a copied or unpickled core must see its own values under the terms' names and not copies of the columns
-        self.__dict__.update(state)
-        self.terms = self._name_terms()
-
-    @classmethod
-    def create(cls, num_envs: int, scenario: str | None = None, /, **overrides: Any) -> Self:
-        return cls(num_envs, cls._config(scenario, overrides))
+    @staticmethod
+    def named_scenario(name: str) -> DMoEConfig:
+        return scenario(name)
 
     @classmethod
     def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
@@ -88,10 +73,6 @@ class DMoECore(BatchedCore):
         from dmoe_gym.dmoe.policies import lineup
 
         return lineup(env_id, cls._config(scenario, overrides))
-
-    @classmethod
-    def _config(cls, scenario: str | None, overrides: dict[str, Any]) -> DMoEConfig:
-        return named_scenario(cls.default_scenario if scenario is None else scenario).replace(**overrides)
 
     # --- spaces and observation
 
@@ -112,7 +93,7 @@ class DMoECore(BatchedCore):
 
     # Largest value of each observation. A node's computation takes at most twice the mean node's; 64 bit/s/Hz would
     # be an SNR of 193 dB.
-    _upper: ClassVar[dict[str, float]] = {
+    _upper: ClassVar[Mapping[str, float]] = {
         "gate_scores": 1,
         "spectral_efficiency": 64,
         "threshold": 1,
@@ -122,38 +103,15 @@ class DMoECore(BatchedCore):
         "battery": 1,
     }
 
-    def _observation_space(self) -> spaces.Dict:
-        return spaces.Dict(
-            {
-                key: spaces.Box(0, self._upper[key], array.shape[1:], np.float32)
-                for key, array in self.observations.items()
-            }
-        )
-
-    def _action_space(self) -> spaces.Space:
-        raise NotImplementedError
-
     # --- episodes
 
-    def forget(self, row: int) -> None:
-        self.layer[row] = 0
-
-    def start(self, rows: np.ndarray) -> None:
-        listed = rows.tolist()
-        for row in listed:
-            # an episode left early draws its rest, so that the next one does not depend on when that was
-            if 0 < self.layer[row] < self.config.num_layers:
-                for _ in range(self.config.num_layers - self.layer[row]):
-                    self._draw_next_round([row])
-        self.channel.start(listed, self.generators)
-        self.knowledge.start(listed, self.generators)
-        self.relevance.start(listed, self.generators)
-        self.layer[rows] = 1
-        self.terminated[rows] = False
+    def _draw_first_round(self, rows: list[int]) -> None:
+        self.channel.start(rows, self.generators)
+        self.knowledge.start(rows, self.generators)
+        self.relevance.start(rows, self.generators)
         self.account[rows, GATHERED] = 0.0
         battery = self.config.battery_j
         self.account[rows, BATTERY:] = np.inf if battery is None else battery / self.config.energy_unit_j
-        self._observe_round(rows)
 
     def _draw_next_round(self, rows: list[int]) -> None:
         self.channel.advance(rows, self.generators)
@@ -161,24 +119,14 @@ class DMoECore(BatchedCore):
         self.relevance.advance(rows, self.generators)
 
     def _finish_round(self, rows: np.ndarray) -> None:
-        """Move environments whose round is complete one round on, or terminate them."""
         if self.recorder is not None:
             self.recorder.keep_round(self, rows)
-        last = self.layer[rows] == self.config.num_layers
-        if last.any():
-            self.terminated[rows[last]] = True
-            rows = rows[~last]
-            if not len(rows):
-                return
-        self._draw_next_round(rows.tolist())
-        self.layer[rows] += 1
-        self._observe_round(rows)
+        super()._finish_round(rows)
 
     def _observe_round(self, rows: np.ndarray) -> None:
+        super()._observe_round(rows)
         write_efficiency(self.knowledge.observed_gains, self.constants.snr_per_gain, rows, self.efficiency)
-        layers = self.layer[rows]
-        self.threshold[rows, 0] = self._thresholds[layers]
-        self.progress[rows, 0] = layers / self.config.num_layers
+        self.threshold[rows, 0] = self._thresholds[self.layer[rows]]
         self._observe_limits(rows)
 
     def _observe_limits(self, rows: np.ndarray) -> None:
@@ -228,9 +176,6 @@ class DMoECore(BatchedCore):
         """Adds the energy of one hidden state in one round [mJ]."""
         joules = means["energy_communication_J"] + means["energy_computation_J"]
         return {**means, "energy_per_state_mJ": 1e3 * joules / (self.config.num_experts * self.config.num_states)}
-
-    def skip_round(self, rows: np.ndarray) -> None:
-        self._finish_round(rows)
 
     def render(self, row: int, mode: str) -> Any:
         from dmoe_gym.dmoe.env.render import render_ansi, render_rgb

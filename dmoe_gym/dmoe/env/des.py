@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -37,7 +38,7 @@ class DESCore(DMoECore):
     """
 
     turn: np.ndarray
-    _upper: ClassVar[dict[str, float]] = {"gate_scores": 1, "threshold": 1, "energy": UNREACHABLE}
+    _upper: ClassVar[Mapping[str, float]] = {"gate_scores": 1, "threshold": 1, "energy": UNREACHABLE}
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
         for field in ("slot_duration_s", "relevance_budget", "battery_j"):

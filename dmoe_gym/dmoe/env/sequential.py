@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -32,7 +33,7 @@ class SequentialCore(DMoECore):
     turn: np.ndarray
     masked = True
     bounds = BOUNDS
-    _upper: ClassVar[dict[str, float]] = {**DMoECore._upper, "selected": 1, "allocated": 1, "turn": 1}
+    _upper: ClassVar[Mapping[str, float]] = {**DMoECore._upper, "selected": 1, "allocated": 1, "turn": 1}
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
         experts, states, subcarriers = config.num_experts, config.num_states, config.num_subcarriers

@@ -81,7 +81,8 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
                 if selected[i, n, j]:
                     served += gate_scores[i, n, j]
             relevance += served
-            shortfall += max(0.0, attainable(gate_scores[i, n], threshold, best) - served)
+            if served < threshold:
+                shortfall += max(0.0, attainable(gate_scores[i, n], threshold, best) - served)
     scale = experts * states
     cost = (communication + computation + constants.shortfall_price * shortfall) / (scale * constants.max_experts)
     return communication, computation, relevance / scale, shortfall / scale, cost

@@ -11,27 +11,19 @@ from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.dmoe.env.sequential import next_picks
 from dmoe_gym.dmoe.policies.planner import Planner
 from dmoe_gym.dmoe.solvers import solve_des
-from dmoe_gym.policy import as_batch
+from dmoe_gym.policy import BatchPolicy, as_batch
 
 
-class JointPolicy:
+class JointPolicy(BatchPolicy):
     """A scheduler that acts in `DMoE-JESA-v0`."""
+
+    key, dimensions = "gate_scores", 3
 
     def __init__(self, scheduler: Planner) -> None:
         self.scheduler = scheduler
 
-    def predict(
-        self,
-        observation: Mapping[str, np.ndarray],
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """One action per observed round."""
-        batch, batched = as_batch(observation, "gate_scores", 3)
-        selected, subcarrier = self.scheduler.plan(batch)
-        actions = encode_joint(selected, subcarrier)
-        return actions if batched else actions[0], None
+    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        return encode_joint(*self.scheduler.plan(batch))
 
 
 class SequentialPolicy:
@@ -71,26 +63,19 @@ class SequentialPolicy:
         return actions if batched else actions[0], state
 
 
-class DESPolicy:
+class DESPolicy(BatchPolicy):
     """DES, exact for each hidden state, in `DMoE-DES-v0`; `k` replaces it by the k best gate scores."""
+
+    key, dimensions = "gate_scores", 1
 
     def __init__(self, max_experts: int, k: int | None = None) -> None:
         self.max_experts = max_experts
         self.k = k
 
-    def predict(
-        self,
-        observation: Mapping[str, np.ndarray],
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """One selection per observed hidden state."""
-        batch, batched = as_batch(observation, "gate_scores", 1)
+    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
         scores = batch["gate_scores"]
         if self.k is None:
             selected = solve_des(scores, batch["energy"], batch["threshold"][:, 0], self.max_experts)
         else:
             selected = np.argsort(np.argsort(-scores, axis=-1, kind="stable"), axis=-1) < self.k
-        actions = selected.astype(np.int8)
-        return actions if batched else actions[0], None
+        return selected.astype(np.int8)

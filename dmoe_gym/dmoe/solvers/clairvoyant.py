@@ -74,7 +74,7 @@ class _Episode:
             values = np.where(nobody, price * target, values)
         total = values.sum() + (0.0 if self.battery is not None else self.rounds * constants.round_energy)
         missing = 0.0
-        if self.budgeted:
+        if config.relevance_budget is not None:
             asked = config.relevance_budget * self.rounds * experts * config.num_states
             # price * (target - served) was charged; the Lagrangian has price * (asked - served)
             total += price * (asked - target.sum())

@@ -1,0 +1,161 @@
+"""Gates G, experts Q and the model that joins them to a backbone F."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dmoe_gym.gating.backbones import Backbone
+from dmoe_gym.gating.config import GatingConfig
+
+# What the gate is told of an SNR: dB, clipped (infinity, a perfect channel, reads as the upper end), over 10 dB.
+GATE_SNR_RANGE_DB = (-30.0, 30.0)
+GATE_SNR_SCALE_DB = 10.0
+
+
+def gate_snr_input(snr: Tensor) -> Tensor:
+    """Linear SNRs (any shape, 0 to infinity) as the gate's inputs, between -3 and 3."""
+    low, high = GATE_SNR_RANGE_DB
+    return (10 * torch.log10(snr)).clamp(low, high) / GATE_SNR_SCALE_DB
+
+
+class NaiveGate(nn.Module):
+    """p = softmax(G(x)): the channel is not seen."""
+
+    learned = True
+
+    def __init__(self, config: GatingConfig) -> None:
+        super().__init__()
+        self.network = _perceptron(config.feature_size, config.gate_hidden, config.experts)
+
+    def forward(self, features: Tensor, snr: Tensor) -> Tensor:
+        return self.network(features).log_softmax(dim=1)
+
+
+class ChannelAwareGate(nn.Module):
+    """p = softmax(G([x, snr])), SNRs in dB as `gate_snr_input` scales them."""
+
+    learned = True
+
+    def __init__(self, config: GatingConfig) -> None:
+        super().__init__()
+        self.network = _perceptron(config.feature_size + config.experts, config.gate_hidden, config.experts)
+
+    def forward(self, features: Tensor, snr: Tensor) -> Tensor:
+        return self.network(torch.cat([features, gate_snr_input(snr)], dim=1)).log_softmax(dim=1)
+
+
+class BestSNRGate(nn.Module):
+    """All weight on the expert with the largest SNR, shared among equals."""
+
+    learned = False
+
+    def __init__(self, config: GatingConfig) -> None:
+        super().__init__()
+
+    def forward(self, features: Tensor, snr: Tensor) -> Tensor:
+        best = snr == snr.amax(dim=1, keepdim=True)
+        return (best / best.sum(dim=1, keepdim=True)).log()
+
+
+class RandomGate(nn.Module):
+    """The same weight on every expert."""
+
+    learned = False
+
+    def __init__(self, config: GatingConfig) -> None:
+        super().__init__()
+
+    def forward(self, features: Tensor, snr: Tensor) -> Tensor:
+        return torch.zeros_like(snr).log_softmax(dim=1)
+
+
+GATES: dict[str, type[nn.Module]] = {
+    "naive": NaiveGate,
+    "channel_aware": ChannelAwareGate,
+    "best_snr": BestSNRGate,
+    "random": RandomGate,
+}
+
+
+class Experts(nn.Module):
+    """Q_1 .. Q_K, each its own perceptron of one hidden layer; kept stacked, which trains several times faster."""
+
+    def __init__(self, config: GatingConfig) -> None:
+        super().__init__()
+        self.hidden = _StackedLinear(config.experts, config.feature_size, config.expert_hidden)
+        self.output = _StackedLinear(config.experts, config.expert_hidden, config.classes)
+
+    def forward(self, received: Tensor) -> Tensor:
+        return self.output(self.hidden(received).relu()).log_softmax(dim=2)
+
+
+class _StackedLinear(nn.Module):
+    """K linear layers side by side, (B, K, inputs) to (B, K, outputs), drawn like torch's own linear layer."""
+
+    def __init__(self, experts: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        bound = inputs**-0.5
+        self.weight = nn.Parameter(torch.empty(experts, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(experts, 1, outputs).uniform_(-bound, bound))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, inputs.transpose(0, 1), self.weight).transpose(0, 1)
+
+
+class GatedModel(nn.Module):
+    """Server (backbone F, gate G) and K expert clients Q_k; the output is sum_k p_k Q_k(x_hat_k), a distribution.
+
+    Shapes: B inputs, K experts, D features, C classes. Logarithms of probabilities throughout.
+    """
+
+    def __init__(self, config: GatingConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config)
+        self.gate = GATES[config.gate](config)
+        self.experts = Experts(config)
+
+    def features(self, images: Tensor) -> Tensor:
+        """x = F(d): (B, channels, size, size) to (B, D), each within (-1, 1)."""
+        return self.backbone(images)
+
+    def gate_log_weights(self, features: Tensor, snr: Tensor) -> Tensor:
+        """log p: features (B, D) and linear SNRs (B, K) to (B, K)."""
+        return self.gate(features, snr)
+
+    def expert_log_probabilities(self, received: Tensor) -> Tensor:
+        """log Q_k(x_hat_k): what each expert hears (B, K, D) to (B, K, C)."""
+        return self.experts(received)
+
+    def forward(self, images: Tensor, snr: Tensor | None = None) -> Tensor:
+        """log of sum_k p_k Q_k(x), (B, C), with features that arrive unharmed; `snr` is what the gate is told."""
+        features = self.features(images)
+        if snr is None:
+            snr = torch.full((len(images), self.config.experts), torch.inf)
+        heard = features[:, None].expand(-1, self.config.experts, -1)
+        return mixture(self.gate_log_weights(features, snr), self.expert_log_probabilities(heard))
+
+    def save(self, path: Path | str, overwrite: bool = False) -> None:
+        """Write weights and configuration to one safetensors file, see `storage.save_model`."""
+        from dmoe_gym.gating.storage import save_model
+
+        save_model(self, Path(path), overwrite)
+
+    @classmethod
+    def load(cls, path: Path | str) -> GatedModel:
+        """Read what `save` wrote, see `storage.load_model`."""
+        from dmoe_gym.gating.storage import load_model
+
+        return load_model(Path(path))
+
+
+def mixture(log_weights: Tensor, log_probabilities: Tensor) -> Tensor:
+    """log sum_k p_k Q_k: (B, K) and (B, K, C) to (B, C)."""
+    return torch.logsumexp(log_weights[..., None] + log_probabilities, dim=1)
+
+
+def _perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))

@@ -1,0 +1,82 @@
+"""Means over seeds and paired differences, with 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from dmoe_gym.gating.sweep import Row
+
+NAIVE_STAGE_ONE = ("naive_stage_one", "gate")
+NAIVE = ("naive", "gate")
+CHANNEL_AWARE = ("channel_aware", "gate")
+BEST_SNR = ("best_snr", "gate")
+RANDOM = ("random", "gate")
+ORACLE = ("channel_aware", "oracle")
+BEST_SNR_SAME_EXPERTS = ("channel_aware", "best_snr")
+RANDOM_SAME_EXPERTS = ("channel_aware", "random")
+
+LABELS: dict[tuple[str, str], str] = {
+    CHANNEL_AWARE: "channel-aware gate",
+    NAIVE: "naive gate",
+    NAIVE_STAGE_ONE: "naive gate, stage 1 only",
+    BEST_SNR: "best SNR",
+    RANDOM: "random",
+    ORACLE: "oracle (bound)",
+    BEST_SNR_SAME_EXPERTS: "best SNR, channel-aware gate's experts",
+    RANDOM_SAME_EXPERTS: "random, channel-aware gate's experts",
+}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over seeds and half the width of its 95 % interval (Student's t)."""
+
+    mean: float
+    half_width: float
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval excludes 0 on that side, else 0."""
+        return int(self.mean > self.half_width) - int(self.mean < -self.half_width)
+
+
+def interval(values: Sequence[float] | np.ndarray) -> Interval:
+    """Mean and 95 % interval of independent values, one per seed; at least two."""
+    values = np.asarray(values, float)
+    standard_error = values.std(ddof=1) / np.sqrt(len(values))
+    return Interval(float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * standard_error))
+
+
+class Accuracies:
+    """The rows of a sweep at one mean SNR, by transmission and by who chose, as arrays over spread and seed."""
+
+    def __init__(self, rows: Iterable[Row], mean_db: float) -> None:
+        rows = [row for row in rows if row.mean_db == mean_db]
+        self.mean_db = mean_db
+        self.transmissions = list(dict.fromkeys(row.transmission for row in rows))
+        self.spreads_db = sorted({row.spread_db for row in rows})
+        self.seeds = sorted({row.seed for row in rows})
+        self._table = {
+            (row.transmission, row.trained_with, row.choice, row.spread_db, row.seed): row.accuracy for row in rows
+        }
+
+    def of(self, transmission: str, chooser: tuple[str, str]) -> np.ndarray:
+        """(spreads, seeds)."""
+        return np.array(
+            [
+                [self._table[transmission, *chooser, spread_db, seed] for seed in self.seeds]
+                for spread_db in self.spreads_db
+            ]
+        )
+
+    def gain(self, transmission: str, better: tuple[str, str], worse: tuple[str, str]) -> np.ndarray:
+        """Paired difference, (spreads, seeds): both met the same images and channels."""
+        return self.of(transmission, better) - self.of(transmission, worse)
+
+    def coding_gain(self, coded: str, plain: str, chooser: tuple[str, str]) -> np.ndarray:
+        """What `coded` transmission adds to the accuracy of one chooser over `plain`, (spreads, seeds)."""
+        return self.of(coded, chooser) - self.of(plain, chooser)

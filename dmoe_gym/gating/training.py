@@ -1,0 +1,197 @@
+"""Two-stage training: perfect channels first, then simulated SNRs, noise on the features and a load-balance penalty."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import nll_loss
+from tqdm import tqdm
+
+from dmoe_gym.gating.config import GatingConfig
+from dmoe_gym.gating.data import DataSplit
+from dmoe_gym.gating.link import hear
+from dmoe_gym.gating.logs import EpochMeans, scalar_writer
+from dmoe_gym.gating.networks import GatedModel, mixture
+from dmoe_gym.gating.transmission import Analog, Digital
+
+
+def train_two_stage(
+    data: DataSplit,
+    config: GatingConfig | None = None,
+    *,
+    transmission: Analog | Digital | None = None,
+    seed: int = 0,
+    log_dir: Path | str | None = None,
+    progress: bool = False,
+) -> GatedModel:
+    """Train backbone, gate and experts (DESIGN section 5, after Song et al., arXiv 2504.00819).
+
+    Same data, configuration, transmission and seed give the same weights bit for bit on one machine, whatever the
+    thread count and the state of torch's global random generator.
+
+    Args:
+        data: only `data.train` is used.
+        config: networks and training; `GatingConfig()` if None.
+        transmission: how stage 2 disturbs the features; analog if None.
+        seed: of weights, order of images, SNRs and noise.
+        log_dir: folder for TensorBoard scalars (loss, accuracy, gate load per expert), none if None.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: if images or labels do not fit the configuration.
+    """
+    model = train_stage_one(data, config, seed=seed, log_dir=log_dir, progress=progress)
+    return train_stage_two(model, data, transmission, seed=seed, log_dir=log_dir, progress=progress)
+
+
+def train_stage_one(
+    data: DataSplit,
+    config: GatingConfig | None = None,
+    *,
+    seed: int = 0,
+    log_dir: Path | str | None = None,
+    progress: bool = False,
+) -> GatedModel:
+    """Train F, G and Q under perfect channels; arguments as in `train_two_stage`."""
+    config = config or GatingConfig()
+    _check_data(data, config)
+    generator = np.random.default_rng([seed, 1])
+    with _reproducible(int(generator.integers(2**31))):
+        model = GatedModel(config)
+        _train(model, data, None, generator, log_dir, progress)
+    return model.eval()
+
+
+def train_stage_two(
+    model: GatedModel,
+    data: DataSplit,
+    transmission: Analog | Digital | None = None,
+    *,
+    seed: int = 0,
+    log_dir: Path | str | None = None,
+    progress: bool = False,
+) -> GatedModel:
+    """Train a copy of a stage-1 model under simulated channels; arguments as in `train_two_stage`."""
+    _check_data(data, model.config)
+    generator = np.random.default_rng([seed, 2])
+    with _reproducible(int(generator.integers(2**31))):
+        model = copy.deepcopy(model)
+        _train(model, data, transmission or Analog(), generator, log_dir, progress)
+    return model.eval()
+
+
+def load_balance_penalty(log_weights: Tensor) -> Tensor:
+    """Squared coefficient of variation of the gate's importance, the weights (B, K) summed over the batch; a scalar.
+
+    Source: Shazeer et al., "Outrageously Large Neural Networks", arXiv 1701.06538, section 4.
+    """
+    importance = log_weights.exp().sum(dim=0)
+    return importance.var(correction=0) / importance.mean().square()
+
+
+def loss_terms(
+    model: GatedModel, log_weights: Tensor, log_answers: Tensor, labels: Tensor, generator: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of the output and load-balance penalty, two scalars.
+
+    Args:
+        model: tells whether the gate is learned. Under a rule without parameters one expert is drawn from its weights
+            for each input and trained alone: an expert is then trained on what it will serve.
+        log_weights: (B, K) from the gate.
+        log_answers: (B, K, C) from the experts.
+        labels: (B,).
+        generator: random source of that draw.
+    """
+    if model.gate.learned:
+        return nll_loss(mixture(log_weights, log_answers), labels), load_balance_penalty(log_weights)
+    gumbel = torch.from_numpy(generator.gumbel(size=log_weights.shape).astype(np.float32))
+    chosen = (log_weights + gumbel).argmax(dim=1)
+    return nll_loss(log_answers[torch.arange(len(labels)), chosen], labels), torch.zeros(())
+
+
+def _train(
+    model: GatedModel,
+    data: DataSplit,
+    transmission: Analog | Digital | None,
+    generator: np.random.Generator,
+    log_dir: Path | str | None,
+    progress: bool,
+) -> None:
+    """One stage: the first under perfect channels where `transmission` is None, else the second."""
+    config = model.config
+    stage, epochs = (1, config.stage_one_epochs) if transmission is None else (2, config.stage_two_epochs)
+    if epochs == 0:
+        return
+    images, labels = torch.from_numpy(data.train.images), torch.from_numpy(data.train.labels)
+    steps = epochs * -(-len(labels) // config.batch_size)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    model.train()
+    with scalar_writer(log_dir, stage) as write:
+        for epoch in tqdm(range(epochs), desc=f"stage {stage}", disable=not progress):
+            means = EpochMeans(config.experts)
+            for rows in _batches(len(labels), config.batch_size, generator):
+                snr = _stage_snr(config, transmission, len(rows), generator)
+                features = model.features(images[rows])
+                if transmission is None:
+                    heard = features[:, None].expand(-1, config.experts, -1)
+                else:
+                    heard = hear(features, snr, transmission, generator)
+                log_weights = model.gate_log_weights(features, torch.from_numpy(snr).float())
+                log_answers = model.expert_log_probabilities(heard)
+                loss, penalty = loss_terms(model, log_weights, log_answers, labels[rows], generator)
+                total = loss + config.load_balance_weight * penalty
+                optimiser.zero_grad()
+                total.backward()
+                optimiser.step()
+                schedule.step()
+                means.add(total.detach(), log_weights.detach(), log_answers.detach(), labels[rows])
+            write(epoch, means)
+
+
+def _stage_snr(
+    config: GatingConfig, transmission: Analog | Digital | None, inputs: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Linear SNRs (inputs, K): infinite in stage 1, simulated in stage 2 as `GatingConfig` says."""
+    if transmission is None:
+        return np.full((inputs, config.experts), np.inf)
+    mean_db = generator.uniform(config.training_mean_snr_low_db, config.training_mean_snr_high_db, (inputs, 1))
+    spread_db = generator.uniform(0, config.training_spread_high_db, (inputs, 1))
+    snr_db = mean_db + spread_db * generator.standard_normal((inputs, config.experts))
+    return 10 ** (snr_db / 10)
+
+
+def _batches(size: int, batch_size: int, generator: np.random.Generator) -> Iterator[Tensor]:
+    order = torch.from_numpy(generator.permutation(size))
+    yield from order.split(batch_size)
+
+
+def _check_data(data: DataSplit, config: GatingConfig) -> None:
+    expected = (config.image_channels, config.image_size, config.image_size)
+    if data.train.images.shape[1:] != expected:
+        raise ValueError(
+            f"data: images have shape {data.train.images.shape[1:]}, valid for this configuration is {expected}"
+        )
+    if data.train.labels.max() >= config.classes:
+        raise ValueError(f"data: label {data.train.labels.max()}, valid is below classes = {config.classes}")
+
+
+@contextmanager
+def _reproducible(torch_seed: int) -> Iterator[None]:
+    """One thread and a torch random generator of our own, both put back at the end: sums depend on the thread count."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
