@@ -12,7 +12,7 @@ import numpy as np
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.evaluation.lineup import evaluate_lineup, lineup_of
-from dmoe_gym.evaluation.markdown import markdown
+from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.optima import ENV_ID, cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.seeds import held_out_seeds
@@ -151,7 +151,7 @@ def _section(table: ScenarioTable) -> str:
     )
     return (
         f"## `{table.scenario}`\n\n{HARDNESS[table.scenario]} {size}.\n\n{_verdict(table)}\n\n"
-        f"{markdown(headings, body)}{tuned}"
+        f"{markdown_table(headings, body)}{tuned}"
     )
 
 
