@@ -74,7 +74,9 @@ def _collect(
         observations.append(observation)
         masks.append(mask)
         targets.append(target)
-        observation, reward, end, _ = env.step(actions)
+        following, reward, end, _ = env.step(actions)
+        assert isinstance(following, dict)
+        observation = following
         rewards.append(reward)
         ends.append(end)
     with torch.no_grad():

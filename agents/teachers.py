@@ -6,6 +6,7 @@ import numpy as np
 
 from dmoe_gym.dmoe import DMoEConfig, Round, solve_exact
 from dmoe_gym.dmoe.policies import SCHEDULERS, Scheduler
+from dmoe_gym.dmoe.policies.planner import Planner
 
 
 class Exact(Scheduler):
@@ -19,7 +20,7 @@ class Exact(Scheduler):
             subcarrier[row] = np.where(schedule.allocated.any(-1), schedule.allocated.argmax(-1), -1)
 
 
-def teacher_scheduler(name: str, config: DMoEConfig) -> Scheduler:
+def teacher_scheduler(name: str, config: DMoEConfig) -> Planner:
     """An analytic policy of the environment by its name in tables, or "exact".
 
     Raises:
@@ -60,9 +61,8 @@ class Teacher:
             new[:] = True
         rows = np.flatnonzero(new)
         if len(rows):
-            self._selected[rows], self._subcarrier[rows] = self.scheduler.schedule(
-                scores[rows], efficiency[rows], observation["threshold"][rows, 0]
-            )
+            plan = self.scheduler.plan({key: values[rows] for key, values in observation.items()})
+            self._selected[rows], self._subcarrier[rows] = plan
         everyone = np.arange(batch)
         i, n = np.divmod(observation["turn"].argmax(-1), states)
         missing = self._selected[everyone, i, n] & ~(picked[everyone, i, n] > 0)  # (B, K)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from sb3_contrib import MaskablePPO
 from stable_baselines3.common.logger import configure
 
 from agents.callback import EvaluateAndCheckpoint
@@ -98,6 +99,7 @@ def train(
         return folder
     try:
         if config.imitation is not None and done < config.imitation.steps:
+            assert isinstance(model, MaskablePPO)  # the recipe's check has seen to it
             imitate(model, config.imitation, env, callback, seed=seed + done, progress_bar=progress_bar)
         remaining = config.total_timesteps - model.num_timesteps
         if remaining > 0:

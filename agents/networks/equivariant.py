@@ -131,7 +131,7 @@ class EquivariantNetwork(nn.Module):
         )
 
     def _expert_inputs(
-        self, seen: Features, i: Tensor, n: Tensor, load: Tensor, dearer: Tensor, pressure: Tensor
+        self, seen: Features, i: Tensor, n: Tensor, load: Tensor, dearer: Tensor, pressure: dict[str, Tensor]
     ) -> Tensor:
         rows = seen.rows
         scores, missing = seen.scores[rows, i, n], (seen.target - seen.served)[rows, i, n].clamp(min=0)[:, None]

@@ -66,7 +66,9 @@ class EquivariantSequentialPolicy(MaskableMultiInputActorCriticPolicy):
         width: int = 32,
         **options: Any,
     ) -> None:
-        keys = set(observation_space.spaces) if isinstance(observation_space, spaces.Dict) else set()
+        if not isinstance(observation_space, spaces.Dict):
+            raise ValueError(f"network: the equivariant one reads a dictionary, not {observation_space}")
+        keys = set(observation_space.spaces)
         missing = {"gate_scores", "spectral_efficiency", "selected", "allocated", "turn"} - keys
         if missing:
             raise ValueError(

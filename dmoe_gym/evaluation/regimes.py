@@ -12,7 +12,7 @@ import numpy as np
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.evaluation.lineup import evaluate_lineup, lineup_of
-from dmoe_gym.evaluation.markdown import markdown
+from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.optima import ENV_ID, cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.seeds import held_out_seeds
@@ -109,7 +109,7 @@ def _verdict(table: ScenarioTable) -> str:
         f"Strongest analytic scheduler: `{best.policy}`, {gap:.1f} % above {table.optimum} and "
         f"{-gain.mean:.1f} [{-gain.high:.1f}, {-gain.low:.1f}] % below JESA."
     )
-    if gap.low < 10:
+    if gap.mean < 10:
         words += " The bound leaves a learned scheduler less than 10 % of room above it."
     return words
 
@@ -151,7 +151,7 @@ def _section(table: ScenarioTable) -> str:
     )
     return (
         f"## `{table.scenario}`\n\n{HARDNESS[table.scenario]} {size}.\n\n{_verdict(table)}\n\n"
-        f"{markdown(headings, body)}{tuned}"
+        f"{markdown_table(headings, body)}{tuned}"
     )
 
 
