@@ -10,6 +10,7 @@ import typer
 
 from agents.config import load_config
 from agents.evaluate import evaluate_runs
+from agents.results.command import results, time
 from agents.sweep.command import sweep
 from agents.train import check_recipe, reference_rows
 from agents.train import train as train_seed
@@ -21,6 +22,8 @@ from dmoe_gym.reports import write_report
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command()(sweep)
+app.command()(results)
+app.command()(time)
 Runs = Annotated[Path, typer.Option(help="Root of the run folders.")]
 
 
