@@ -82,8 +82,8 @@ def evaluate_bound(
     """The rows of a bound, which sees the true rounds and is no policy.
 
     Args:
-        name: one of the environment's bounds: "exact" or "lower-bound" for DMoE, "clairvoyant" under a relevance
-            budget or with batteries.
+        name: one of the environment's bounds: "exact" or "lower-bound" for DMoE, "informed" where the channel is
+            seen late or with error, "clairvoyant" under a relevance budget or with batteries.
         jobs: processes (joblib); -1 for one per core.
         others: as in `evaluate`.
 
@@ -94,7 +94,7 @@ def evaluate_bound(
 
     seeds = list(seeds)
     core = _core(env_id, 1, scenario, overrides)
-    known = [*core.bounds, *core.episode_bounds]
+    known = [*core.bounds, *core.observed_bounds, *core.episode_bounds]
     if name not in known:
         raise ValueError(f"bound = {name!r}: valid for {env_id} here are {', '.join(known) or 'none'}")
     task = delayed(_bound_episode)
@@ -169,10 +169,12 @@ def _bound_episode(name: str, env_id: str, scenario: str | None, overrides: dict
     thinking = 0.0
     while not core.terminated[0]:
         rounds.append(core.round(0))
+        began = time.perf_counter()
         if name in core.bounds:
-            began = time.perf_counter()
             results.append(core.bounds[name](rounds[-1]))
-            thinking += time.perf_counter() - began
+        elif name in core.observed_bounds:
+            results.append(core.observed_bounds[name](core.observed_round(0), len(rounds) - 1))
+        thinking += time.perf_counter() - began
         core.skip_round(core.all_rows)
     if name in core.episode_bounds:
         began = time.perf_counter()

@@ -20,7 +20,7 @@ from dmoe_gym.files import write_json
 
 TUNED = Path(dmoe_gym.dmoe.__file__).parent / "data" / "tuned.json"
 # Training episodes that all of a scheduler's candidates together get in one scenario.
-BUDGET = 4000
+BUDGET = 16_000
 
 
 def tunable_in(scenario: str) -> list[str]:
