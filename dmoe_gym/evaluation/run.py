@@ -17,6 +17,8 @@ from dmoe_gym.policy import Policy
 Row = dict[str, Any]
 # Called with the number of episodes that were finished since the last call.
 Progress = Callable[[int], None]
+# Called with a name and how many episodes it will take, before it runs; gives what to tell of finished ones.
+Start = Callable[[str, int], Progress]
 # Episodes that run together: enough for batched policies, little enough for memory at K = 32, M = 1024.
 BATCH = 128
 
