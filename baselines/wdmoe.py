@@ -21,7 +21,8 @@ from dmoe_gym.evaluation import (
     held_out_seeds,
     lineup_of,
 )
-from dmoe_gym.evaluation.table import markdown_table, rich_table, two_lines
+from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.table import rich_table, two_lines
 from dmoe_gym.files import read_csv, replace_section, write_csv
 from dmoe_gym.reports.plots import latency_panels
 from dmoe_gym.wdmoe import SCENARIOS

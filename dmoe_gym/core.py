@@ -30,7 +30,7 @@ class BatchedCore(ABC):
         config: the system's configuration.
         observation_space, action_space: of one environment.
         observations: one float32 array per key, (num_envs, ...); owned by the core and overwritten by every step.
-        rewards: (num_envs,) float64; terminated: (num_envs,) bool.
+        rewards: (num_envs,) float64; terminated: (num_envs,) bool, True also before the first episode.
         terms: named reward terms with their unit in the name, (num_envs,) float64 each, of the last step.
         rounds_per_episode: what sums of terms over an episode are divided by to give means per round.
     """
@@ -61,7 +61,7 @@ class BatchedCore(ABC):
             np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence().spawn(self.num_envs)
         ]
         self.rewards = np.zeros(self.num_envs)
-        self.terminated = np.zeros(self.num_envs, np.bool_)
+        self.terminated = np.ones(self.num_envs, np.bool_)
 
     @classmethod
     @abstractmethod

@@ -8,7 +8,25 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from dmoe_builders import make
+from dmoe_builders import DES, SEQUENTIAL, make
+
+import dmoe_gym
+
+ALL_IDS = tuple(dmoe_gym.ENVIRONMENTS)
+
+
+def short_episodes(env_id: str, rounds: int = 2) -> dict[str, Any]:
+    """Options under which an episode has few rounds; for DMoE scarce ones, where repairs and cures take part."""
+    system = env_id.split("-")[0]
+    return {
+        "DMoE": {"scenario": "scarce", "num_layers": rounds},
+        "WDMoE": {"scenario": "testbed", "num_blocks": rounds},
+    }.get(system, {})
+
+
+def steps_across_ends(env_id: str) -> int:
+    """Steps in which an environment with short episodes ends more than once."""
+    return {DES: 60, SEQUENTIAL: 90}.get(env_id, 7)
 
 
 def draw_actions(space: gym.Space, steps: int, num_envs: int, seed: int = 0) -> np.ndarray:

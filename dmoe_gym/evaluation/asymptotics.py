@@ -14,7 +14,7 @@ import numpy as np
 from dmoe_gym.channel import ChannelConfig, RayleighConfig, TappedDelayLineConfig
 from dmoe_gym.dmoe import DMoEConfig, Schedule, cost, lower_bound, solve_exact, solve_jesa
 from dmoe_gym.dmoe.solvers.bound import relaxed_selection
-from dmoe_gym.evaluation.markdown import markdown
+from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.statistics import Interval
 from dmoe_gym.facades.create import create_core
 from dmoe_gym.files import write_whole
@@ -70,7 +70,7 @@ def write_asymptotics(rounds: int, docs: Path, *, seed: int = 2_000_000) -> list
     """Measure, and write asymptotics.md and images/asymptotics.png into a folder."""
     rows = [asymptotic_row(channel, m, rounds, seed) for channel in CHANNELS for m in SUBCARRIERS]
     draw(rows, docs / "images" / "asymptotics.png")
-    table = markdown(
+    table = markdown_table(
         ["subcarriers", "M", "JESA optimal", "bound attained", "product", "JESA's mean gap"],
         [
             [

@@ -12,7 +12,7 @@ import numpy as np
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.evaluation.lineup import evaluate_lineup, lineup_of
-from dmoe_gym.evaluation.markdown import markdown
+from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.optima import ENV_ID, cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.seeds import held_out_seeds
@@ -151,7 +151,7 @@ def _section(table: ScenarioTable) -> str:
     )
     return (
         f"## `{table.scenario}`\n\n{HARDNESS[table.scenario]} {size}.\n\n{_verdict(table)}\n\n"
-        f"{markdown(headings, body)}{tuned}"
+        f"{markdown_table(headings, body)}{tuned}"
     )
 
 
@@ -175,11 +175,11 @@ stale or the future counts, so a gap to them is room at most.
 - **Knowledge** (`csi`): schedulers, masks and repairs see delayed or noisy gains; the cost is that of the true ones.
   `env.unwrapped.observed_round` is what is seen, `env.unwrapped.round` the truth.
 - **Slot** (`slot_duration_s` T): a link delivers all its hidden states if rate * T >= payload, else none: an outage. It
-  has then transmitted for the whole slot, P0 T per subcarrier; lost hidden states are not computed. A hidden state that
-  loses all its experts is served by its own node's expert, so failing on purpose never pays and the optimum has no
-  outage.
-- **Relevance budget** (`relevance_budget` b): no thresholds. What the episode's mean relevance stays under b is charged
-  in its last round, at V per unit and round. `budget_left` is observed.
+  has then transmitted for the whole slot, P0 T per subcarrier; lost hidden states are not computed. A hidden state
+  that loses all its experts is served by its own node's expert, so failing on purpose never pays and the optimum has
+  no outage.
+- **Relevance budget** (`relevance_budget` b): no thresholds. What the episode's mean relevance stays under b is
+  charged in its last round, at V per unit and round. `budget_left` is observed.
 - **Battery** (`battery_j`): a node pays for what it transmits and what its expert computes. A node that would use more
   than it has left fails for the round: it is drained, delivers nothing, computes for nobody, and its own hidden states
   have relevance 0. `battery` is observed, as a share.

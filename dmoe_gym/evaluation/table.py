@@ -83,9 +83,3 @@ def rich_table(title: str, headings: Sequence[str], body: Sequence[Sequence[str]
     for line in body:
         table.add_row(*line)
     return table
-
-
-def markdown_table(headings: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """The table for a document."""
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *body]
-    return "\n".join("| " + " | ".join(cell.replace("\n", " ") for cell in line) + " |" for line in lines) + "\n"

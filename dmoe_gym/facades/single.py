@@ -75,10 +75,10 @@ class SingleEnv(gym.Env):
 
         Raises:
             ValueError: if the action lies outside the action space.
-            RuntimeError: after the episode's end, before `reset`.
+            RuntimeError: before the first `reset`, and after an episode's end before the next.
         """
         if self.core.terminated[0]:
-            raise RuntimeError("the episode has ended: call reset() before step()")
+            raise RuntimeError("no episode is running: call reset() before step()")
         actions = self.core.checked_actions(np.asarray(action)[None])
         self.core.step(actions, self.core.all_rows)
         info: dict[str, Any] = {name: float(values[0]) for name, values in self.core.terms.items()}

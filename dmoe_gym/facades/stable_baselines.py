@@ -77,7 +77,10 @@ class BatchedVecEnv(VecEnv):
 
         Raises:
             ValueError: if an action lies outside the action space.
+            RuntimeError: before the first `reset`.
         """
+        if self.core.terminated.any():  # later on, environments that end start again in the same step
+            raise RuntimeError("no episode is running: call reset() before step()")
         self._actions = self.core.checked_actions(actions)
 
     def step_wait(self) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict[str, Any]]]:

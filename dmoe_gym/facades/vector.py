@@ -56,6 +56,7 @@ class BatchedVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._copy = copy
+        self._began = False
         self._everyone = np.ones(self.num_envs, np.bool_)
         self._truncated = np.zeros(self.num_envs, np.bool_)
 
@@ -74,6 +75,7 @@ class BatchedVectorEnv(VectorEnv):
             raise ValueError(f"options: unknown key {next(iter(options))!r}; valid is 'reset_mask'")
         if mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
             raise ValueError(f"options['reset_mask']: valid is a boolean array of shape ({self.num_envs},)")
+        self._began = True
         rows = np.flatnonzero(mask)
         if seed is not None:
             seeds = self._seeds(seed)
@@ -94,9 +96,12 @@ class BatchedVectorEnv(VectorEnv):
 
         Raises:
             ValueError: if an action lies outside the action space.
-            RuntimeError: with autoreset disabled, if an environment has ended and was not reset.
+            RuntimeError: before the first `reset`; with autoreset disabled, if an environment has ended and was not
+                reset.
         """
         core = self.core
+        if not self._began:
+            raise RuntimeError("no episode is running: call reset() before step()")
         actions = core.checked_actions(actions)
         ended = core.terminated.copy()
         if not ended.any():

@@ -24,25 +24,46 @@ def learning_curves(path: Path, curves: Mapping[str, Sequence[Row]], references:
     Args:
         curves: per run, the rows of all its evaluations, each with its `step`.
     """
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained", dpi=110)
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(10, 4.2), layout="constrained", dpi=110)
+    whole, near = figure.subplots(1, 2)
+    for axes in (whole, near):
+        # near the optimum the spread over episodes, which all policies share, would cover everything
+        _draw_curves(axes, curves, references, lineup, spread=axes is whole)
+        axes.set_xlabel("training steps")
+        axes.grid(alpha=0.3, which="both")
+    whole.set_yscale("log")
+    whole.set_ylabel("cost per round on held-out episodes")
+    whole.legend(fontsize=8)
+    optimum = mean_cost(references, lineup.optimum)
+    lowest = min(np.mean([row["cost"] for row in rows if row["step"] == rows[-1]["step"]]) for rows in curves.values())
+    distance = max(mean_cost(references, lineup.reference) - optimum, lowest - optimum, 1e-3 * optimum)
+    near.set_ylim(optimum - 0.5 * distance, optimum + 4 * distance)
+    near.set_title(f"near the optimum ({lineup.optimum})", fontsize=10)
+    figure.savefig(path)
+
+
+def _draw_curves(
+    axes: Axes,
+    curves: Mapping[str, Sequence[Row]],
+    references: Sequence[Row],
+    lineup: Lineup,
+    *,
+    spread: bool,
+) -> None:
     for index, (name, rows) in enumerate(curves.items()):
         steps = sorted({row["step"] for row in rows})
         intervals = [Interval.of([row["cost"] for row in rows if row["step"] == step]) for step in steps]
         colour = LEARNED_COLOURS[index % len(LEARNED_COLOURS)]
         axes.plot(steps, [interval.mean for interval in intervals], color=colour, marker="o", ms=3, label=name)
-        axes.fill_between(steps, [i.low for i in intervals], [i.high for i in intervals], color=colour, alpha=0.2, lw=0)
+        if spread:
+            axes.fill_between(
+                steps, [i.low for i in intervals], [i.high for i in intervals], color=colour, alpha=0.2, lw=0
+            )
     styles = {lineup.random: (":", BASELINE_COLOUR), lineup.reference: ("--", BASELINE_COLOUR)}
     styles[lineup.optimum] = ("-", OPTIMUM_COLOUR)
     for name, (style, colour) in styles.items():
         cost = mean_cost(references, name)
-        axes.axhline(cost, linestyle=style, color=colour, label=f"{name} ({cost:.3f})")
-    axes.set_yscale("log")
-    axes.set_xlabel("training steps")
-    axes.set_ylabel("cost per round on held-out episodes")
-    axes.legend(fontsize=8)
-    axes.grid(alpha=0.3, which="both")
-    figure.savefig(path)
+        axes.axhline(cost, linestyle=style, color=colour, label=f"{name} ({cost:.4f})")
 
 
 def cost_bars(path: Path, rows: Sequence[Row], lineup: Lineup, learned: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from baselines.__main__ import app
+from dmoe_gym.evaluation import lineup_of
 from dmoe_gym.files import read_csv
 
 runner = CliRunner()
@@ -16,10 +17,12 @@ def test_evaluate_prints_the_table_and_writes_all_rows(tmp_path):
         ["evaluate", "DMoE-JESA-v0", "--scenario", "small", "--episodes", "2", "--jobs", "1", "--output", str(file)],
     )
     assert result.exit_code == 0, result.output
-    for word in ("random", "JESA", "exact", "lower-bound", "energy per", "gap to exact"):
+    for word in ("random", "JESA", "exact", "lower-bound", "energy per", "gap to"):
         assert word in result.output
     rows = read_csv(file)
-    assert len(rows) == 2 * 9
+    lineup = lineup_of("DMoE-JESA-v0", "small")
+    assert {row["policy"] for row in rows} == {*lineup.policies, *lineup.bounds}
+    assert len(rows) == 2 * (len(lineup.policies) + len(lineup.bounds))
     assert {row["seed"] for row in rows} == {1_000_000, 1_000_001}
 
 

@@ -208,7 +208,7 @@ def contested() -> Round:
     return scenario_rounds("scarce", 1, seed=9)[0]
 
 
-@pytest.mark.parametrize("count", [0, -1])
+@pytest.mark.parametrize("count", [0, -1, 1.5, True])
 def test_jesa_refuses_a_count_of_iterations_below_one(contested, count):
     with pytest.raises(ValueError, match=rf"max_iterations = {count}.*at least 1"):
         solve_jesa(contested, max_iterations=count)

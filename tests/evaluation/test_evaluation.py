@@ -79,7 +79,7 @@ def test_every_environment_has_a_lineup_with_random_reference_and_optimum(env_id
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="valid for DMoE-JESA-v0 are"):
         evaluate_lineup(JOINT, seeds=SEEDS, names=["nobody"])
-    with pytest.raises(ValueError, match="valid for DMoE-JESA-v0 are exact"):
+    with pytest.raises(ValueError, match="valid for DMoE-JESA-v0 here are exact"):
         evaluate_bound("nobody", JOINT, seeds=SEEDS)
     with pytest.raises(ValueError, match="dmoe_gym registers"):
         lineup_of("CartPole-v1")

@@ -14,15 +14,21 @@ import cloudpickle
 import gymnasium as gym
 import numpy as np
 import pytest
-from dmoe_builders import DES, ENV_IDS, JOINT, PRICE, SEQUENTIAL
-from rollouts import assert_equal, batch_digest, draw_actions, episode_digest, play
+from dmoe_builders import DES, JOINT, PRICE, SEQUENTIAL
+from rollouts import ALL_IDS, assert_equal, batch_digest, draw_actions, episode_digest, play, short_episodes
 
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
-OPTIONS = {"scenario": "scarce", "num_layers": 3}
-# steps into the second round, in the middle of a hidden state where there is one
-INTO_THE_EPISODE = {JOINT: 1, PRICE: 1, DES: 17, SEQUENTIAL: 20}
-STEPS = {JOINT: 6, PRICE: 6, DES: 40, SEQUENTIAL: 60}
+
+def into_the_episode(env_id: str) -> int:
+    """Steps into the second round, in the middle of a hidden state where there is one."""
+    return {DES: 17, SEQUENTIAL: 20}.get(env_id, 1)
+
+
+def beyond_its_end(env_id: str) -> int:
+    """Further steps, across the end of an episode of three rounds."""
+    return {DES: 40, SEQUENTIAL: 60}.get(env_id, 6)
+
 
 COPIES = {
     "pickle": lambda env: pickle.loads(pickle.dumps(env)),
@@ -33,13 +39,13 @@ COPIES = {
 
 @pytest.mark.parametrize("channel", ["rayleigh", "gauss_markov"])
 @pytest.mark.parametrize("how", COPIES)
-@pytest.mark.parametrize("env_id", ENV_IDS)
+@pytest.mark.parametrize("env_id", ALL_IDS)
 def test_a_copy_in_mid_episode_goes_on_identically(env_id, how, channel):
     """Observations, rewards, infos, and the next episode; and neither sees what the other does."""
-    env = gym.make(env_id, channel=channel, **OPTIONS)
+    env = gym.make(env_id, channel=channel, **short_episodes(env_id, 3))
     env.reset(seed=1)
-    actions = draw_actions(env.action_space, INTO_THE_EPISODE[env_id] + STEPS[env_id], 1)[:, 0]
-    before, after = np.split(actions, [INTO_THE_EPISODE[env_id]])
+    actions = draw_actions(env.action_space, into_the_episode(env_id) + beyond_its_end(env_id), 1)[:, 0]
+    before, after = np.split(actions, [into_the_episode(env_id)])
     list(play(env, before))
     copy = COPIES[how](env)
     original = list(play(env, after))
@@ -50,14 +56,17 @@ def test_a_copy_in_mid_episode_goes_on_identically(env_id, how, channel):
             assert_equal(part, counterpart)
 
 
-@pytest.mark.parametrize("env_id", ENV_IDS)
+@pytest.mark.parametrize("env_id", ALL_IDS)
 def test_batches_are_copied_in_mid_episode(env_id):
-    envs, for_sb3 = gym.make_vec(env_id, num_envs=3, **OPTIONS), BatchedVecEnv(env_id, 3, **OPTIONS)
+    envs, for_sb3 = (
+        gym.make_vec(env_id, num_envs=3, **short_episodes(env_id, 3)),
+        BatchedVecEnv(env_id, 3, **short_episodes(env_id, 3)),
+    )
     envs.reset(seed=2)
     for_sb3.seed(2)
     for_sb3.reset()
-    actions = draw_actions(envs.single_action_space, STEPS[env_id], 3)
-    before, after = np.split(actions, [INTO_THE_EPISODE[env_id]])
+    actions = draw_actions(envs.single_action_space, beyond_its_end(env_id), 3)
+    before, after = np.split(actions, [into_the_episode(env_id)])
     for action in before:
         envs.step(action)
         for_sb3.step(action)
@@ -73,7 +82,7 @@ def test_batches_are_copied_in_mid_episode(env_id):
 
 
 def _digests(queue) -> None:
-    queue.put({env_id: episode_digest(env_id, **OPTIONS) for env_id in ENV_IDS})
+    queue.put({env_id: episode_digest(env_id, **short_episodes(env_id, 3)) for env_id in ALL_IDS})
 
 
 def test_a_spawned_process_sees_the_same_episodes():
@@ -84,7 +93,7 @@ def test_a_spawned_process_sees_the_same_episodes():
     found = queue.get(timeout=120)
     process.join(timeout=30)
     assert process.exitcode == 0
-    assert found == {env_id: episode_digest(env_id, **OPTIONS) for env_id in ENV_IDS}
+    assert found == {env_id: episode_digest(env_id, **short_episodes(env_id, 3)) for env_id in ALL_IDS}
 
 
 THREADED = {JOINT: (64, 5), PRICE: (64, 5), SEQUENTIAL: (256, 20), DES: (512, 20)}

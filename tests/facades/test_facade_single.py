@@ -65,6 +65,8 @@ def test_steps_need_a_reset_first_and_after_the_end():
     env = gym.make(JOINT, num_layers=1)
     with pytest.raises(gym.error.ResetNeeded):
         env.step(env.action_space.sample())
+    with pytest.raises(RuntimeError, match="reset"):
+        env.unwrapped.step(env.action_space.sample())
     env.reset(seed=1)
     assert env.step(env.action_space.sample())[2]
     with pytest.raises(RuntimeError, match="reset"):
@@ -108,6 +110,6 @@ def test_info_names_every_reward_term_with_its_unit(env_id):
     env = make(env_id)
     env.reset(seed=4)
     info = env.step(env.action_space.sample())[-1]
-    terms = {"cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs"}
+    terms = {"cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs", "outages"}
     assert info.keys() - {"action_mask"} == terms
     assert all(type(info[name]) is float for name in terms)

@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
-from dmoe_builders import DES, ENV_IDS, JOINT, PRICE, SEQUENTIAL, make
-from rollouts import assert_equal, draw_actions
+from dmoe_builders import DES, JOINT, PRICE, SEQUENTIAL, make
+from rollouts import ALL_IDS, assert_equal, draw_actions, short_episodes
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -17,12 +17,14 @@ from stable_baselines3.common.vec_env import VecCheckNan, VecEnv, VecNormalize
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
 
-@pytest.mark.parametrize("env_id", ENV_IDS)
+@pytest.mark.parametrize("env_id", ALL_IDS)
 def test_it_is_a_vec_env(env_id):
-    envs = BatchedVecEnv(env_id, 3, scenario="scarce")
+    envs = BatchedVecEnv(env_id, 3, **short_episodes(env_id))
     assert isinstance(envs, VecEnv)
     assert envs.num_envs == 3
-    assert envs.observation_space == make(env_id, scenario="scarce").observation_space
+    assert envs.observation_space == make(env_id, **short_episodes(env_id)).observation_space
+    with pytest.raises(RuntimeError, match="reset"):
+        envs.step(draw_actions(envs.action_space, 1, 3)[0])
     observations = envs.reset()
     assert all(value.shape[0] == 3 and value.dtype == np.float32 for value in observations.values())
     observations, rewards, dones, infos = envs.step(draw_actions(envs.action_space, 1, 3)[0])

@@ -5,20 +5,17 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
-from dmoe_builders import DES, ENV_IDS, JOINT, PRICE, SEQUENTIAL
+from dmoe_builders import DES, JOINT, SEQUENTIAL
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from rollouts import assert_equal, draw_actions
+from rollouts import ALL_IDS, assert_equal, draw_actions, short_episodes, steps_across_ends
 
 from dmoe_gym.facades import BatchedVectorEnv, MaskedVectorEnv
 
-OPTIONS = {"scenario": "scarce", "num_layers": 2}
-STEPS = {JOINT: 7, PRICE: 7, DES: 60, SEQUENTIAL: 90}
 
-
-@pytest.mark.parametrize("env_id", ENV_IDS)
+@pytest.mark.parametrize("env_id", ALL_IDS)
 def test_make_vec_builds_the_batch_and_its_spaces(env_id):
-    envs = gym.make_vec(env_id, num_envs=4, **OPTIONS)
-    single = gym.make(env_id, **OPTIONS)
+    envs = gym.make_vec(env_id, num_envs=4, **short_episodes(env_id))
+    single = gym.make(env_id, **short_episodes(env_id))
     assert isinstance(envs, VectorEnv)
     assert isinstance(envs, MaskedVectorEnv if env_id == SEQUENTIAL else BatchedVectorEnv)
     assert envs.num_envs == 4
@@ -58,12 +55,12 @@ def assert_infos(ours: dict, theirs: dict) -> None:
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-@pytest.mark.parametrize("env_id", ENV_IDS)
+@pytest.mark.parametrize("env_id", ALL_IDS)
 def test_autoreset_is_gymnasiums(env_id, mode):
     """Step for step what `SyncVectorEnv` makes of single environments: seeds, ends, resets and infos."""
-    ours = gym.make_vec(env_id, num_envs=3, autoreset_mode=mode, **OPTIONS)
+    ours = gym.make_vec(env_id, num_envs=3, autoreset_mode=mode, **short_episodes(env_id))
     theirs = gym.make_vec(
-        env_id, num_envs=3, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **OPTIONS
+        env_id, num_envs=3, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **short_episodes(env_id)
     )
     assert isinstance(theirs, SyncVectorEnv)
     seeds = [3, 1, 2]
@@ -71,13 +68,20 @@ def test_autoreset_is_gymnasiums(env_id, mode):
     assert_equal(observations, dict(expected))
     assert_infos(infos, expected_infos)
     ends = 0
-    for actions in draw_actions(ours.single_action_space, STEPS[env_id], 3):
+    for actions in draw_actions(ours.single_action_space, steps_across_ends(env_id), 3):
         step, expected_step = ours.step(actions), theirs.step(actions)
         for part, expected_part in zip(step[:4], expected_step[:4], strict=True):
             assert_equal(part, dict(expected_part) if isinstance(expected_part, dict) else expected_part)
         assert_infos(step[4], expected_step[4])
         ends += step[2].sum()
     assert ends >= 3
+
+
+def test_steps_need_a_reset_first():
+    envs = gym.make_vec(JOINT, num_envs=2)
+    envs.action_space.seed(0)
+    with pytest.raises(RuntimeError, match="reset"):
+        envs.step(envs.action_space.sample())
 
 
 def test_a_reset_without_seed_starts_the_next_episodes():

@@ -205,10 +205,10 @@ def solve_jesa(round: Round, *, max_iterations: int = MAX_ITERATIONS) -> Schedul
         max_iterations: 1 returns the first iterate.
 
     Raises:
-        ValueError: if max_iterations is not positive.
+        ValueError: if max_iterations is not a whole number of at least 1.
     """
-    if max_iterations < 1:
-        raise ValueError(f"max_iterations = {max_iterations}: valid are whole numbers of at least 1")
+    if isinstance(max_iterations, bool) or not isinstance(max_iterations, int | np.integer) or max_iterations < 1:
+        raise ValueError(f"max_iterations = {max_iterations!r}: valid are whole numbers of at least 1")
     experts = round.config.num_experts
     selected = np.empty(round.gate_scores.shape, np.bool_)
     subcarrier = np.empty((experts, experts), np.int64)
@@ -219,7 +219,7 @@ def solve_jesa(round: Round, *, max_iterations: int = MAX_ITERATIONS) -> Schedul
         Constants.of(round.config),
         selected,
         subcarrier,
-        max_iterations,
+        int(max_iterations),
     )
     return Schedule.from_subcarriers(selected, subcarrier, round.config.num_subcarriers)
 
