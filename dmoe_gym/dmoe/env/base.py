@@ -128,6 +128,8 @@ class DMoECore(RoundsCore):
         write_efficiency(self.knowledge.observed_gains, self.constants.snr_per_gain, rows, self.efficiency)
         self.threshold[rows, 0] = self._thresholds[self.layer[rows]]
         self._observe_limits(rows)
+        if self.recorder is not None:
+            self.recorder.begin_round(self, rows)
 
     def _observe_limits(self, rows: np.ndarray) -> None:
         """What is left of the relevance budget [mean relevance of the episode] and of every battery [its share]."""
