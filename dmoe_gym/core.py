@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 
 from dmoe_gym.config import StrictConfig
+from dmoe_gym.draws import Generators
 from dmoe_gym.lineup import Lineup
 
 
@@ -57,9 +58,9 @@ class BatchedCore(ABC):
         self.num_envs = int(num_envs)
         self.config = config
         self.all_rows = np.arange(self.num_envs)
-        self.generators: list[np.random.Generator] = [
+        self.generators = Generators(
             np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence().spawn(self.num_envs)
-        ]
+        )
         self.rewards = np.zeros(self.num_envs)
         self.terminated = np.ones(self.num_envs, np.bool_)
 

@@ -82,23 +82,22 @@ class RoundsCore(BatchedCore):
         self.layer[row] = 0
 
     def start(self, rows: np.ndarray) -> None:
-        listed = rows.tolist()
-        for row in listed:
-            # an episode left early draws its rest, so that the next one does not depend on when that was
-            if 0 < self.layer[row] < self.rounds_per_episode:
-                for _ in range(self.rounds_per_episode - self.layer[row]):
-                    self._draw_next_round([row])
-        self._draw_first_round(listed)
+        # an episode left early draws its rest, so that the next one does not depend on when that was
+        left = self.rounds_per_episode - self.layer[rows]
+        for row in rows[(left > 0) & (left < self.rounds_per_episode)]:
+            for _ in range(self.rounds_per_episode - self.layer[row]):
+                self._draw_next_round(np.array([row]))
+        self._draw_first_round(rows)
         self.layer[rows] = 1
         self.terminated[rows] = False
         self._observe_round(rows)
 
     @abstractmethod
-    def _draw_first_round(self, rows: list[int]) -> None:
+    def _draw_first_round(self, rows: np.ndarray) -> None:
         """Draw a new episode's first round for the environments in `rows`, from their own generators."""
 
     @abstractmethod
-    def _draw_next_round(self, rows: list[int]) -> None:
+    def _draw_next_round(self, rows: np.ndarray) -> None:
         """Draw the next round for the environments in `rows`, from their own generators."""
 
     def _observe_round(self, rows: np.ndarray) -> None:
@@ -113,7 +112,7 @@ class RoundsCore(BatchedCore):
             rows = rows[~last]
             if not len(rows):
                 return
-        self._draw_next_round(rows.tolist())
+        self._draw_next_round(rows)
         self.layer[rows] += 1
         self._observe_round(rows)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numba import njit
 from pydantic import Field
 
 from dmoe_gym.config import StrictConfig
+from dmoe_gym.draws import integers, standard_gamma
 from dmoe_gym.relevance.process import RelevanceProcess
 
 
@@ -42,29 +43,16 @@ class DirichletRelevance(RelevanceProcess):
         self.config = config
         self.domains = np.zeros((batch, nodes), np.int64)
         self._bonus = np.zeros((batch, nodes, states), np.float32)
-        self._view_rows()
 
-    def _view_rows(self) -> None:
-        self._score_rows = list(self.gate_scores)
-        self._bonus_rows = list(self._bonus)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # a copied or unpickled process must write into its own scores and not into copies of the rows
-        self.__dict__.update(state)
-        self._view_rows()
-
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
-        nodes, _, experts = self.gate_scores.shape[1:]
-        for row in rows:
-            self.domains[row] = generators[row].integers(experts, size=nodes)
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+        integers(generators, rows, self.gate_scores.shape[-1], self.domains)
         self.advance(rows, generators)
 
-    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         concentration, bonus = self.config.concentration, self.config.domain_bonus
-        for row in rows:
-            generators[row].standard_gamma(concentration, dtype=np.float32, out=self._score_rows[row])
-            if bonus > 0:
-                generators[row].standard_gamma(bonus, dtype=np.float32, out=self._bonus_rows[row])
+        standard_gamma(generators, rows, concentration, self.gate_scores)
+        if bonus > 0:
+            standard_gamma(generators, rows, bonus, self._bonus)
         _normalise(self.gate_scores, self._bonus, self.domains, np.asarray(rows))
 
 

@@ -105,7 +105,7 @@ class DMoECore(RoundsCore):
 
     # --- episodes
 
-    def _draw_first_round(self, rows: list[int]) -> None:
+    def _draw_first_round(self, rows: np.ndarray) -> None:
         self.channel.start(rows, self.generators)
         self.knowledge.start(rows, self.generators)
         self.relevance.start(rows, self.generators)
@@ -113,7 +113,7 @@ class DMoECore(RoundsCore):
         battery = self.config.battery_j
         self.account[rows, BATTERY:] = np.inf if battery is None else battery / self.config.energy_unit_j
 
-    def _draw_next_round(self, rows: list[int]) -> None:
+    def _draw_next_round(self, rows: np.ndarray) -> None:
         self.channel.advance(rows, self.generators)
         self.knowledge.advance(rows, self.generators)
         self.relevance.advance(rows, self.generators)
