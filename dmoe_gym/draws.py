@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from llvmlite import binding
@@ -41,11 +41,11 @@ def _export(*names: str) -> bool:
 EXPORTED = _export(_EXPONENTIALS, _GAMMA, _INTEGERS)
 # void (bitgen_t *, npy_intp count, float *out), float (bitgen_t *, float shape), and
 # void (bitgen_t *, uint64_t least, uint64_t range, npy_intp count, bool masked, uint64_t *out)
-_fill_exponentials = types.ExternalFunction(
+_fill_exponentials: Any = types.ExternalFunction(
     f"dmoe_gym_{_EXPONENTIALS}", types.void(types.uintp, types.intp, types.uintp)
 )
-_gamma = types.ExternalFunction(f"dmoe_gym_{_GAMMA}", types.float32(types.uintp, types.float32))
-_fill_integers = types.ExternalFunction(
+next_gamma: Any = types.ExternalFunction(f"dmoe_gym_{_GAMMA}", types.float32(types.uintp, types.float32))
+_fill_integers: Any = types.ExternalFunction(
     f"dmoe_gym_{_INTEGERS}",
     types.void(types.uintp, types.uint64, types.uint64, types.intp, types.uint8, types.uintp),
 )
@@ -75,8 +75,13 @@ class Generators(list[np.random.Generator]):
         return Generators, (list(self),)
 
 
+def compiled(generators: Sequence[np.random.Generator]) -> TypeGuard[Generators]:
+    """Can compiled code draw from these?"""
+    return EXPORTED and isinstance(generators, Generators)
+
+
 # Numbers that one thread draws in about the time that a round takes elsewhere.
-_EXPONENTIALS_PER_ROUND, _GAMMAS_PER_ROUND = 4096, 512
+EXPONENTIALS_PER_ROUND, GAMMAS_PER_ROUND = 4096, 512
 
 
 def standard_exponential(
@@ -87,10 +92,9 @@ def standard_exponential(
     Args:
         out: (batch, ...) float32, C-contiguous.
     """
-    if EXPORTED and len(rows) > 1 and isinstance(generators, Generators):
-        flat = out.reshape(len(out), -1)
-        amount = len(rows) * flat.shape[1] / _EXPONENTIALS_PER_ROUND
-        _exponentials(amount, generators.addresses, np.asarray(rows), flat)
+    if compiled(generators):
+        amount = len(rows) * out[0].size / EXPONENTIALS_PER_ROUND
+        _exponentials(amount, generators.addresses, np.asarray(rows), out)
         return
     for row in rows:
         generators[row].standard_exponential(dtype=np.float32, out=out[row])
@@ -104,10 +108,9 @@ def standard_gamma(
     Args:
         out: (batch, ...) float32, C-contiguous.
     """
-    if EXPORTED and len(rows) > 1 and isinstance(generators, Generators):
-        flat = out.reshape(len(out), -1)
-        amount = len(rows) * flat.shape[1] / _GAMMAS_PER_ROUND
-        _gammas(amount, generators.addresses, np.asarray(rows), np.float32(shape), flat)
+    if compiled(generators):
+        amount = len(rows) * out[0].size / GAMMAS_PER_ROUND
+        _gammas(amount, generators.addresses, np.asarray(rows), np.float32(shape), out.reshape(len(out), -1))
         return
     for row in rows:
         generators[row].standard_gamma(shape, dtype=np.float32, out=out[row])
@@ -121,9 +124,8 @@ def integers(
     Args:
         out: (batch, ...) int64, C-contiguous.
     """
-    if EXPORTED and len(rows) > 1 and isinstance(generators, Generators):
-        flat = out.reshape(len(out), -1)
-        _integers(0, generators.addresses, np.asarray(rows), high, flat)
+    if compiled(generators):
+        _integers(0, generators.addresses, np.asarray(rows), high, out)
         return
     for row in rows:
         out[row] = generators[row].integers(high, size=out.shape[1:])
@@ -133,7 +135,7 @@ def integers(
 def _exponentials(addresses, rows, out):
     for position in prange(rows.shape[0]):
         row = rows[position]
-        _fill_exponentials(addresses[row], out.shape[1], out[row].ctypes.data)
+        _fill_exponentials(addresses[row], out[row].size, out[row].ctypes.data)
 
 
 @serial_or_parallel
@@ -141,11 +143,11 @@ def _gammas(addresses, rows, shape, out):
     for position in prange(rows.shape[0]):
         row = rows[position]
         for index in range(out.shape[1]):
-            out[row, index] = _gamma(addresses[row], shape)
+            out[row, index] = next_gamma(addresses[row], shape)
 
 
 @serial_or_parallel
 def _integers(addresses, rows, high, out):
     for position in prange(rows.shape[0]):
         row = rows[position]
-        _fill_integers(addresses[row], 0, high - 1, out.shape[1], 0, out[row].ctypes.data)
+        _fill_integers(addresses[row], 0, high - 1, out[row].size, 0, out[row].ctypes.data)

@@ -146,7 +146,6 @@ class WDMoECore(RoundsCore):
             process.advance(rows, self.generators)
 
     def _observe_round(self, rows: np.ndarray) -> None:
-        super()._observe_round(rows)
         _observe(
             rows,
             self.path_gains,
