@@ -24,7 +24,6 @@ class Stepper:
 
     Attributes:
         steps: calls of `step` in one run.
-        rounds: rounds that every environment has drawn on average since `reset_count`.
     """
 
     def __init__(self, env_id: str, scenario: str, num_envs: int) -> None:
@@ -37,9 +36,9 @@ class Stepper:
         self.generator = np.random.default_rng(0)
         self.envs.action_space.seed(0)
         self.actions = [self.envs.action_space.sample() for _ in range(4)]
-        # whole cycles of an episode and its reset where that is short, one round where it is not
-        rounds = self.config.num_layers + 1 if STEPS_PER_ROUND[env_id](self.config) == 1 else 1
-        self.steps = rounds * STEPS_PER_ROUND[env_id](self.config)
+        # an episode and its reset where that is short, so that every call draws as much; else one round
+        steps = STEPS_PER_ROUND[env_id](self.config)
+        self.steps = next((count for count in (steps * self.config.num_layers + 1, steps) if count <= 128), steps)
         self._count = 0
         self._calls = 0
         for name in ("start", "advance"):

@@ -22,9 +22,9 @@ class RelevanceProcess(ABC):
         self.gate_scores = np.full((batch, nodes, states, experts), 1 / experts, np.float32)
 
     @abstractmethod
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         """Draw the first round of a new episode for the environments in `rows`; generators[row] belongs to row."""
 
     @abstractmethod
-    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         """Draw the next round for the environments in `rows`."""

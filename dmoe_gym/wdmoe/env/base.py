@@ -133,7 +133,7 @@ class WDMoECore(RoundsCore):
 
     # --- episodes
 
-    def _draw_first_round(self, rows: list[int]) -> None:
+    def _draw_first_round(self, rows: np.ndarray) -> None:
         nearest, farthest = self.config.distance_range_m
         for row in rows:
             squares = self.generators[row].uniform(nearest**2, farthest**2, self.config.num_devices)
@@ -141,12 +141,11 @@ class WDMoECore(RoundsCore):
         for process in (self.fading, self.knowledge, self.relevance):
             process.start(rows, self.generators)
 
-    def _draw_next_round(self, rows: list[int]) -> None:
+    def _draw_next_round(self, rows: np.ndarray) -> None:
         for process in (self.fading, self.knowledge, self.relevance):
             process.advance(rows, self.generators)
 
     def _observe_round(self, rows: np.ndarray) -> None:
-        super()._observe_round(rows)
         _observe(
             rows,
             self.path_gains,
