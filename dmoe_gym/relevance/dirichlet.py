@@ -9,11 +9,10 @@ import numpy as np
 from numba import njit
 from pydantic import Field
 
-from dmoe_gym.config import StrictConfig
-from dmoe_gym.relevance.process import RelevanceProcess
+from dmoe_gym.relevance.process import RelevanceProcess, RelevanceSource
 
 
-class DirichletConfig(StrictConfig):
+class DirichletConfig(RelevanceSource):
     """Dirichlet gate scores (assumed; this project's choice).
 
     Fields:
