@@ -88,12 +88,11 @@ class TraceRelevance(RelevanceProcess):
         _show(self.trace.gate_scores, self.layer, self.first, np.asarray(rows), self.gate_scores)
 
     def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
-        rows = np.asarray(rows)
-        layers = len(self.trace.gate_scores)
-        if (self.layer[rows] + 1 >= layers).any():
+        chosen, layers = np.asarray(rows), len(self.trace.gate_scores)
+        if (self.layer[chosen] + 1 >= layers).any():
             raise ValueError(f"advance: the trace has {layers} layers and all of them were shown")
-        self.layer[rows] += 1
-        _show(self.trace.gate_scores, self.layer, self.first, rows, self.gate_scores)
+        self.layer[chosen] += 1
+        _show(self.trace.gate_scores, self.layer, self.first, chosen, self.gate_scores)
 
 
 def load_trace(file: str) -> Trace:

@@ -104,7 +104,7 @@ class Trace:
         domains = checked_array("domains", domains, (tokens,), minimum=0, maximum=names - 1, dtype=np.int64)
         if (np.diff(domains) < 0).any() or len(np.unique(domains)) != names:
             raise ValueError(
-                f"domains: valid is every one of 0 to {names - 1} in ascending order, so that tokens of one stand together"
+                f"domains: valid is every one of 0 to {names - 1}, in ascending order: tokens of one stand together"
             )
         return domains
 
