@@ -8,18 +8,17 @@ from typing import Literal
 import numpy as np
 from numba import prange
 
-from dmoe_gym.config import StrictConfig
 from dmoe_gym.inference.inputs import Part, load_inputs
 from dmoe_gym.inference.kernels import aggregate_image, attend_image, classify_image, gate_image
 from dmoe_gym.inference.model import load_model
-from dmoe_gym.relevance import RelevanceProcess
+from dmoe_gym.relevance import RelevanceProcess, RelevanceSource
 from dmoe_gym.threads import serial_or_parallel
 
 # images per round whose computation is worth about as much as one round of scheduling
 _IMAGES_PER_ROUND = 8
 
 
-class ClassifierRelevanceConfig(StrictConfig):
+class ClassifierRelevanceConfig(RelevanceSource):
     """The shipped classifier on digits.
 
     Fields:
