@@ -7,6 +7,7 @@ held-out episodes beside the best constant action and the analytic schedulers.
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -49,10 +50,15 @@ def trained_rows(config: TrainingConfig, seed: int) -> list[Row]:
 @app.command()
 @one_line_errors
 def tune(
-    steps: Steps = 20_000, candidate: list[str] | None = None, seed: list[int] | None = None, folder: Path = FOLDER
+    steps: Steps = 16_000,
+    candidate: list[str] | None = None,
+    seed: list[int] | None = None,
+    minutes: Annotated[float, typer.Option(help="Start no further run after so long.")] = float("inf"),
+    folder: Path = FOLDER,
 ) -> None:
     """Train every entropy weight on the tuning seeds; runs whose rows are there already are not repeated."""
     console = wide_console()
+    began = time.monotonic()
     recipe = load_config(RECIPE).replace(total_timesteps=steps)
     for weight in CANDIDATES:
         if candidate and str(weight) not in candidate:
@@ -61,6 +67,8 @@ def tune(
         for one in seed or TUNING_SEEDS:
             file = folder / f"tuning-{weight}-{steps}-seed{one}.csv"
             if not file.exists():
+                if time.monotonic() - began > 60 * minutes:
+                    return
                 write_csv(file, trained_rows(config, one))
             console.print(f"{weight} seed {one}: {Interval.of([row[METRIC] for row in read_csv(file)]):.3f} ms")
 
@@ -96,7 +104,7 @@ def constant_policy(devices: int, discounts: np.ndarray | float) -> ConstantPoli
 def quote(
     runs: Annotated[list[Path], typer.Argument(help="Run folders of the recipe.")],
     episodes: int = 100,
-    steps: Steps = 20_000,
+    steps: Steps = 16_000,
     folder: Path = FOLDER,
     document: Path | None = None,
 ) -> None:

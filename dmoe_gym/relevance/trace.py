@@ -22,9 +22,10 @@ class TraceConfig(RelevanceSource):
     """Gate scores from a trace file (`trace_file`).
 
     An episode gives every node one of the file's domains, uniformly, and N tokens of it that stand one after the
-    other, from a uniform start: neighbours in the text or the data are neighbours at the node. A hidden state is one
-    token in all layers: round l shows what layer l's gate gave it. Several nodes may hold the same tokens.
-    Layers and experts of the file and the configuration must be the same, and its smallest domain must hold N tokens.
+    other, from the start of a uniformly drawn input (any token, where `tokens_per_input` is 1): neighbours in the text
+    or the image are neighbours at the node. A hidden state is one token in all layers: round l shows what layer l's
+    gate gave it. Several nodes may hold the same tokens. Layers and experts of the file and the configuration must be
+    the same, and its smallest domain must hold N tokens.
 
     Fields:
         file: a path, or the name of a trace that comes with the package (`SHIPPED`).
@@ -74,7 +75,7 @@ class TraceRelevance(RelevanceProcess):
         self.layer = np.zeros(batch, np.int64)
         counts = trace.domain_tokens
         self._domain_start = np.r_[0, np.cumsum(counts)[:-1]]
-        self._starts = counts - states + 1
+        self._starts = (counts - states) // trace.tokens_per_input + 1
 
     def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
         nodes = self.domains.shape[1]
@@ -83,7 +84,8 @@ class TraceRelevance(RelevanceProcess):
             # one number per node whatever its domain: a whole number below a bound could take several
             share = generators[row].random(nodes)
             self.domains[row] = domains
-            self.first[row] = self._domain_start[domains] + (share * self._starts[domains]).astype(np.int64)
+            chosen = (share * self._starts[domains]).astype(np.int64)
+            self.first[row] = self._domain_start[domains] + self.trace.tokens_per_input * chosen
         self.layer[rows] = 0
         _show(self.trace.gate_scores, self.layer, self.first, np.asarray(rows), self.gate_scores)
 

@@ -38,6 +38,8 @@ class TraceHeader(StrictConfig):
         format: name and version of the format.
         model: which model was recorded.
         layers, tokens, experts: shape of `gate_scores`.
+        tokens_per_input: how many tokens one input of the model has, where they belong together as the patches of an
+            image do; 1 where any token may come first, as in running text.
         domains: names of the domains; `domains` in the file holds indices into them.
         recorded: how: the command, data, seeds, versions, whatever repeats the recording.
     """
@@ -47,6 +49,7 @@ class TraceHeader(StrictConfig):
     layers: Count
     tokens: Count
     experts: Annotated[int, Field(ge=2)]
+    tokens_per_input: Count
     domains: Annotated[tuple[Name, ...], Field(min_length=1)]
     recorded: dict[str, str]
 
@@ -62,6 +65,7 @@ class Trace:
         domains: (tokens,) int64, the domain of every token; tokens of one domain stand together, in the order in
             which the model saw them, and domains in the order of their names.
         domain_names: one per domain.
+        tokens_per_input: see `TraceHeader`; it divides every domain's count of tokens.
         model: which model was recorded.
         recorded: how it was recorded.
 
@@ -74,6 +78,7 @@ class Trace:
     domain_names: tuple[str, ...]
     model: str
     recorded: Mapping[str, str]
+    tokens_per_input: int = 1
 
     def __post_init__(self) -> None:
         scores = np.asarray(self.gate_scores)
@@ -94,7 +99,11 @@ class Trace:
         object.__setattr__(self, "domain_names", tuple(self.domain_names))
         object.__setattr__(self, "recorded", dict(self.recorded))
         # the header has checks of its own
-        self.header  # noqa: B018
+        group = self.header.tokens_per_input
+        if (self.domain_tokens % group).any():
+            raise ValueError(
+                f"tokens_per_input = {group}: valid are divisors of the domains' {self.domain_tokens.tolist()} tokens"
+            )
 
     def _checked_domains(self) -> np.ndarray:
         domains = np.asarray(self.domains)
@@ -117,6 +126,7 @@ class Trace:
             layers=layers,
             tokens=tokens,
             experts=experts,
+            tokens_per_input=self.tokens_per_input,
             domains=self.domain_names,
             recorded=dict(self.recorded),
         )
@@ -155,7 +165,14 @@ def read_trace(path: Path | str) -> Trace:
     try:
         members = _members(path)
         header = _header(members["header"])
-        trace = Trace(members["gate_scores"], members["domains"], header.domains, header.model, header.recorded)
+        trace = Trace(
+            members["gate_scores"],
+            members["domains"],
+            header.domains,
+            header.model,
+            header.recorded,
+            header.tokens_per_input,
+        )
         said = (header.layers, header.tokens, header.experts)
         if trace.gate_scores.shape != said:
             raise ValueError(f"gate_scores: has shape {trace.gate_scores.shape}, the header says {said}")

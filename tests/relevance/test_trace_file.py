@@ -39,16 +39,24 @@ def refused(path, *words: str) -> None:
         assert word in message
 
 
-@given(layers=st.integers(1, 4), experts=st.integers(2, 6), counts=st.lists(st.integers(1, 5), min_size=1, max_size=4))
-def test_what_is_written_is_read(tmp_path_factory, layers, experts, counts):
+@given(
+    layers=st.integers(1, 4),
+    experts=st.integers(2, 6),
+    counts=st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    group=st.integers(1, 3),
+)
+def test_what_is_written_is_read(tmp_path_factory, layers, experts, counts, group):
+    counts = [group * count for count in counts]
     scores = np.random.default_rng(1).dirichlet(np.ones(experts), (layers, sum(counts))).astype(np.float32)
     names = tuple(f"ä{index}" for index in range(len(counts)))
-    written = Trace(scores, np.repeat(np.arange(len(counts)), counts), names, "model", {"seed": "3"})
+    written = Trace(scores, np.repeat(np.arange(len(counts)), counts), names, "model", {"seed": "3"}, group)
     read = read_trace(write_trace(written, tmp_path_factory.mktemp("trace") / "file.npz"))
     assert read.gate_scores.dtype == np.float32
     assert read.gate_scores.tobytes() == written.gate_scores.tobytes()
     np.testing.assert_array_equal(read.domains, written.domains)
+    assert read.header == written.header
     assert (read.domain_names, read.model, read.recorded) == (names, "model", {"seed": "3"})
+    assert read.tokens_per_input == group
     np.testing.assert_array_equal(read.domain_tokens, counts)
 
 
@@ -138,6 +146,8 @@ def test_a_missing_file_is_named(tmp_path):
         ({"domains": ["one"]}, ["domains["]),
         ({"domains": []}, ["domains"]),
         ({"recorded": "by hand"}, ["recorded"]),
+        ({"tokens_per_input": 3}, ["tokens_per_input = 3", "divisors of the domains' [5, 7, 4] tokens"]),
+        ({"tokens_per_input": 0}, ["tokens_per_input = 0"]),
         ({"colour": "red"}, ["unknown field 'colour'", "valid fields are"]),
         ({"layers": "3"}, ["layers = '3'"]),
     ],

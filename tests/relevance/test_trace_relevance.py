@@ -78,6 +78,19 @@ def test_domains_and_starts_are_uniform(states):
             assert chisquare(frequencies).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("states", [1, 3, 4, 6, 8])
+def test_hidden_states_start_where_an_input_starts(states):
+    trace = make_trace(counts=(8, 12, 16), tokens_per_input=4)
+    relevance, _ = process(200, 5, states, trace)
+    begins = np.array([0, 8, 20])[relevance.domains]
+    ends = np.array([8, 20, 36])[relevance.domains]
+    assert ((relevance.first - begins) % 4 == 0).all()
+    assert (relevance.first + states <= ends).all()
+    # as many inputs as fit behind one another, all of them drawn
+    largest = relevance.first[relevance.domains == 2]
+    assert set(largest.tolist()) == set(range(20, 36 - states + 1, 4))
+
+
 def test_every_episode_draws_the_same_count_of_numbers():
     # whatever the domains: the generators of two traces whose domains differ in size stay in step
     small, large = make_trace(counts=(4, 4, 4)), make_trace(counts=(90, 4, 31))
