@@ -60,7 +60,7 @@ def _router_scores(model: PreTrainedModel, tokens: Any, name: str) -> np.ndarray
     """(layers, tokens, experts) float32 of one passage of token ids (1, tokens)."""
     import torch
 
-    vocabulary = model.get_input_embeddings().weight.shape[0]  # type: ignore[union-attr]
+    vocabulary = model.config.vocab_size
     if not 0 <= int(tokens.min()) <= int(tokens.max()) < vocabulary:
         raise ValueError(f"{name}: knows tokens 0 to {vocabulary - 1}, given were {tokens.min()} to {tokens.max()}")
     with torch.inference_mode():
