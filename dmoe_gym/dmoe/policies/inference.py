@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.policies.planner import Planner
 from dmoe_gym.dmoe.policies.policies import JointPolicy
 from dmoe_gym.dmoe.policies.schedulers import DES, JESA, ChannelGreedy, Homogeneous, Random, TopK
-from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.lineup import Lineup
 
 SCHEDULERS: dict[str, Callable[[DMoEConfig], Planner]] = {
