@@ -40,15 +40,15 @@ class ClassifierConfig(StrictConfig):
     experts: Annotated[int, Field(ge=2)] = 6
     states: Count = 4
     pixels: Count = 16
-    width: Count = 32
-    hidden: Count = 32
+    width: Count = 24
+    hidden: Count = 24
     classes: Count = 10
     seed: Annotated[int, Field(ge=0)] = 0
-    epochs: Count = 60
-    batch_size: Count = 256
+    epochs: Count = 25
+    batch_size: Count = 384
     learning_rate: Annotated[float, Field(gt=0)] = 4e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
     label_smoothing: Share = 0.05
-    specialisation: Annotated[float, Field(ge=0)] = 0.1
+    specialisation: Annotated[float, Field(ge=0)] = 1.5
     domain_share: Share = 0.6
-    full_share: Share = 0.4
+    full_share: Share = 0.6

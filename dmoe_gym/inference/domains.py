@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 # Pixels run from -1 (background) to 1 (ink), images are (B, 8, 8).
-NOISE = 0.25  # standard deviation of the noise on every image, in every domain (this project's choice)
+NOISE = 0.35  # standard deviation of the noise on every image, in every domain (this project's choice)
 STRONG_NOISE = 0.9  # of the domain `noisy`
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numba import prange
@@ -66,6 +66,15 @@ class ClassifierRelevance(RelevanceProcess):
         self.hidden = np.zeros((batch, nodes, states, model.config.width), np.float32)
         self.layer = np.zeros(batch, np.int64)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # model and inputs are the same in every process: copies name them instead of holding them
+        return {name: value for name, value in self.__dict__.items() if name not in ("model", "inputs")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.model = load_model()
+        self.inputs = load_inputs(self.config.inputs)
+
     def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
         domains, images = self.inputs.patches.shape[:2]
         for row in rows:
@@ -96,6 +105,13 @@ class ClassifierRelevance(RelevanceProcess):
         work = len(rows) / _IMAGES_PER_ROUND
         _answer(work, rows, self.hidden, self.model.weights, self.inputs.labels, self.images, right)
         return right.mean(1)
+
+    def confidence(self) -> np.ndarray:
+        """(batch, nodes) probability that the network gives to the right class, from the hidden states as they are."""
+        class_scores = self.model.class_scores(self.hidden).astype(np.float64)
+        odds = np.exp(class_scores - class_scores.max(-1, keepdims=True))
+        labels = self.inputs.labels[self.images]
+        return np.take_along_axis(odds, labels[..., None], axis=-1)[..., 0] / odds.sum(-1)
 
 
 @serial_or_parallel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -63,7 +63,8 @@ def to_bytes(config: ClassifierConfig, weights: Weights) -> bytes:
     """The content of a model file: one safetensors file with the configuration as JSON in its header."""
     from safetensors.numpy import save
 
-    header = {"format": FORMAT, "config": json.dumps(config.model_dump(), sort_keys=True)}
+    # one entry: safetensors writes several in an order that differs from call to call
+    header = {"model": json.dumps({"format": FORMAT, "config": config.model_dump()}, sort_keys=True)}
     return save({name: np.ascontiguousarray(array) for name, array in weights._asdict().items()}, metadata=header)
 
 
@@ -84,17 +85,26 @@ def read_weights(path: Path | str = SHIPPED) -> tuple[ClassifierConfig, Weights]
         raise FileNotFoundError(f"path = {str(path)!r}: no such file")
     try:
         with safe_open(path, framework="np") as stored:
-            header = stored.metadata() or {}
+            header = _header(stored.metadata())
             arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  (not a dict)
     except SafetensorError as error:
         raise ValueError(f"path = {str(path)!r}: not a safetensors file, or damaged ({error})") from None
     if header.get("format") != FORMAT:
         raise ValueError(f"path = {str(path)!r}: format is {header.get('format')!r}, valid is {FORMAT!r}")
     try:
-        config = ClassifierConfig(**json.loads(header["config"]))
+        config = ClassifierConfig(**header["config"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"path = {str(path)!r}: its configuration is not readable ({error})") from None
     return config, checked_weights(config, arrays, str(path))
+
+
+def _header(metadata: dict[str, str] | None) -> dict[str, Any]:
+    """The entry that `to_bytes` wrote; empty if there is none."""
+    try:
+        header = json.loads((metadata or {})["model"])
+    except (KeyError, ValueError):
+        return {}
+    return header if isinstance(header, dict) else {}
 
 
 def checked_weights(config: ClassifierConfig, arrays: dict[str, np.ndarray], where: str) -> Weights:
