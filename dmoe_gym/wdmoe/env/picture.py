@@ -17,7 +17,7 @@ MOST_NUMBERED = 12
 def draw(scene: Scene) -> np.ndarray:
     """(800, 1280, 3) uint8."""
     figure, grid = four_panels()
-    head(figure, title(scene), sizes(scene), ", ".join(outcome(scene, digits=4)))
+    head(figure, title(scene), sizes(scene), ", ".join(outcome(scene)))
     _gate_weights(figure.add_subplot(grid[0, 0]), scene)
     _device_times(figure.add_subplot(grid[0, 1]), scene)
     _links(figure.add_subplot(grid[1, 0]), scene)
@@ -72,7 +72,11 @@ def _device_times(axes: Axes, scene: Scene) -> None:
     for k in devices:
         tokens, bandwidth = int(scene.allocation.tokens[k]), scene.allocation.bandwidth[k]
         text = f"{tokens} token{'s' * (tokens != 1)}\n{1e-6 * bandwidth:.3g} MHz" if tokens else "no tokens"
-        axes.text(k, bottom[k] + 0.02e3 * times.total, text, ha="center", va="bottom", size=9)
+        # on white: some stand on the dashed line
+        axes.text(
+            k, bottom[k] + 0.03e3 * times.total, text, ha="center", va="bottom", size=9,
+            bbox={"color": "white", "pad": 1.0},
+        )  # fmt: skip
 
 
 def _links(axes: Axes, scene: Scene) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dmoe_gym.rendering import MOST_LINES, drawing, left_out
 from dmoe_gym.wdmoe.env.recorder import Scene, current_scene
-from dmoe_gym.wdmoe.env.words import latency_so_far, outcome, sizes, title
+from dmoe_gym.wdmoe.env.words import latency_so_far, outcome, parts, sizes, title
 from dmoe_gym.wdmoe.physics.latency import latency
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def render_ansi(core: WDMoECore, row: int) -> str:
         title(scene),
         sizes(scene),
         *outcome(scene),
+        *parts(scene),
         *(() if scene.repairs is None else (f"repairs {scene.repairs} in the last step",)),
         latency_so_far(scene),
         *_devices(scene),

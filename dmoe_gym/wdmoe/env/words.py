@@ -23,20 +23,29 @@ def sizes(scene: Scene) -> str:
     )
 
 
-def outcome(scene: Scene, digits: int = 6) -> list[str]:
+def outcome(scene: Scene) -> list[str]:
     """Cost, relevance and latency [ms] of the shown block, once it is decided."""
     if scene.allocation is None:
         return []
-    parts = latency(scene.block, scene.allocation)
-    total, downlink, uplink, computation, waiting = (
-        f"{1e3 * seconds:.{digits}g}"
-        for seconds in (parts.total, parts.downlink, parts.uplink, parts.computation, parts.waiting)
-    )
     return [
-        f"cost {cost(scene.block, scene.allocation):.{digits}g}",
-        f"relevance {mean_relevance(scene.block, scene.allocation.selected):.{digits}g}",
-        f"latency {total} ms = {downlink} downlink + {uplink} uplink + {computation} computation + {waiting} waiting",
+        f"cost {cost(scene.block, scene.allocation):.6g}",
+        f"relevance {mean_relevance(scene.block, scene.allocation.selected):.6g}",
+        f"latency {1e3 * latency(scene.block, scene.allocation).total:.6g} ms",
     ]
+
+
+def parts(scene: Scene) -> list[str]:
+    """What the block's latency is made of [ms], means over the devices with tokens."""
+    if scene.allocation is None:
+        return []
+    found = latency(scene.block, scene.allocation)
+    named = (
+        (found.downlink, "downlink"),
+        (found.uplink, "uplink"),
+        (found.computation, "computation"),
+        (found.waiting, "waiting"),
+    )
+    return ["latency in ms: " + " + ".join(f"{1e3 * seconds:.6g} {name}" for seconds, name in named)]
 
 
 def latency_so_far(scene: Scene) -> str:
