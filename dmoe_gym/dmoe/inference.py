@@ -31,9 +31,9 @@ class InferenceConfig(DMoEConfig):
     num_subcarriers: Count = 64
     num_layers: Count = 6
     max_experts: Count = 3
-    threshold: Fraction = 0.5
-    importance_factor: Annotated[float, Field(gt=0, le=1)] = 0.9
-    wrong_answer_price: Annotated[float, Field(ge=0)] = 20.0
+    threshold: Fraction = 0.7
+    importance_factor: Annotated[float, Field(gt=0, le=1)] = 0.8
+    wrong_answer_price: Annotated[float, Field(ge=0)] = 50.0
     relevance: ClassifierRelevanceConfig = ClassifierRelevanceConfig()  # type: ignore[assignment]
 
     _classifier_alone = field_validator("relevance", mode="before")(kind_alone)

@@ -18,8 +18,8 @@ from dmoe_gym.evaluation.statistics import CONFIDENCE, RESAMPLES, Interval, by_p
 from dmoe_gym.policy import Policy
 
 ENV_ID = "DMoE-Inference-Joint-v0"
-Z_GRID = (0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
-GAMMA_GRID = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
+Z_GRID = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+GAMMA_GRID = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
 ENERGY, ACCURACY = "energy_per_answer_mJ", "accuracy"
 
 

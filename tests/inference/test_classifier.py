@@ -183,10 +183,10 @@ def test_relevance_matters_and_nothing_is_saturated():
 def test_experts_specialise_in_domains():
     _, scores = infer(load_model(), load_inputs("validation").patches, best_experts(2))
     means = scores.mean((2, 3))
-    # in the last layer every domain's own expert has the largest mean score
-    assert (means[-1].argmax(-1) == np.arange(len(DOMAINS))).all()
+    # in the last layer no domain gives an expert more than the expert's own does, and early layers are more general
+    assert (means[-1].argmax(0) == np.arange(len(DOMAINS))).all()
     own = [np.trace(layer) / len(layer) for layer in means]
-    assert own[-1] > own[0]
+    assert own[-1] > 0.4 > own[0]
 
 
 # --- inputs
