@@ -10,6 +10,7 @@ import typer
 
 from agents.config import load_config
 from agents.evaluate import evaluate_runs
+from agents.sweep.command import sweep
 from agents.train import check_recipe, reference_rows
 from agents.train import train as train_seed
 from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
@@ -19,6 +20,7 @@ from dmoe_gym.files import read_csv, write_csv
 from dmoe_gym.reports import write_report
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+app.command()(sweep)
 Runs = Annotated[Path, typer.Option(help="Root of the run folders.")]
 
 
@@ -31,6 +33,7 @@ def train(
     runs: Runs = Path("runs"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue runs from their checkpoints.")] = False,
     jobs: Annotated[int, typer.Option(help="Processes for the reference bounds; -1 is one per core.")] = -1,
+    progress: Annotated[bool, typer.Option(help="Progress bars.")] = True,
 ) -> None:
     """Train a recipe's seeds; analytic schedulers and the optimum are evaluated first, as TensorBoard's flat lines."""
     console = wide_console()
@@ -38,11 +41,11 @@ def train(
     if timesteps is not None:
         config = config.replace(total_timesteps=timesteps)
     check_recipe(config)
-    with bar(console) as progress:
+    with bar(console) as bars:
         episodes = config.evaluation.episodes
-        references = reference_rows(config, runs, jobs=jobs, progress=lambda name: progress.task(name, episodes))
+        references = reference_rows(config, runs, jobs=jobs, progress=lambda name: bars.task(name, episodes))
     for one in seed or config.seeds:
-        folder = train_seed(config, recipe.stem, one, runs, references, resume=resume)
+        folder = train_seed(config, recipe.stem, one, runs, references, resume=resume, progress_bar=progress)
         console.print(f"{folder.path}: trained")
     console.print(f"tensorboard --logdir {runs / config.group}")
 

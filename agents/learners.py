@@ -96,6 +96,20 @@ def load_checkpoint(model: BaseAlgorithm, path: Path) -> None:
         raise ValueError(f"{path}: does not fit the recipe beside it ({message})") from None
 
 
+def checkpoint_steps(path: Path) -> int:
+    """Environment steps that a checkpoint has behind it; 0 where there is none.
+
+    Raises:
+        ValueError: naming the file, if it is damaged.
+    """
+    if not path.exists():
+        return 0
+    content = read_tensors(path)
+    if not isinstance(content, dict) or not isinstance(content.get("num_timesteps"), int):
+        raise ValueError(f"{path}: is no readable checkpoint (num_timesteps is missing)")
+    return content["num_timesteps"]
+
+
 def read_tensors(path: Path) -> Any:
     """A file of `torch.save`, restricted to tensors and plain containers.
 

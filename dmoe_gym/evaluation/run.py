@@ -17,6 +17,8 @@ from dmoe_gym.policy import Policy
 Row = dict[str, Any]
 # Called with the number of episodes that were finished since the last call.
 Progress = Callable[[int], None]
+# Called with a name and how many episodes it will take, before it runs; gives what to tell of finished ones.
+Start = Callable[[str, int], Progress]
 # Episodes that run together: enough for batched policies, little enough for memory at K = 32, M = 1024.
 BATCH = 128
 
@@ -82,8 +84,8 @@ def evaluate_bound(
     """The rows of a bound, which sees the true rounds and is no policy.
 
     Args:
-        name: one of the environment's bounds: "exact" or "lower-bound" for DMoE, "clairvoyant" under a relevance
-            budget or with batteries.
+        name: one of the environment's bounds: "exact" or "lower-bound" for DMoE, "informed" where the channel is
+            seen late or with error, "clairvoyant" under a relevance budget or with batteries.
         jobs: processes (joblib); -1 for one per core.
         others: as in `evaluate`.
 
@@ -94,7 +96,7 @@ def evaluate_bound(
 
     seeds = list(seeds)
     core = _core(env_id, 1, scenario, overrides)
-    known = [*core.bounds, *core.episode_bounds]
+    known = [*core.bounds, *core.observed_bounds, *core.episode_bounds]
     if name not in known:
         raise ValueError(f"bound = {name!r}: valid for {env_id} here are {', '.join(known) or 'none'}")
     task = delayed(_bound_episode)
@@ -169,10 +171,12 @@ def _bound_episode(name: str, env_id: str, scenario: str | None, overrides: dict
     thinking = 0.0
     while not core.terminated[0]:
         rounds.append(core.round(0))
+        began = time.perf_counter()
         if name in core.bounds:
-            began = time.perf_counter()
             results.append(core.bounds[name](rounds[-1]))
-            thinking += time.perf_counter() - began
+        elif name in core.observed_bounds:
+            results.append(core.observed_bounds[name](core.observed_round(0), len(rounds) - 1))
+        thinking += time.perf_counter() - began
         core.skip_round(core.all_rows)
     if name in core.episode_bounds:
         began = time.perf_counter()

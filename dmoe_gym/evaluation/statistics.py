@@ -16,7 +16,7 @@ RESAMPLES = 4999
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its 95 % percentile bootstrap interval over episodes."""
+    """An estimate and its 95 % interval; `of` makes percentile bootstrap ones over episodes."""
 
     mean: float
     low: float

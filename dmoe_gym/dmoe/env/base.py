@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS
+from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS, OBSERVED_BOUNDS
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 from dmoe_gym.dmoe.env.recorder import Recorder
 from dmoe_gym.dmoe.env.settle import BATTERY, GATHERED, OWED
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario
+from dmoe_gym.dmoe.solvers.informed import informed_about
 from dmoe_gym.lineup import Lineup
 from dmoe_gym.rounds import RoundsCore
 
@@ -44,6 +45,8 @@ class DMoECore(RoundsCore):
         if self.bounds and (config.relevance_budget is not None or config.battery_j is not None):
             # rounds that do not stand alone have bounds over the whole episode
             self.bounds, self.episode_bounds = {}, dict(EPISODE_BOUNDS)
+        elif self.bounds and informed_about(config):
+            self.observed_bounds = OBSERVED_BOUNDS
         self.knowledge = config.csi.build(self.channel)
         self.relevance = config.relevance.build(num_envs, experts, states, experts)
         # layers 0..L; 32 bit, so that what schedulers see is what the cost is made of
