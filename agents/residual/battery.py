@@ -70,6 +70,7 @@ class BatteryResidual(Residual):
         prices = 1 + self.strength * (left / share) ** self.power
         prices *= np.exp(np.clip(outputs[..., 0], -5, 5))
         battery = observation["battery"].astype(float) * self.battery
+        asked = self.constants.shortfall_price
         selected, subcarrier = empty_plan(observation)
         rounds = observed_rounds(
             observation["gate_scores"],
@@ -79,5 +80,5 @@ class BatteryResidual(Residual):
             subcarrier,
         )
         for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
-            node_priced(scores, efficiency, threshold, self.constants, prices[row], battery[row], chosen, route)
+            node_priced(scores, efficiency, threshold, asked, self.constants, prices[row], battery[row], chosen, route)
         return selected, subcarrier
