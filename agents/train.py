@@ -61,7 +61,13 @@ def reference_rows(
             raise ValueError(f"{file}: is of another scenario or other episodes; choose another group in the recipe")
     else:
         rows = evaluate_lineup(
-            config.env_id, scenario=config.scenario, seeds=seeds, jobs=jobs, progress=progress, **config.overrides
+            config.env_id,
+            scenario=config.scenario,
+            seeds=seeds,
+            names=config.evaluation.references,
+            jobs=jobs,
+            progress=progress,
+            **config.overrides,
         )
         write_csv(file, rows)
     write_reference_lines(root / config.group, rows, lineup, config.total_timesteps)
