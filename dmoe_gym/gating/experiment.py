@@ -56,7 +56,6 @@ def main(
     """Accuracy against the spread of the experts' SNRs: naive, channel-aware, best-SNR, random choice, oracle."""
     console = Console()
     try:
-        fields = _overrides(override or [])
         config = SweepConfig(
             dataset=dataset,
             data_root=str(data_root) if data_root else None,
@@ -69,8 +68,7 @@ def main(
             transmissions=tuple(part.strip() for part in transmissions.split(",")),
             repeats=repeats,
             top_k=top_k,
-            analog_gating=DEFAULTS.analog_gating.replace(**fields),
-            digital_gating=DEFAULTS.digital_gating.replace(**fields),
+            gating=_overrides(override or []),
         )
         _check_free(out, config, overwrite)
         started = time.perf_counter()

@@ -68,7 +68,7 @@ def test_command_writes_every_file_and_keeps_existing_ones(tmp_path):
     assert len(rows) == 2 * 2 * 2 * (4 + 4)
     assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
     run = json.loads((out / "run.json").read_text())
-    assert run["config"]["analog_gating"]["stage_one_epochs"] == 1
+    assert run["config"]["gating"]["stage_one_epochs"] == 1
     assert "digital_hamming74, 56 channel uses" in (out / "results.md").read_text().replace("**", "")
     assert (out / "gating_accuracy_-5dB.png").read_bytes().startswith(b"\x89PNG")
 
@@ -79,19 +79,26 @@ def test_command_writes_every_file_and_keeps_existing_ones(tmp_path):
     assert (out / "accuracy.csv").read_bytes() == before
 
 
-def test_rows_do_not_depend_on_the_number_of_processes_or_on_other_transmissions():
-    base = SweepConfig(
+@pytest.fixture
+def quick_sweep() -> SweepConfig:
+    return SweepConfig(
         means_db=(0.0,),
         seeds=2,
         repeats=1,
         spreads_db=(6.0,),
         transmissions=("digital_uncoded",),
-        digital_gating=SweepConfig().digital_gating.replace(**QUICK),
-        analog_gating=SweepConfig().analog_gating.replace(**QUICK),
+        gating=QUICK,
     )
-    alone = run_sweep(base)
-    assert run_sweep(base, jobs=2) == alone
-    among_others = run_sweep(base.replace(transmissions=("analog", "digital_uncoded")))
+
+
+@pytest.mark.slow
+def test_rows_do_not_depend_on_the_number_of_processes(quick_sweep):
+    assert run_sweep(quick_sweep, jobs=2) == run_sweep(quick_sweep)
+
+
+def test_rows_of_one_transmission_do_not_depend_on_the_others(quick_sweep):
+    alone = run_sweep(quick_sweep)
+    among_others = run_sweep(quick_sweep.replace(transmissions=("analog", "digital_uncoded")))
     assert [row for row in among_others if row.transmission == "digital_uncoded"] == alone
 
 
