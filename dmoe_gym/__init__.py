@@ -1,1 +1,11 @@
-"""Gymnasium environments for scheduling mixture-of-experts inference over wireless networks."""
+"""Gymnasium environments for scheduling mixture-of-experts inference over wireless networks.
+
+Importing the package registers its environments: `gymnasium.make("DMoE-JESA-v0", scenario="small")`.
+"""
+
+from dmoe_gym.registration import ENVIRONMENTS, register_environments
+
+__version__ = "0.1.0"
+__all__ = ["ENVIRONMENTS", "__version__"]
+
+register_environments()

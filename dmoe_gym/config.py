@@ -31,6 +31,18 @@ class StrictConfig(BaseModel):
             return {key: value.item() if isinstance(value, np.generic) else value for key, value in fields.items()}
         return fields
 
+    def __eq__(self, other: object) -> bool:
+        # fields alone: pydantic would also compare what `cached_property` keeps, and arrays have no one truth value
+        if type(self) is not type(other):
+            return NotImplemented
+        return self._values() == other._values()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in type(self).model_fields)
+
     def replace(self, **overrides: Any) -> Self:
         """A copy with some fields replaced, validated like a new one.
 
@@ -38,6 +50,18 @@ class StrictConfig(BaseModel):
             ValueError: for an unknown field or an invalid value.
         """
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **overrides})
+
+
+def kind_alone(value: object) -> object:
+    """Read a bare name as the kind with its default parameters: channel="gauss_markov"."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def list_as_tuple(value: object) -> object:
+    """YAML has no tuples, and numbers may come as an array."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _one_line(config: type[StrictConfig], error: ValidationError) -> str:

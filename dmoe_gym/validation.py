@@ -22,7 +22,9 @@ def checked_array(
         ValueError: naming `name`, the offending value and its index, and what is valid.
     """
     try:
-        array = np.array(value, dtype=dtype)
+        if np.iscomplexobj(value):
+            raise TypeError("complex numbers, whose imaginary parts would be lost")
+        array: np.ndarray = np.array(value, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: cannot be read as an array of {np.dtype(dtype).name} ({error})") from None
     if array.shape != shape:
@@ -52,7 +54,7 @@ def _check_range(name: str, array: np.ndarray, minimum: float | None, maximum: f
     if wrong.any():
         index = tuple(int(part) for part in np.argwhere(wrong)[0])
         raise ValueError(
-            f"{name}{list(index)} = {array[index]}: valid are finite numbers"
+            f"{name}{list(index) or ''} = {array[index]}: valid are finite numbers"
             + (f" of at least {minimum}" if minimum is not None else "")
             + (f" and at most {maximum}" if maximum is not None else "")
         )

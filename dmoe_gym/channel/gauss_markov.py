@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 from scipy.special import j0
 
-from dmoe_gym.channel.process import ChannelProcess
+from dmoe_gym.channel.amplitude import AmplitudeProcess
 from dmoe_gym.config import StrictConfig
 
 
 class GaussMarkovConfig(StrictConfig):
     """Gauss-Markov fading with the correlation of Clarke's model between successive rounds.
+
+    Only the lag of one round follows Clarke's J0; over d rounds the correlation is rho^d (Jakes fading has J0 at
+    every lag). With a line of sight: `RicianConfig(scattered=GaussMarkovConfig(...))`; correlated over subcarriers:
+    `TappedDelayLineConfig(evolution=GaussMarkovConfig(...))`.
 
     Fields:
         doppler_hz: maximum Doppler frequency f_D [Hz] (assumed 10 Hz: about 3 km/h at 3.5 GHz).
@@ -28,41 +31,38 @@ class GaussMarkovConfig(StrictConfig):
     @property
     def correlation(self) -> float:
         """rho = J0(2 pi f_D T), the correlation of the complex amplitude between successive rounds."""
-        return float(j0(2 * np.pi * self.doppler_hz * self.round_duration_s))
+        return self.lag_correlation(1)
+
+    def lag_correlation(self, rounds: int) -> float:
+        """Correlation of the complex amplitude with itself `rounds` rounds later: rho^rounds."""
+        return float(j0(2 * np.pi * self.doppler_hz * self.round_duration_s)) ** rounds
 
     def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> GaussMarkovChannel:
         """The process for `batch` environments."""
         return GaussMarkovChannel(batch, links, subcarriers, self.correlation)
 
+    build_amplitude = build
 
-class GaussMarkovChannel(ChannelProcess):
+
+class GaussMarkovChannel(AmplitudeProcess):
     """h[l+1] = rho h[l] + sqrt(1 - rho^2) w, with h and w circular complex normal of unit power; gains = |h|^2."""
 
     def __init__(self, batch: int, links: tuple[int, int], subcarriers: int, correlation: float) -> None:
         super().__init__(batch, links, subcarriers)
         self.correlation = correlation
-        # real and imaginary part each carry half the power
-        self._amplitude = np.zeros((batch, 2, *links, subcarriers), np.float32)
         self._noise = np.zeros((2, *links, subcarriers), np.float32)
         self._keep = np.float32(correlation)
+        # real and imaginary part each carry half the power
         self._renew = np.float32(np.sqrt((1 - correlation**2) / 2))
 
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
-        for row in rows:
-            amplitude = self._amplitude[row]
-            generators[row].standard_normal(dtype=np.float32, out=amplitude)
-            amplitude *= np.float32(np.sqrt(0.5))
-            self._write_gains(row)
+    def start_amplitude(self, row: int, generator: np.random.Generator) -> None:
+        amplitude = self.amplitude[row]
+        generator.standard_normal(dtype=np.float32, out=amplitude)
+        amplitude *= np.float32(np.sqrt(0.5))
 
-    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
-        for row in rows:
-            amplitude = self._amplitude[row]
-            generators[row].standard_normal(dtype=np.float32, out=self._noise)
-            amplitude *= self._keep
-            self._noise *= self._renew
-            amplitude += self._noise
-            self._write_gains(row)
-
-    def _write_gains(self, row: int) -> None:
-        real, imaginary = self._amplitude[row]
-        np.add(real * real, imaginary * imaginary, out=self.gains[row])
+    def advance_amplitude(self, row: int, generator: np.random.Generator) -> None:
+        amplitude = self.amplitude[row]
+        generator.standard_normal(dtype=np.float32, out=self._noise)
+        amplitude *= self._keep
+        self._noise *= self._renew
+        amplitude += self._noise

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from dmoe_gym.channel.amplitude import AmplitudeProcess
 from dmoe_gym.channel.process import ChannelProcess
 from dmoe_gym.config import StrictConfig
 
@@ -20,6 +21,14 @@ class RayleighConfig(StrictConfig):
         """The process for `batch` environments."""
         return RayleighChannel(batch, links, subcarriers)
 
+    def build_amplitude(self, batch: int, links: tuple[int, int], subcarriers: int) -> RayleighAmplitude:
+        """The same law with its complex amplitude, for processes that are built on it; other random numbers."""
+        return RayleighAmplitude(batch, links, subcarriers)
+
+    def lag_correlation(self, rounds: int) -> float:
+        """Correlation of the complex amplitude with itself `rounds` rounds later: block fading forgets at once."""
+        return float(rounds == 0)
+
 
 class RayleighChannel(ChannelProcess):
     """Power gains |h|^2 with h circular complex normal: exponential of mean 1."""
@@ -28,8 +37,25 @@ class RayleighChannel(ChannelProcess):
         super().__init__(batch, links, subcarriers)
         self._rows = list(self.gains)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # a copied or unpickled process must write into its own gains and not into copies of the rows
+        self.__dict__.update(state)
+        self._rows = list(self.gains)
+
     def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
         for row in rows:
             generators[row].standard_exponential(dtype=np.float32, out=self._rows[row])
 
     advance = start
+
+
+class RayleighAmplitude(AmplitudeProcess):
+    """h circular complex normal of unit power, a new one in every round."""
+
+    def start_amplitude(self, row: int, generator: np.random.Generator) -> None:
+        amplitude = self.amplitude[row]
+        generator.standard_normal(dtype=np.float32, out=amplitude)
+        # real and imaginary part each carry half the power
+        amplitude *= np.float32(np.sqrt(0.5))
+
+    advance_amplitude = start_amplitude

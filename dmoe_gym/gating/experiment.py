@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import platform
 import shlex
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 
+from dmoe_gym.command_line import overrides_of
 from dmoe_gym.gating.files import write_whole
 from dmoe_gym.gating.plots import accuracy_figure, gain_figure, png
 from dmoe_gym.gating.report import results_markdown, to_csv
@@ -57,18 +56,18 @@ def main(
     console = Console()
     try:
         config = SweepConfig(
-            dataset=dataset,
+            dataset=dataset,  # type: ignore[arg-type]  # the configuration checks the names
             data_root=str(data_root) if data_root else None,
-            split=split,
+            split=split,  # type: ignore[arg-type]
             first_seed=first_seed,
             seeds=seeds,
             means_db=_numbers("means_db", means_db),
             spreads_db=_numbers("spreads_db", spreads_db),
-            fading=fading,
+            fading=fading,  # type: ignore[arg-type]
             transmissions=tuple(part.strip() for part in transmissions.split(",")),
             repeats=repeats,
             top_k=top_k,
-            gating=_overrides(override or []),
+            gating=overrides_of(override or []),
         )
         _check_free(out, config, overwrite)
         started = time.perf_counter()
@@ -116,21 +115,6 @@ def _check_free(out: Path, config: SweepConfig, overwrite: bool) -> None:
     taken = [name for name in _files(config) if (out / name).exists()]
     if taken and not overwrite:
         raise FileExistsError(f"out = {str(out)!r}: holds {', '.join(taken)} already; pass --overwrite to replace them")
-
-
-def _overrides(pairs: list[str]) -> dict[str, Any]:
-    """KEY=VALUE strings to fields; values are read as YAML scalars (`1e-3` too, which YAML itself takes for text)."""
-    fields: dict[str, Any] = {}
-    for pair in pairs:
-        key, separator, text = pair.partition("=")
-        if not separator:
-            raise ValueError(f"--set {pair!r}: valid is KEY=VALUE")
-        value = yaml.safe_load(text)
-        if isinstance(value, str):
-            with contextlib.suppress(ValueError):
-                value = float(value)
-        fields[key.strip()] = value
-    return fields
 
 
 def _numbers(name: str, text: str) -> tuple[float, ...]:

@@ -93,8 +93,8 @@ def coding_table(accuracies: Accuracies) -> str:
 def results_markdown(rows: Sequence[Row], config: SweepConfig, command: str) -> str:
     """The whole results section: command, then gains, coding and accuracies for every mean SNR."""
     parts = [
-        f"Made by `{command}`. {config.seeds} seeds; ± is half of a 95 % interval over seeds (Student's t). Columns "
-        "are the standard deviation of the experts' SNRs; gains are paired differences in points of accuracy."
+        f"Made by `{command}`. {config.seeds} seeds; ± is half a 95 % interval over seeds (Student's t). Columns are "
+        "the standard deviation of the experts' SNRs; gains are paired differences in points of accuracy."
     ]
     for mean_db in config.means_db:
         accuracies = Accuracies(rows, mean_db)

@@ -24,7 +24,7 @@ from dmoe_gym.gating.training import train_two_stage
 from dmoe_gym.gating.transmission import Analog, Digital
 
 LEARNING_RATES = (1e-2, 2e-2, 3e-2)
-WEIGHT_DECAYS = (1e-4, 1e-2, 1e-1)
+WEIGHT_DECAYS = (1e-4, 1e-1)
 GATES: tuple[GateKind, ...] = ("naive", "channel_aware", "best_snr")
 TRANSMISSIONS: tuple[Analog | Digital, ...] = (Analog(), Digital())
 CHANNELS = [

@@ -1,0 +1,92 @@
+"""What happens during training: evaluation on held-out episodes, and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+
+from agents.config import TrainingConfig
+from agents.learners import save_checkpoint
+from agents.policy import as_policy
+from agents.run_folder import RunFolder
+from dmoe_gym.evaluation import Row, evaluate, held_out_seeds
+from dmoe_gym.evaluation.tensorboard import eval_scalars
+from dmoe_gym.files import read_csv, write_csv
+from dmoe_gym.lineup import Lineup
+
+
+class EvaluateAndCheckpoint(BaseCallback):
+    """Evaluates before training, every `evaluation.every` steps and after training; checkpoints likewise.
+
+    Args:
+        config: the recipe.
+        folder: where evaluations and checkpoints go.
+        name: how rows call the run.
+        references: rows of the line-up on the same held-out episodes.
+        lineup: which of them are random and optimal.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, folder: RunFolder, name: str, references: Sequence[Row], lineup: Lineup
+    ) -> None:
+        super().__init__()
+        self.config, self.folder, self.name = config, folder, name
+        self.references, self.lineup = references, lineup
+        self.rows: list[Row] = []
+        self._next_evaluation = self._next_checkpoint = 0
+
+    def _on_training_start(self) -> None:
+        if self.folder.evaluations_file.exists():
+            done = read_csv(self.folder.evaluations_file)
+            self.rows = [row for row in done if row["step"] < self.model.num_timesteps]
+        self._next_checkpoint = self.model.num_timesteps + self.config.checkpoint_every
+        self._next_evaluation = self.model.num_timesteps
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        # between rollouts, so that an evaluation sees a policy and not half an update
+        self.between_updates()
+
+    def between_updates(self) -> None:
+        """Evaluate and checkpoint if it is time."""
+        steps = self.model.num_timesteps
+        if steps >= self._next_evaluation:
+            self.evaluate()
+            self._next_evaluation = steps + self.config.evaluation.every
+        if steps >= self._next_checkpoint:
+            self.checkpoint()
+            self._next_checkpoint = steps + self.config.checkpoint_every
+
+    def _on_training_end(self) -> None:
+        self.evaluate()
+        self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Write evaluations and tensors; what is on disk is always whole."""
+        write_csv(self.folder.evaluations_file, self.rows)
+        save_checkpoint(self.model, self.folder.checkpoint_file)
+
+    def evaluate(self) -> None:
+        """Run the held-out episodes and log their means beside the optimum's lines."""
+        step = self.model.num_timesteps
+        if any(row["step"] == step for row in self.rows):
+            return
+        rows = evaluate(
+            as_policy(self.model),
+            self.config.env_id,
+            scenario=self.config.scenario,
+            seeds=held_out_seeds(self.config.evaluation.episodes),
+            name=self.name,
+            **self.config.overrides,
+        )
+        self.rows += [{**row, "step": step} for row in rows]
+        for tag, value in eval_scalars(rows, self.references, self.lineup).items():
+            self.logger.record(tag, value)
+        recent = [info["episode_terms"] for info in self.model.ep_info_buffer or () if "episode_terms" in info]
+        for term in recent[0] if recent else ():
+            self.logger.record(f"rollout/{term}", float(np.mean([entry[term] for entry in recent])))
+        self.logger.dump(step)

@@ -1,0 +1,154 @@
+"""What a scheduler can see of a partial schedule, as tensors without any learned part.
+
+Everything is a function of the observation of `DMoE-JESA-Sequential-v0` and a handful of constants, and follows a
+permutation of experts, nodes, hidden states and subcarriers. Energies are in units of E_ref / (K N D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# What an expert out of reach costs [unit]: far above any energy that a schedule would pay, small enough to be learned.
+OUT_OF_REACH = 20.0
+TOLERANCE = 1e-6
+
+
+class Prices(NamedTuple):
+    """The constants of a DMoE configuration that features need (see `physics.terms.Constants`)."""
+
+    transmission: float
+    shortfall_price: float
+    max_experts: int
+
+
+class Features(NamedTuple):
+    """Batch B; K experts and nodes, N hidden states per node, M subcarriers.
+
+    Fields:
+        rows: (B,) 0..B-1, as an index.
+        node: (B,) node of the hidden state whose turn it is; position: (B,) its place in the turns, i * N + n.
+        picks_left: (B,) experts that it may still get; served: (B, K, N) relevance so far.
+        target: (B, K, N) attainable threshold of every hidden state.
+        remaining: (B, K, N) 1 for hidden states whose turn is still to come.
+        scores, picked: (B, K, N, K).
+        own, linked: (B, K, K) 1 where node i reaches expert j without a new subcarrier.
+        link_energies: (B, K, M) of the current node's links, OUT_OF_REACH where a subcarrier cannot be had.
+        available: (B, K, M) bool, where it can.
+        best: (B, K, K) transmission energy of every link over what it has or its best free subcarrier;
+        best_at: (B, K, K) which subcarrier that is; loss: (B, K, K) what the link loses if somebody else takes it.
+        energy: (B, K, K) transmission and computation.
+        completion: (B, K, N, K) least energy with which expert j, alone or with one more, reaches the target.
+        gain: (B, K, N, K) relevance that a new link to j brings over what needs no new link.
+        free: (B,) number of free subcarriers.
+    """
+
+    rows: Tensor
+    node: Tensor
+    position: Tensor
+    picks_left: Tensor
+    served: Tensor
+    target: Tensor
+    remaining: Tensor
+    scores: Tensor
+    picked: Tensor
+    own: Tensor
+    linked: Tensor
+    link_energies: Tensor
+    available: Tensor
+    best: Tensor
+    best_at: Tensor
+    loss: Tensor
+    energy: Tensor
+    completion: Tensor
+    gain: Tensor
+    free: Tensor
+
+
+def features_of(observation: Mapping[str, Tensor], prices: Prices) -> Features:
+    """The features of a batch of observations of `DMoE-JESA-Sequential-v0`."""
+    scores, picked, allocated = observation["gate_scores"], observation["selected"], observation["allocated"]
+    batch, experts, states, _ = scores.shape
+    subcarriers = allocated.shape[-1]
+    rows = torch.arange(batch, device=scores.device)
+    position = observation["turn"].argmax(-1)
+    node = position // states
+    limit = prices.max_experts
+
+    linked = allocated.amax(-1)
+    own = torch.eye(experts, device=scores.device).expand(batch, -1, -1)
+    taken = allocated.amax((1, 2)) > 0
+    energies = (
+        prices.transmission / observation["spectral_efficiency"].clamp(min=prices.transmission / OUT_OF_REACH)
+    ).clamp(max=OUT_OF_REACH)
+    free_energies = energies.masked_fill(taken[:, None, None], OUT_OF_REACH)
+    least, at = free_energies.topk(min(2, subcarriers), dim=-1, largest=False)
+    reached = (own + linked) > 0
+    held = (allocated * energies).sum(-1)
+    best = torch.where(own > 0, 0.0, torch.where(linked > 0, held, least[..., 0]))
+    best_at = torch.where(linked > 0, allocated.argmax(-1), at[..., 0])
+    second = least[..., -1] if subcarriers > 1 else torch.full_like(best, OUT_OF_REACH)
+    loss = torch.where(reached, 0.0, second - least[..., 0])
+    energy = best + observation["computation_energy"][:, None, :]
+
+    mine = allocated[rows, node] > 0
+    first = torch.zeros(subcarriers, dtype=torch.bool, device=scores.device)
+    first[0] = True
+    usable = ~taken[:, None, :] & (observation["spectral_efficiency"][rows, node] > 0)
+    available = torch.where(linked[rows, node][..., None] > 0, mine, usable)
+    available = torch.where(own[rows, node][..., None] > 0, first, available)
+    link_energies = energies[rows, node].masked_fill(~available, OUT_OF_REACH)
+    link_energies = torch.where(own[rows, node][..., None] > 0, 0.0, link_energies)
+
+    served = (scores * picked).sum(-1)
+    best_scores = scores.topk(limit, dim=-1).values.sum(-1)
+    target = torch.minimum(best_scores, observation["threshold"][:, :, None])
+    missing = (target - served).clamp(min=0)
+    order = torch.arange(experts * states, device=scores.device).view(1, experts, states)
+    remaining = (order > position[:, None, None]).float()
+
+    # the cheapest way to the target with j and at most one more expert
+    busy = OUT_OF_REACH * picked
+    cost = (energy[:, :, None, :] + busy).clamp(max=2 * OUT_OF_REACH)
+    completion = cost + OUT_OF_REACH * (scores + TOLERANCE < missing[..., None])
+    if limit > 1:
+        enough = scores[..., :, None] + scores[..., None, :] + TOLERANCE >= missing[..., None, None]
+        both = cost[..., :, None] + cost[..., None, :] + OUT_OF_REACH * ~enough
+        both = both + 2 * OUT_OF_REACH * torch.eye(experts, device=scores.device)
+        room = (limit - picked.sum(-1) >= 2)[..., None]
+        completion = torch.minimum(completion, torch.where(room, both.amin(-1), 4 * OUT_OF_REACH))
+
+    # what a new link adds to the best that needs none
+    without = scores * reached[:, :, None, :]
+    base = without.topk(limit, dim=-1).values
+    top = base.sum(-1)
+    rest = top - base[..., -1]
+    gain = torch.minimum(scores + rest[..., None], target[..., None]) - torch.minimum(top, target)[..., None]
+    gain = gain.clamp(min=0) * ~reached[:, :, None, :]
+
+    i, n = node, position % states
+    return Features(
+        rows=rows,
+        node=node,
+        position=position,
+        picks_left=limit - picked[rows, i, n].sum(-1),
+        served=served,
+        target=target,
+        remaining=remaining,
+        scores=scores,
+        picked=picked,
+        own=own,
+        linked=linked,
+        link_energies=link_energies,
+        available=available,
+        best=best,
+        best_at=best_at,
+        loss=loss,
+        energy=energy,
+        completion=completion,
+        gain=gain,
+        free=(~taken).float().sum(-1),
+    )

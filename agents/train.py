@@ -1,0 +1,112 @@
+"""Training one seed of a recipe, from a fresh folder or from its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from sb3_contrib import MaskablePPO
+from stable_baselines3.common.logger import configure
+
+from agents.callback import EvaluateAndCheckpoint
+from agents.config import TrainingConfig
+from agents.imitation import imitate
+from agents.learners import build_env, build_learner, load_checkpoint
+from agents.run_folder import RunFolder
+from agents.teachers import teacher_scheduler
+from dmoe_gym.evaluation import Row, evaluate_lineup, held_out_seeds, lineup_of
+from dmoe_gym.evaluation.run import Progress
+from dmoe_gym.evaluation.tensorboard import write_reference_lines
+from dmoe_gym.files import read_csv, write_csv
+
+
+def check_recipe(config: TrainingConfig) -> None:
+    """Build everything that a recipe names once, before anything is computed or written.
+
+    Raises:
+        ValueError: naming what the environment, the learner or the teacher refuses.
+    """
+    env = build_env(config, seed=0)
+    build_learner(config, env, seed=0)
+    if config.imitation is not None:
+        teacher_scheduler(config.imitation.teacher, env.config)
+
+
+def reference_rows(
+    config: TrainingConfig,
+    root: Path,
+    *,
+    jobs: int = 1,
+    progress: Callable[[str], Progress] | None = None,
+) -> list[Row]:
+    """Rows of the line-up on the recipe's held-out episodes, kept in the group's `references.csv`.
+
+    Also writes each as a flat TensorBoard line beside the runs.
+
+    Raises:
+        ValueError: if the file belongs to another scenario or other episodes: runs of one group share both.
+    """
+    file = root / config.group / "references.csv"
+    lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
+    seeds = held_out_seeds(config.evaluation.episodes)
+    if file.exists():
+        rows = read_csv(file)
+        kept = {(row["env_id"], row["scenario"]) for row in rows}
+        if kept != {(lineup.env_id, config.scenario or "default")} or {row["seed"] for row in rows} != set(seeds):
+            raise ValueError(f"{file}: is of another scenario or other episodes; choose another group in the recipe")
+    else:
+        rows = evaluate_lineup(
+            config.env_id, scenario=config.scenario, seeds=seeds, jobs=jobs, progress=progress, **config.overrides
+        )
+        write_csv(file, rows)
+    write_reference_lines(root / config.group, rows, lineup, config.total_timesteps)
+    return rows
+
+
+def train(
+    config: TrainingConfig,
+    name: str,
+    seed: int,
+    root: Path,
+    references: Sequence[Row],
+    *,
+    resume: bool = False,
+    progress_bar: bool = True,
+) -> RunFolder:
+    """Train one seed; returns its folder.
+
+    An interrupt (Ctrl-C) leaves a checkpoint from which `resume` continues. A resumed run draws new training
+    episodes and, for off-policy learners, fills its replay buffer anew.
+
+    Raises:
+        ValueError: if the folder holds a run already and `resume` is False, or what it holds does not fit.
+    """
+    torch.set_num_threads(1)  # small networks: a second thread costs more than it brings
+    folder = RunFolder.of(root, config, name, seed)
+    folder.prepare(config, seed, resume=resume)
+    done = 0
+    env = build_env(config, seed)
+    model = build_learner(config, env, seed)
+    if resume and folder.checkpoint_file.exists():
+        load_checkpoint(model, folder.checkpoint_file)
+        done = model.num_timesteps
+        env.seed(seed + done)
+    model.set_logger(configure(str(folder.path), ["csv", "tensorboard"]))
+    lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
+    callback = EvaluateAndCheckpoint(config, folder, f"{name}-seed{seed}", references, lineup)
+    if done >= config.total_timesteps:
+        return folder
+    try:
+        if config.imitation is not None and done < config.imitation.steps:
+            assert isinstance(model, MaskablePPO)  # the recipe's check has seen to it
+            imitate(model, config.imitation, env, callback, seed=seed + done, progress_bar=progress_bar)
+        remaining = config.total_timesteps - model.num_timesteps
+        if remaining > 0:
+            model.learn(
+                remaining, callback=callback, progress_bar=progress_bar, reset_num_timesteps=model.num_timesteps == 0
+            )
+    except KeyboardInterrupt:
+        callback.checkpoint()
+        raise
+    return folder

@@ -1,0 +1,1 @@
+"""The analytic schedulers and bounds as one command: `python -m baselines`."""

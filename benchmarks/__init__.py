@@ -1,0 +1,1 @@
+"""Speed, measured side by side: `python -m pytest benchmarks --benchmark-only` (or `make bench`)."""

@@ -1,0 +1,66 @@
+"""The three facades over one core: single, vector, and the native Stable-Baselines3 one."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+import dmoe_gym  # noqa: F401 - registers the environments
+from benchmarks.environments import Stepper
+from benchmarks.side_by_side import Row, faster
+from dmoe_gym.facades.stable_baselines import BatchedVecEnv
+
+ENV_ID = "DMoE-JESA-v0"
+
+
+def single_steps(count: int):
+    """`count` steps of one environment, resets included."""
+    env = gym.make(ENV_ID, scenario="small")
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(16)]
+
+    def run():
+        for call in range(count):
+            _, _, terminated, truncated, _ = env.step(actions[call % 16])
+            if terminated or truncated:
+                env.reset()
+
+    return run
+
+
+def test_vector_against_single(in_turns, report):
+    stepper = Stepper(ENV_ID, "small", 1024)
+    work, other_work = stepper.steps * 1024, 500
+    mine, theirs = in_turns(stepper, single_steps(other_work), rounds=15)
+    details = {"steps_per_s": work / min(mine.wall), "single_steps_per_s": other_work / min(theirs.wall)}
+    times = faster(mine, theirs, work, other_work)
+    report(Row(f"{ENV_ID} small, vector of 1024", "gym.make, one environment", *times, details=details))
+
+
+def test_native_vec_env_against_dummy_vec_env(in_turns, report):
+    count, steps = 256, 9
+
+    def runner(env):
+        env.seed(0)
+        env.reset()
+        space = env.action_space
+        space.seed(0)
+        actions = [np.stack([space.sample() for _ in range(count)]) for _ in range(4)]
+
+        def run():
+            for call in range(steps):
+                env.step(actions[call % 4])
+
+        return run
+
+    native = runner(BatchedVecEnv(ENV_ID, count, scenario="small"))
+    dummy = runner(DummyVecEnv([lambda: gym.make(ENV_ID, scenario="small")] * count))
+    mine, theirs = in_turns(native, dummy, rounds=10)
+    details = {
+        "steps_per_s": steps * count / min(mine.wall),
+        "dummy_steps_per_s": steps * count / min(theirs.wall),
+    }
+    name = f"{ENV_ID} small, native VecEnv of {count}"
+    report(Row(name, f"SB3's DummyVecEnv of {count}", *faster(mine, theirs), aim=20, details=details))

@@ -1,0 +1,106 @@
+"""Rayleigh fading with Clarke's and Jakes' autocorrelation J0(2 pi f_D tau) at every lag of an episode."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+from scipy.special import j0, jv
+
+from dmoe_gym.channel.amplitude import AmplitudeProcess
+from dmoe_gym.config import StrictConfig
+
+TOLERANCE = 1e-6
+MOST_SINUSOIDS = 512
+
+
+class JakesConfig(StrictConfig):
+    """Jakes fading: a stationary Gaussian amplitude with the U-shaped Doppler spectrum of isotropic scattering.
+
+    Source: Clarke, "A Statistical Theory of Mobile-Radio Reception", Bell System Technical Journal, 1968, for the
+    autocorrelation; the generator is this project's choice (see `JakesChannel`).
+
+    Fields:
+        doppler_hz: maximum Doppler frequency f_D [Hz] (assumed 10 Hz: about 3 km/h at 3.5 GHz).
+        round_duration_s: time T between rounds [s] (assumed 10 ms).
+        rounds: longest lag [rounds] at which the autocorrelation is J0 to within 1e-6 (assumed 64); longer episodes
+            go on as a Gaussian process whose far lags differ from J0.
+    """
+
+    kind: Literal["jakes"] = "jakes"
+    doppler_hz: Annotated[float, Field(ge=0)] = 10.0
+    round_duration_s: Annotated[float, Field(gt=0)] = 0.01
+    rounds: Annotated[int, Field(ge=1)] = 64
+
+    @model_validator(mode="after")
+    def _few_enough_sinusoids(self) -> Self:
+        phase = self._phase_per_round * self.rounds
+        if phase > 2 * MOST_SINUSOIDS - 100:
+            raise ValueError(
+                f"2 pi doppler_hz round_duration_s rounds = {phase:.0f}: valid is at most {2 * MOST_SINUSOIDS - 100} "
+                "(lower doppler_hz, round_duration_s or rounds; fading this fast is independent from round to round)"
+            )
+        return self
+
+    @property
+    def _phase_per_round(self) -> float:
+        """2 pi f_D T, the largest phase advance of a sinusoid in one round [rad]."""
+        return 2 * np.pi * self.doppler_hz * self.round_duration_s
+
+    @property
+    def sinusoids(self) -> int:
+        """Number S of sinusoids: the fewest whose error 2 |J_2S(x)| is within 1e-6 up to lag `rounds`."""
+        phase = self._phase_per_round * self.rounds
+        # J_2S(x) grows with x up to about x = 2S, so the longest lag is the worst one
+        sinusoids = int(phase / 2) + 1
+        while 2 * abs(jv(2 * sinusoids, phase)) > TOLERANCE:
+            sinusoids += 1
+        return sinusoids
+
+    def lag_correlation(self, rounds: int) -> float:
+        """Correlation of the complex amplitude with itself `rounds` rounds later: J0(2 pi f_D T rounds)."""
+        return float(j0(self._phase_per_round * rounds))
+
+    def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> JakesChannel:
+        """The process for `batch` environments."""
+        return JakesChannel(batch, links, subcarriers, self._phase_per_round, self.sinusoids)
+
+    build_amplitude = build
+
+
+class JakesChannel(AmplitudeProcess):
+    """h[l] = S^(-1/2) sum_s a_s exp(j l 2 pi f_D T cos alpha_s), alpha_s = pi (s - 1/2) / S, a_s complex normal.
+
+    The amplitudes a_s are independent circular complex normal of unit power, so h is a Gaussian process for any
+    number of sinusoids (with random phases alone it would be so only in the limit). Its autocorrelation is the
+    midpoint rule for J0(x) = (1/pi) int_0^pi cos(x cos alpha) d alpha, whose error is 2 |J_2S(x)| to first order
+    (Jacobi-Anger). All random numbers of an episode are drawn at its start.
+    """
+
+    def __init__(
+        self, batch: int, links: tuple[int, int], subcarriers: int, phase_per_round: float, sinusoids: int
+    ) -> None:
+        super().__init__(batch, links, subcarriers)
+        angles = np.pi * (np.arange(sinusoids) + 0.5) / sinusoids
+        self._frequencies = phase_per_round * np.cos(angles)
+        self._sources = np.zeros((batch, 2, sinusoids, *links, subcarriers), np.float32)
+        self._rounds = np.zeros(batch, np.int64)
+
+    def start_amplitude(self, row: int, generator: np.random.Generator) -> None:
+        generator.standard_normal(dtype=np.float32, out=self._sources[row])
+        self._rounds[row] = 0
+        self._sum(row)
+
+    def advance_amplitude(self, row: int, generator: np.random.Generator) -> None:
+        self._rounds[row] += 1
+        self._sum(row)
+
+    def _sum(self, row: int) -> None:
+        phases = self._frequencies * self._rounds[row]
+        # real and imaginary part of a_s each carry half the power
+        scale = np.sqrt(0.5 / len(phases))
+        cosine, sine = scale * np.cos(phases), scale * np.sin(phases)
+        rotation = np.array([[cosine, -sine], [sine, cosine]], np.float32)
+        # einsum and not matmul: its sums do not depend on the number of BLAS threads
+        np.einsum("pcs,cs...->p...", rotation, self._sources[row], out=self.amplitude[row])

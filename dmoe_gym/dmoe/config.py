@@ -1,0 +1,138 @@
+"""Configuration of the DMoE system: sizes, radio, energies, relevance; and what follows from them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from dmoe_gym.channel import ChannelConfig, CSIConfig, RayleighConfig
+from dmoe_gym.config import StrictConfig, kind_alone, list_as_tuple
+from dmoe_gym.relevance import DirichletConfig, RelevanceConfig
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class DMoEConfig(StrictConfig):
+    """One DMoE system (arXiv 2503.13421 in this project's reading; every default is assumed, see docs).
+
+    Fields:
+        num_experts: K, nodes, each holding one expert.
+        num_states: N, hidden states per node and round.
+        num_subcarriers: M.
+        num_layers: L, rounds of an episode.
+        max_experts: D, the most experts per hidden state.
+        threshold: z of the relevance threshold z * gamma^l.
+        importance_factor: gamma, in (0, 1].
+        shortfall_price: V of the cost, per unit of mean shortfall.
+        subcarrier_bandwidth_hz: B0 [Hz].
+        transmit_power_w: P0 [W], per subcarrier.
+        state_size_bit: s0 [bit], one hidden state.
+        mean_snr_db: mean signal-to-noise ratio of a subcarrier at gain 1 [dB]; it fixes the noise power N0.
+        computation_energy_range: a of the first and the last node, linear between, in units of the mean link's
+            transmission energy of one hidden state.
+        round_energy_j: b [J], every node's constant energy per round.
+        channel: the channel process, by its `kind` and parameters.
+        relevance: the source of gate scores, by its `kind` and parameters.
+        csi: what the scheduler knows of the channel.
+        slot_duration_s: T [s], the time that a round leaves for transmission; None for as long as it takes.
+        relevance_budget: mean relevance asked for over the whole episode, instead of the threshold of every hidden
+            state; None for the threshold.
+        battery_j: energy of every node at an episode's start [J]; None for no limit.
+    """
+
+    num_experts: Annotated[int, Field(ge=2)] = 4
+    num_states: Count = 1
+    num_subcarriers: Count = 16
+    num_layers: Count = 8
+    max_experts: Count = 2
+    threshold: Fraction = 0.5
+    importance_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+    shortfall_price: Annotated[float, Field(ge=0)] = 100.0
+    subcarrier_bandwidth_hz: Positive = 1e6
+    transmit_power_w: Positive = 0.01
+    state_size_bit: Positive = 4096 * 16.0
+    mean_snr_db: Annotated[float, Field(ge=-50, le=100)] = 10.0
+    computation_energy_range: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = (0.5, 1.5)
+    round_energy_j: Annotated[float, Field(ge=0)] = 0.0
+    channel: ChannelConfig = RayleighConfig()
+    relevance: RelevanceConfig = DirichletConfig()
+    csi: CSIConfig = CSIConfig()
+    slot_duration_s: Positive | None = None
+    relevance_budget: Fraction | None = None
+    battery_j: Positive | None = None
+
+    _kind_alone = field_validator("channel", "relevance", mode="before")(kind_alone)
+    _list_as_tuple = field_validator("computation_energy_range", mode="before")(list_as_tuple)
+
+    @model_validator(mode="after")
+    def _experts_suffice(self) -> DMoEConfig:
+        if self.max_experts > self.num_experts:
+            raise ValueError(
+                f"max_experts = {self.max_experts}: valid are whole numbers from 1 to num_experts = {self.num_experts}"
+            )
+        return self
+
+    @property
+    def mean_snr(self) -> float:
+        """Mean signal-to-noise ratio as a power ratio."""
+        return float(10 ** (self.mean_snr_db / 10))
+
+    @property
+    def noise_power_w(self) -> float:
+        """N0 [W] of one subcarrier: what makes gain 1 arrive at the mean SNR."""
+        return self.transmit_power_w / self.mean_snr
+
+    @property
+    def mean_link_energy_j(self) -> float:
+        """P0 s0 / (B0 log2(1 + mean SNR)) [J]: one hidden state over a mean link."""
+        rate = self.subcarrier_bandwidth_hz * np.log2(1 + self.mean_snr)
+        return float(self.transmit_power_w * self.state_size_bit / rate)
+
+    @cached_property
+    def computation_energy_j(self) -> np.ndarray:
+        """a [J], (K,): each node's energy per computed hidden state."""
+        energies = self.mean_link_energy_j * np.linspace(*self.computation_energy_range, self.num_experts)
+        energies.setflags(write=False)
+        return energies
+
+    @cached_property
+    def energy_unit_j(self) -> float:
+        """E_ref / (K N D) [J]: the unit of energies in observations and solvers."""
+        return self.mean_link_energy_j + float(self.computation_energy_j.mean())
+
+    @property
+    def reference_energy_j(self) -> float:
+        """E_ref [J]: every hidden state served by D experts over mean links."""
+        return self.num_experts * self.num_states * self.max_experts * self.energy_unit_j
+
+    @property
+    def slot_states(self) -> float:
+        """B0 T / s0: hidden states that a link of 1 bit/s/Hz delivers in the slot; infinite without a slot."""
+        if self.slot_duration_s is None:
+            return float("inf")
+        return self.subcarrier_bandwidth_hz * self.slot_duration_s / self.state_size_bit
+
+    @property
+    def is_limited(self) -> bool:
+        """Is there a slot, a relevance budget or a battery?"""
+        return not (self.slot_duration_s is None and self.relevance_budget is None and self.battery_j is None)
+
+    @property
+    def enforces_threshold(self) -> bool:
+        """Does the environment itself cure shortfalls that are dearer than their cure?
+
+        Only where the round as observed is all there is to know. Under stale or noisy knowledge, a slot, a budget
+        or a battery it may be wise to leave relevance out, so there the shortfall is priced and nothing more.
+        """
+        return not self.is_limited and self.csi == CSIConfig()
+
+    def threshold_of_layer(self, layer: int) -> float:
+        """z * gamma^l of layer l = 1..L; 0 under a relevance budget."""
+        if self.relevance_budget is not None:
+            return 0.0
+        return float(self.threshold * self.importance_factor**layer)

@@ -1,0 +1,183 @@
+"""What every DMoE environment shares: rounds drawn from the configuration, and the observation of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS
+from dmoe_gym.dmoe.env.efficiency import write_efficiency
+from dmoe_gym.dmoe.env.recorder import Recorder
+from dmoe_gym.dmoe.env.settle import BATTERY, GATHERED, OWED
+from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
+from dmoe_gym.dmoe.scenarios import scenario
+from dmoe_gym.lineup import Lineup
+from dmoe_gym.rounds import RoundsCore
+
+TERMS = ("cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs", "outages")
+
+
+class DMoECore(RoundsCore):
+    """A batch of DMoE inferences, each of L rounds; subclasses say what an action is.
+
+    Terms of a step are the share of its round that the step decided: over a round they sum to the round's cost
+    (DESIGN section 3), energies [J], mean relevance and mean shortfall. The reward is minus the cost. What is
+    observed of the channel, and what actions are repaired by, is `knowledge`; what is charged is the channel itself.
+    """
+
+    default_scenario = "small"
+    term_names = TERMS
+    render_modes = ("rgb_array", "ansi", "human")
+    config: DMoEConfig
+    # (num_envs,) the hidden state whose turn it is, where a step decides less than a round
+    turn: np.ndarray | None = None
+    recorder: Recorder | None = None
+
+    def __init__(self, num_envs: int, config: DMoEConfig) -> None:
+        super().__init__(num_envs, config, config.num_layers)
+        experts, states, subcarriers = config.num_experts, config.num_states, config.num_subcarriers
+        self.constants = Constants.of(config)
+        self.channel = config.channel.build(num_envs, (experts, experts), subcarriers)
+        if self.bounds and (config.relevance_budget is not None or config.battery_j is not None):
+            # rounds that do not stand alone have bounds over the whole episode
+            self.bounds, self.episode_bounds = {}, dict(EPISODE_BOUNDS)
+        self.knowledge = config.csi.build(self.channel)
+        self.relevance = config.relevance.build(num_envs, experts, states, experts)
+        # layers 0..L; 32 bit, so that what schedulers see is what the cost is made of
+        self._thresholds = np.array(
+            [config.threshold_of_layer(layer) for layer in range(config.num_layers + 1)], np.float32
+        )
+        self.efficiency = np.zeros((num_envs, experts, experts, subcarriers), np.float32)
+        self.threshold = np.zeros((num_envs, 1), np.float32)
+        self.budget_left = np.zeros((num_envs, 1), np.float32)
+        self.battery = np.zeros((num_envs, experts), np.float32)
+        # see `settle.charge`
+        self.account = np.zeros((num_envs, BATTERY + experts))
+        # does the environment cure shortfalls that are dearer than their cure?
+        self.enforced = config.enforces_threshold
+        self.computation = np.tile(self.constants.computation.astype(np.float32), (num_envs, 1))
+        self.selected = np.zeros((num_envs, experts, states, experts), np.bool_)
+        self.subcarrier = np.full((num_envs, experts, experts), -1, np.int64)
+        self._build_spaces()
+
+    @staticmethod
+    def named_scenario(name: str) -> DMoEConfig:
+        return scenario(name)
+
+    @classmethod
+    def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
+        # policies encode their schedules as this package's actions, so they import it
+        from dmoe_gym.dmoe.policies import lineup
+
+        return lineup(env_id, cls._config(scenario, overrides))
+
+    # --- spaces and observation
+
+    def _observations(self) -> dict[str, np.ndarray]:
+        limits = {}
+        if self.config.relevance_budget is not None:
+            limits["budget_left"] = self.budget_left
+        if self.config.battery_j is not None:
+            limits["battery"] = self.battery
+        return {
+            "gate_scores": self.relevance.gate_scores,
+            "spectral_efficiency": self.efficiency,
+            "threshold": self.threshold,
+            "progress": self.progress,
+            "computation_energy": self.computation,
+            **limits,
+        }
+
+    # Largest value of each observation. A node's computation takes at most twice the mean node's; 64 bit/s/Hz would
+    # be an SNR of 193 dB.
+    _upper: ClassVar[Mapping[str, float]] = {
+        "gate_scores": 1,
+        "spectral_efficiency": 64,
+        "threshold": 1,
+        "progress": 1,
+        "computation_energy": 2,
+        "budget_left": 1,
+        "battery": 1,
+    }
+
+    # --- episodes
+
+    def _draw_first_round(self, rows: list[int]) -> None:
+        self.channel.start(rows, self.generators)
+        self.knowledge.start(rows, self.generators)
+        self.relevance.start(rows, self.generators)
+        self.account[rows, GATHERED] = 0.0
+        battery = self.config.battery_j
+        self.account[rows, BATTERY:] = np.inf if battery is None else battery / self.config.energy_unit_j
+
+    def _draw_next_round(self, rows: list[int]) -> None:
+        self.channel.advance(rows, self.generators)
+        self.knowledge.advance(rows, self.generators)
+        self.relevance.advance(rows, self.generators)
+
+    def _finish_round(self, rows: np.ndarray) -> None:
+        if self.recorder is not None:
+            self.recorder.keep_round(self, rows)
+        super()._finish_round(rows)
+
+    def _observe_round(self, rows: np.ndarray) -> None:
+        super()._observe_round(rows)
+        write_efficiency(self.knowledge.observed_gains, self.constants.snr_per_gain, rows, self.efficiency)
+        self.threshold[rows, 0] = self._thresholds[self.layer[rows]]
+        self._observe_limits(rows)
+
+    def _observe_limits(self, rows: np.ndarray) -> None:
+        """What is left of the relevance budget [mean relevance of the episode] and of every battery [its share]."""
+        config = self.config
+        self.account[rows, OWED] = -1.0
+        if config.relevance_budget is not None:
+            missing = np.maximum(0.0, config.num_layers * config.relevance_budget - self.account[rows, GATHERED])
+            self.account[rows, OWED] = np.where(self.layer[rows] == config.num_layers, missing, 0.0)
+            self.budget_left[rows, 0] = missing / config.num_layers
+        if config.battery_j is not None:
+            self.battery[rows] = self.account[rows, BATTERY:] * (config.energy_unit_j / config.battery_j)
+
+    # --- for users of one environment
+
+    def round(self, row: int) -> Round:
+        """The true current round of one environment."""
+        return self._round(row, self.channel.gains)
+
+    def observed_round(self, row: int) -> Round:
+        """The current round of one environment as the scheduler sees it; the true one under perfect knowledge."""
+        return self._round(row, self.knowledge.observed_gains)
+
+    def _round(self, row: int, gains: np.ndarray) -> Round:
+        config, account = self.config, self.account[row]
+        return Round(
+            self.relevance.gate_scores[row],
+            gains[row],
+            float(self.threshold[row, 0]),
+            config,
+            battery=None if config.battery_j is None else account[BATTERY:] * config.energy_unit_j,
+            relevance_owed=None if config.relevance_budget is None else float(account[OWED]),
+        )
+
+    def schedule(self, row: int) -> Schedule:
+        """The schedule that the last step of one environment decided (so far, in the sequential environment)."""
+        return Schedule.from_subcarriers(self.selected[row], self.subcarrier[row], self.config.num_subcarriers)
+
+    def record(self) -> None:
+        self.recorder = Recorder(self)
+
+    def check(self, round: Round, schedule: Schedule) -> list[str]:
+        """See `dmoe.check`."""
+        return check(round, schedule)
+
+    def metrics(self, means: dict[str, float]) -> dict[str, float]:
+        """Adds the energy of one hidden state in one round [mJ]."""
+        joules = means["energy_communication_J"] + means["energy_computation_J"]
+        return {**means, "energy_per_state_mJ": 1e3 * joules / (self.config.num_experts * self.config.num_states)}
+
+    def render(self, row: int, mode: str) -> Any:
+        from dmoe_gym.dmoe.env.render import render_ansi, render_rgb
+
+        return render_ansi(self, row) if mode == "ansi" else render_rgb(self, row)

@@ -1,0 +1,46 @@
+"""Bounds of a DMoE round: they see the true channel, and are no policies."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from dmoe_gym.dmoe.physics import Round, terms
+from dmoe_gym.dmoe.solvers import lower_bound, solve_exact
+from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant
+
+
+def _exact(round: Round) -> dict[str, float]:
+    best = terms(round, solve_exact(round))
+    return {
+        "cost": best.cost,
+        "energy_communication_J": best.energy.communication,
+        "energy_computation_J": best.energy.computation,
+        "relevance": best.relevance,
+        "shortfall": best.shortfall,
+    }
+
+
+def _cost_alone(cost: float) -> dict[str, float]:
+    """A bound on the cost has no schedule, so no energy of its own."""
+    nan = float("nan")
+    return {
+        "cost": cost,
+        "energy_communication_J": nan,
+        "energy_computation_J": nan,
+        "relevance": nan,
+        "shortfall": nan,
+    }
+
+
+def _lower_bound(round: Round) -> dict[str, float]:
+    return _cost_alone(lower_bound(round))
+
+
+def _clairvoyant(rounds: list[Round]) -> dict[str, float]:
+    return _cost_alone(clairvoyant(rounds).cost)
+
+
+# of rounds that stand alone
+BOUNDS = MappingProxyType({"exact": _exact, "lower-bound": _lower_bound})
+# of whole episodes whose rounds a relevance budget or batteries bind together
+EPISODE_BOUNDS = MappingProxyType({"clairvoyant": _clairvoyant})

@@ -1,0 +1,64 @@
+"""Spectral efficiency as the scheduler sees it: 32-bit log2(1 + SNR) of whole batches."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from dmoe_gym.threads import serial_or_parallel
+
+_SQRT_HALF_BITS = np.int32(0x3F3504F3)
+_EXPONENT_ONE = np.int32(0x3F800000)
+_MANTISSA = np.int32(0x007FFFFF)
+# log2((1 + s) / (1 - s)) = 2 / ln 2 * (s + s^3/3 + s^5/5 + ...); |s| < 0.172, so five terms reach 32-bit precision
+_C1, _C3, _C5, _C7, _C9 = (np.float32(2 / np.log(2) / power) for power in (1, 3, 5, 7, 9))
+
+
+# numba widens 32-bit whole numbers and stops at divisions by zero unless told otherwise; either keeps the compiler
+# from vector code, which is seven times faster here
+_int32 = np.int32
+
+
+@njit(cache=True, error_model="numpy")
+def _write_row(gains, snr, efficiency):
+    """efficiency <- log2(1 + snr * gains), all 32-bit and one-dimensional.
+
+    Plain arithmetic, which every machine rounds alike; the library's log2 is slower and differs between processors.
+    """
+    for index in range(efficiency.shape[0]):
+        bits = np.float32(np.float32(1) + snr * gains[index]).view(np.int32)
+        shifted = _int32(bits - _SQRT_HALF_BITS)
+        exponent = np.float32(_int32(shifted >> _int32(23)))
+        mantissa = _int32(_int32(shifted & _MANTISSA) + _SQRT_HALF_BITS).view(np.float32)
+        s = (mantissa - np.float32(1)) / (mantissa + np.float32(1))
+        square = s * s
+        efficiency[index] = exponent + s * (_C1 + square * (_C3 + square * (_C5 + square * (_C7 + square * _C9))))
+
+
+@serial_or_parallel
+def _write(gains, snr, rows, efficiency, experts, subcarriers):
+    snr32 = np.float32(snr)
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        out = efficiency[row]
+        _write_row(gains[row], snr32, out)
+        for node in range(experts):
+            first = (node * experts + node) * subcarriers
+            out[first : first + subcarriers] = np.float32(0)
+
+
+# Numbers that one thread turns into logarithms in about the time that a round takes elsewhere.
+_NUMBERS_PER_ROUND = 16384
+
+
+def write_efficiency(gains: np.ndarray, snr: float, rows: np.ndarray, efficiency: np.ndarray) -> None:
+    """efficiency[row] = log2(1 + snr * gains[row]) [bit/s/Hz] with a zero diagonal, for the given rows.
+
+    Args:
+        gains, efficiency: (batch, K, K, M) float32, C-contiguous.
+        snr: signal-to-noise ratio at gain 1.
+    """
+    batch, experts, _, subcarriers = gains.shape
+    flat = efficiency.reshape(batch, -1)
+    amount = len(rows) * flat.shape[1] / _NUMBERS_PER_ROUND
+    _write(amount, gains.reshape(batch, -1), snr, rows, flat, experts, subcarriers)

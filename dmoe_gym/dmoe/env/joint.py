@@ -1,0 +1,107 @@
+"""DMoE-JESA-v0: one step decides a whole round, selection bits and one subcarrier index per link."""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import spaces
+from numba import njit, prange
+
+from dmoe_gym.dmoe.env.base import DMoECore
+from dmoe_gym.dmoe.env.bounds import BOUNDS
+from dmoe_gym.dmoe.env.settle import charge, repair_draft
+from dmoe_gym.dmoe.physics import Schedule
+from dmoe_gym.threads import serial_or_parallel
+
+
+class JointCore(DMoECore):
+    """Action: K*N*K selection bits, then the wished subcarrier of every ordered link i != j.
+
+    Every action is accepted: it is repaired into a feasible schedule (`settle.repair_draft`), and `repairs` counts
+    what that took. Wishes of links that carry nothing are ignored.
+    """
+
+    decides_rounds = True
+    bounds = BOUNDS
+
+    def _action_space(self) -> spaces.Space:
+        config = self.config
+        bits = config.num_experts * config.num_states * config.num_experts
+        links = config.num_experts * (config.num_experts - 1)
+        return spaces.MultiDiscrete(np.r_[np.full(bits, 2), np.full(links, config.num_subcarriers)])
+
+    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        _step(
+            len(rows),
+            rows,
+            actions,
+            self.relevance.gate_scores,
+            self.efficiency,
+            self.channel.gains,
+            self.threshold,
+            self.constants,
+            self.config.energy_unit_j,
+            self.enforced,
+            self.selected,
+            self.subcarrier,
+            self.account,
+            self.term_values,
+            self.rewards,
+        )
+        self._finish_round(rows)
+
+    def encode(self, schedule: Schedule) -> np.ndarray:
+        """The action that decodes to this schedule, if it is feasible and uses at most one subcarrier per link."""
+        return encode_joint(schedule.selected, schedule.allocated.argmax(-1))
+
+
+def encode_joint(selected: np.ndarray, subcarrier: np.ndarray) -> np.ndarray:
+    """Selections (..., K, N, K) and subcarriers (..., K, K; -1 for none) as actions (..., K*N*K + K*(K-1))."""
+    experts = selected.shape[-1]
+    links = ~np.eye(experts, dtype=bool)
+    leading = selected.shape[:-3]
+    bits = selected.reshape(*leading, -1).astype(np.int64)
+    return np.concatenate([bits, np.maximum(subcarrier[..., links], 0)], axis=-1)
+
+
+@njit(cache=True)
+def decode_joint(action, selected, subcarrier):
+    """Write an action's bits and wishes into selected (K, N, K) and subcarrier (K, K)."""
+    experts, states, _ = selected.shape
+    position = 0
+    for i in range(experts):
+        for n in range(states):
+            for j in range(experts):
+                selected[i, n, j] = action[position] == 1
+                position += 1
+    for i in range(experts):
+        for j in range(experts):
+            if i == j:
+                subcarrier[i, j] = -1
+            else:
+                subcarrier[i, j] = action[position]
+                position += 1
+
+
+@serial_or_parallel
+def _step(
+    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit, enforced,
+    selected, subcarrier, account, terms, rewards,
+):  # fmt: skip
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        threshold = np.float64(thresholds[row, 0])
+        decode_joint(actions[row], selected[row], subcarrier[row])
+        asked = threshold if enforced else 0.0
+        repairs = repair_draft(gate_scores[row], efficiency[row], asked, constants, selected[row], subcarrier[row])
+        rewards[row] = -charge(
+            gate_scores[row],
+            gains[row],
+            threshold,
+            constants,
+            energy_unit,
+            selected[row],
+            subcarrier[row],
+            repairs,
+            account[row],
+            terms[row],
+        )

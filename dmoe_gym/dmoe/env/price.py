@@ -1,0 +1,122 @@
+"""DMoE-JESA-Price-v0: an action adjusts the prices that JESA sees; it decodes by DES and assignment."""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import spaces
+from numba import njit, prange
+
+from dmoe_gym.dmoe.env.base import DMoECore
+from dmoe_gym.dmoe.env.bounds import BOUNDS
+from dmoe_gym.dmoe.env.settle import charge
+from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
+from dmoe_gym.dmoe.solvers.priced import relevance_priced
+from dmoe_gym.dmoe.solvers.repair import cure_shortfalls, mark_taken
+from dmoe_gym.threads import serial_or_parallel
+
+# What an action of 1 means (this project's choice): a link four times as dear, a threshold 1.5 times as high.
+LOG_LINK_PRICE = float(np.log(4.0))
+LOG_THRESHOLD_FACTOR = float(np.log(1.5))
+# What action 0 pays for a hidden state's relevance under a budget [E_ref / (K N D)] (this project's choice: about what
+# tuning found in the scenario `budget`).
+RELEVANCE_PRICE = 3.0
+
+
+class PriceCore(DMoECore):
+    """Action: the log price of every ordered link i != j, then one log factor on the threshold, each in [-1, 1].
+
+    JESA runs with link energies multiplied by 4^price and the threshold by 1.5^factor (at most 1). What it returns
+    is feasible for the true threshold after the same last cure that every schedule gets; action 0 is JESA. Where the
+    configuration does not enforce the threshold nothing is cured, and under a relevance budget the last entry is a
+    factor 4^entry on the price that JESA pays for relevance.
+    """
+
+    decides_rounds = True
+    bounds = BOUNDS
+
+    def _action_space(self) -> spaces.Space:
+        links = self.config.num_experts * (self.config.num_experts - 1)
+        return spaces.Box(-1, 1, (links + 1,), np.float32)
+
+    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        _step(
+            len(rows),
+            rows,
+            actions,
+            self.relevance.gate_scores,
+            self.efficiency,
+            self.channel.gains,
+            self.threshold,
+            self.constants,
+            self.config.energy_unit_j,
+            self.enforced,
+            self.config.relevance_budget is not None,
+            self.selected,
+            self.subcarrier,
+            self.account,
+            self.term_values,
+            self.rewards,
+        )
+        self._finish_round(rows)
+
+
+@njit(cache=True)
+def decode_price(action, gate_scores, efficiency, threshold, constants, enforced, budgeted, selected, subcarrier):
+    """JESA under an action's prices, into selected (K, N, K) and subcarrier (K, K); return the number of cures."""
+    experts, _, subcarriers = efficiency.shape
+    # a link twice as dear is a link of half the efficiency
+    priced = np.empty(efficiency.shape)
+    position = 0
+    for i in range(experts):
+        for j in range(experts):
+            factor = 1.0
+            if i != j:
+                factor = np.exp(-LOG_LINK_PRICE * action[position])
+                position += 1
+            for m in range(subcarriers):
+                priced[i, j, m] = efficiency[i, j, m] * factor
+    factor = action[position]
+    if budgeted:
+        price = RELEVANCE_PRICE * np.exp(LOG_LINK_PRICE * factor)
+        relevance_priced(gate_scores, priced, constants, price, selected, subcarrier)
+        return 0
+    asked = min(1.0, threshold * np.exp(LOG_THRESHOLD_FACTOR * factor))
+    jesa(gate_scores, priced, asked, constants, selected, subcarrier, MAX_ITERATIONS)
+    if not enforced:
+        return 0
+    taken = np.empty(subcarriers, np.bool_)
+    mark_taken(subcarrier, taken)
+    return cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken)
+
+
+@serial_or_parallel
+def _step(
+    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit, enforced, budgeted,
+    selected, subcarrier, account, terms, rewards,
+):  # fmt: skip
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        threshold = np.float64(thresholds[row, 0])
+        repairs = decode_price(
+            actions[row],
+            gate_scores[row],
+            efficiency[row],
+            threshold,
+            constants,
+            enforced,
+            budgeted,
+            selected[row],
+            subcarrier[row],
+        )
+        rewards[row] = -charge(
+            gate_scores[row],
+            gains[row],
+            threshold,
+            constants,
+            energy_unit,
+            selected[row],
+            subcarrier[row],
+            repairs,
+            account[row],
+            terms[row],
+        )

@@ -1,0 +1,192 @@
+"""Making an action's draft a feasible schedule and charging for it, compiled and batched."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dmoe_gym.dmoe.physics.terms import limited_terms, round_terms
+from dmoe_gym.dmoe.solvers.repair import (
+    best_change,
+    drop_unserved,
+    limit_experts,
+    needs_cure,
+    reach,
+    release_idle,
+    set_expert,
+)
+
+
+@njit(cache=True)
+def repair_draft(gate_scores, efficiency, threshold, constants, selected, subcarrier):
+    """Turn any draft into a schedule that `check` accepts; return the number of repairs.
+
+    In this order: at most D experts per hidden state (the best scores stay); idle links hold no subcarrier; of
+    links that want the same subcarrier the one with the better channel keeps it, the others take the next free one;
+    links left without subcarrier are dropped; then `raise_relevance`. None of this weighs energies: a repair makes
+    an action feasible, not good, or agents would learn to leave the work to it.
+
+    Args:
+        threshold: what shortfalls are cured for; 0 cures none but hidden states without expert.
+        selected: (K, N, K) bool; subcarrier: (K, K) int64 wishes in -1..M-1; both are changed in place.
+    """
+    experts, states, _ = selected.shape
+    subcarriers = efficiency.shape[2]
+    repairs = 0
+    for i in range(experts):
+        for n in range(states):
+            repairs += limit_experts(gate_scores[i, n], selected[i, n], constants.max_experts)
+    wishes = subcarrier.copy()
+    release_idle(selected, subcarrier)
+    taken = np.zeros(subcarriers, np.bool_)
+    holder = np.full(subcarriers, -1, np.int64)
+    waiting = np.empty(experts * experts, np.int64)
+    losers = 0
+    for i in range(experts):
+        for j in range(experts):
+            m = subcarrier[i, j]
+            used = False
+            if i != j:
+                for n in range(states):
+                    used |= selected[i, n, j]
+            if not used:
+                continue
+            if m >= 0 and efficiency[i, j, m] > 0:
+                if holder[m] < 0:
+                    holder[m] = i * experts + j
+                    taken[m] = True
+                    continue
+                rival_i, rival_j = holder[m] // experts, holder[m] % experts
+                if efficiency[i, j, m] > efficiency[rival_i, rival_j, m]:
+                    holder[m] = i * experts + j
+                    subcarrier[rival_i, rival_j] = -1
+                    waiting[losers] = rival_i * experts + rival_j
+                    losers += 1
+                    continue
+            subcarrier[i, j] = -1
+            waiting[losers] = i * experts + j
+            losers += 1
+    for loser in range(losers):
+        i, j = waiting[loser] // experts, waiting[loser] % experts
+        m = next_free(efficiency[i, j], taken, wishes[i, j])
+        subcarrier[i, j] = m
+        if m >= 0:
+            taken[m] = True
+        repairs += 1
+    drop_unserved(selected, subcarrier)
+    return repairs + raise_relevance(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, wishes)
+
+
+@njit(cache=True)
+def next_free(efficiency, taken, wish):
+    """The first free subcarrier with a rate from the wished one on, cyclically; -1 if there is none."""
+    subcarriers = taken.shape[0]
+    for step in range(subcarriers):
+        m = (max(wish, 0) + step) % subcarriers
+        if not taken[m] and efficiency[m] > 0:
+            return m
+    return -1
+
+
+@njit(cache=True)
+def most_relevant_change(scores, energies, selected, limit):
+    """The expert of largest score in reach to add, and whom it replaces: with `limit` experts the least, else -1."""
+    joiner = leaver = -1
+    count = 0
+    for j in range(scores.shape[0]):
+        if selected[j]:
+            count += 1
+            if leaver < 0 or scores[j] < scores[leaver]:
+                leaver = j
+        elif energies[j] < np.inf and (joiner < 0 or scores[j] > scores[joiner]):
+            joiner = j
+    return joiner, leaver if count >= limit else -1
+
+
+@njit(cache=True)
+def raise_relevance(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, wishes):
+    """Add the expert of largest score in reach wherever a shortfall is dearer than its cure (the priced C1).
+
+    With D experts already, it takes the place of the one of least score. Every change raises a hidden state's
+    relevance, so the loop ends.
+
+    Args:
+        wishes: (K, K), the subcarrier that a new link takes if it is free, else the next free one.
+
+    Returns:
+        the number of changes.
+    """
+    experts, states, _ = selected.shape
+    best = np.empty(constants.max_experts)
+    energies = np.empty(experts)
+    changes = 0
+    changed = True
+    while changed:
+        changed = False
+        for i in range(experts):
+            for n in range(states):
+                scores, chosen = gate_scores[i, n], selected[i, n]
+                while needs_cure(scores, chosen, threshold, best):
+                    for j in range(experts):
+                        energies[j], _ = reach(i, j, efficiency, selected, subcarrier, taken, constants)
+                    if best_change(scores, energies, chosen, threshold, constants, best)[0] < 0:
+                        break
+                    joiner, leaver = most_relevant_change(scores, energies, chosen, constants.max_experts)
+                    m = -1
+                    if i != joiner:
+                        m = subcarrier[i, joiner]
+                        if m < 0:
+                            m = next_free(efficiency[i, joiner], taken, wishes[i, joiner])
+                    set_expert(i, n, leaver, joiner, m, selected, subcarrier, taken)
+                    changes += 1
+                    changed = True
+    return changes
+
+
+# What an episode's limits leave, one column each, followed by every node's battery [E_ref / (K N D)].
+GATHERED, OWED, BATTERY = 0, 1, 2
+
+
+@njit(cache=True)
+def charge(
+    gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms
+):  # fmt: skip
+    """The terms of a complete schedule under the true gains, in the order of `base.TERMS`; return the cost.
+
+    The rates are computed in 64 bit from the gains, as `physics.cost` does, not from what schedulers see.
+
+    Args:
+        account: (2 + K,) mean relevance gathered before this round, mean relevance owed by it (negative for the
+            threshold), batteries; relevance and batteries are brought up to date.
+    """
+    experts = subcarrier.shape[0]
+    link_efficiency = np.zeros((experts, experts))
+    ones = np.ones((experts, experts), np.int64)
+    for i in range(experts):
+        for j in range(experts):
+            m = subcarrier[i, j]
+            if m >= 0:
+                link_efficiency[i, j] = np.log2(1 + constants.snr_per_gain * gains[i, j, m])
+    outages = 0
+    if constants.limited:
+        served = np.empty(selected.shape, np.bool_)
+        spent = np.empty(experts)
+        communication, computation, relevance, shortfall, cost, outages = limited_terms(
+            gate_scores, selected, link_efficiency, ones, threshold, constants,
+            account[OWED], account[BATTERY:], served, spent,
+        )  # fmt: skip
+        account[GATHERED] += relevance
+        for j in range(experts):
+            account[BATTERY + j] -= spent[j]
+    else:
+        communication, computation, relevance, shortfall, cost = round_terms(
+            gate_scores, selected, link_efficiency, ones, threshold, constants
+        )
+    terms[0] = cost
+    terms[1] = communication * energy_unit
+    terms[2] = computation * energy_unit
+    terms[3] = relevance
+    terms[4] = shortfall
+    terms[5] = repairs
+    terms[6] = outages
+    return cost

@@ -1,0 +1,129 @@
+"""What one round of DMoE is, and what a schedule for it is: immutable, validated arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.validation import checked_array, checked_bool_array
+
+# Scores that travelled as 32-bit numbers sum to one within this.
+SUM_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One round: every node's hidden states, every link's gains, the relevance asked for.
+
+    Args:
+        gate_scores: (K, N, K), relevance of expert j for hidden state n of node i; each sums to one over j.
+        gains: (K, K, M), linear channel power gain of link i -> j on subcarrier m; the diagonal is not used.
+        threshold: z * gamma^l, in [0, 1].
+        config: sizes and physical constants.
+        battery: (K,), energy that every node has left [J]; None where nodes have no battery.
+        relevance_owed: the mean relevance that a relevance budget asks of this round (all that is still missing in
+            an episode's last round, 0 before); None where every hidden state has its threshold.
+
+    Raises:
+        ValueError: naming the field, what was given and what is valid.
+    """
+
+    gate_scores: np.ndarray
+    gains: np.ndarray
+    threshold: float
+    config: DMoEConfig = field(repr=False)
+    battery: np.ndarray | None = None
+    relevance_owed: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.config, DMoEConfig):
+            raise ValueError(f"config = {self.config!r}: valid is a DMoEConfig")
+        experts, states, subcarriers = self.config.num_experts, self.config.num_states, self.config.num_subcarriers
+        scores = checked_array("gate_scores", self.gate_scores, (experts, states, experts), minimum=0)
+        sums = scores.sum(-1)
+        if (np.abs(sums - 1) > SUM_TOLERANCE).any():
+            i, n = np.argwhere(np.abs(sums - 1) > SUM_TOLERANCE)[0]
+            raise ValueError(f"gate_scores[{i}, {n}] sum to {sums[i, n]}: valid is a sum of 1 within {SUM_TOLERANCE}")
+        threshold = float(checked_array("threshold", self.threshold, (), minimum=0, maximum=1))
+        gains = checked_array("gains", self.gains, (experts, experts, subcarriers), minimum=0)
+        if self.battery is not None:
+            object.__setattr__(self, "battery", checked_array("battery", self.battery, (experts,), minimum=0))
+        if self.relevance_owed is not None:
+            owed = float(checked_array("relevance_owed", self.relevance_owed, (), minimum=0))
+            object.__setattr__(self, "relevance_owed", owed)
+        object.__setattr__(self, "gate_scores", scores)
+        object.__setattr__(self, "gains", gains)
+        object.__setattr__(self, "threshold", threshold)
+
+    @cached_property
+    def spectral_efficiency(self) -> np.ndarray:
+        """log2(1 + SNR) [bit/s/Hz], (K, K, M); zero on the diagonal, which needs no radio."""
+        efficiency = np.log2(1 + self.config.mean_snr * self.gains)
+        efficiency[np.diag_indices(self.config.num_experts)] = 0
+        efficiency.setflags(write=False)
+        return efficiency
+
+    @property
+    def rates(self) -> np.ndarray:
+        """B0 log2(1 + P0 gains / N0) [bit/s], (K, K, M); zero on the diagonal."""
+        return self.config.subcarrier_bandwidth_hz * self.spectral_efficiency
+
+    @cached_property
+    def attainable_threshold(self) -> np.ndarray:
+        """(K, N): the threshold, or the sum of the D largest scores where that is less."""
+        best = np.sort(self.gate_scores, axis=-1)[..., -self.config.max_experts :].sum(-1)
+        attainable = np.minimum(self.threshold, best)
+        attainable.setflags(write=False)
+        return attainable
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Who serves whom over which subcarriers.
+
+    Args:
+        selected: (K, N, K) bool, expert j serves hidden state n of node i (alpha).
+        allocated: (K, K, M) bool, link i -> j may use subcarrier m (beta).
+
+    Raises:
+        ValueError: on shapes that do not fit each other or entries that are not boolean.
+    """
+
+    selected: np.ndarray
+    allocated: np.ndarray
+
+    def __post_init__(self) -> None:
+        shape, links = np.shape(self.selected), np.shape(self.allocated)
+        if len(shape) != 3 or shape[0] != shape[2]:
+            raise ValueError(f"selected: has shape {shape}, valid is (K, N, K)")
+        if len(links) != 3 or links[:2] != (shape[0], shape[0]):
+            raise ValueError(f"allocated: has shape {links}, valid is ({shape[0]}, {shape[0]}, M)")
+        object.__setattr__(self, "selected", checked_bool_array("selected", self.selected, shape))
+        object.__setattr__(self, "allocated", checked_bool_array("allocated", self.allocated, links))
+
+    @classmethod
+    def from_subcarriers(cls, selected: np.ndarray, subcarrier: np.ndarray, num_subcarriers: int) -> Schedule:
+        """A schedule with at most one subcarrier per link: (K, K) indices, -1 for none."""
+        return cls(selected, subcarrier[..., None] == np.arange(num_subcarriers))
+
+    @property
+    def payload_states(self) -> np.ndarray:
+        """(K, K) int: hidden states that travel from node i to node j."""
+        return self.selected.sum(1)
+
+
+def require_fit(round: Round, schedule: Schedule) -> None:
+    """Refuse a schedule of another size than the round's.
+
+    Raises:
+        ValueError: naming the field and both shapes.
+    """
+    for name, given, valid in (
+        ("selected", schedule.selected.shape, round.gate_scores.shape),
+        ("allocated", schedule.allocated.shape, round.gains.shape),
+    ):
+        if given != valid:
+            raise ValueError(f"schedule.{name}: has shape {given}, valid for this round is {valid}")

@@ -1,0 +1,207 @@
+"""The compiled formulas of one round's energy, relevance and cost: the only place where they stand.
+
+Energies are in units of E_ref / (K N D) (`DMoEConfig.energy_unit_j`), so one set of constants serves every solver.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from dmoe_gym.dmoe.config import DMoEConfig
+
+
+class Constants(NamedTuple):
+    """A DMoEConfig as numbers for compiled code."""
+
+    transmission: float  # energy of one hidden state over a link of spectral efficiency 1 bit/s/Hz [unit]
+    computation: np.ndarray  # (K,) energy per computed hidden state [unit]
+    round_energy: float  # all nodes' constant energy of a round [unit]
+    shortfall_price: float  # of one unit of one hidden state's shortfall [unit]: V D
+    snr_per_gain: float  # P0 / N0
+    max_experts: int
+    slot_states: float  # hidden states per bit/s/Hz that a link delivers in the slot; infinite without a slot
+    limited: bool  # is there a slot, a relevance budget or a battery?
+    selection_price: float = np.inf  # of a unit of shortfall where solvers select; infinite for DES's hard threshold
+
+    @classmethod
+    def of(cls, config: DMoEConfig) -> Constants:
+        """The constants of a configuration."""
+        unit = config.energy_unit_j
+        transmission = config.transmit_power_w * config.state_size_bit / config.subcarrier_bandwidth_hz
+        return cls(
+            transmission=transmission / unit,
+            computation=config.computation_energy_j / unit,
+            round_energy=config.num_experts * config.round_energy_j / unit,
+            shortfall_price=config.shortfall_price * config.max_experts,
+            snr_per_gain=config.mean_snr,
+            max_experts=config.max_experts,
+            slot_states=config.slot_states,
+            limited=config.is_limited,
+        )
+
+
+@njit(cache=True)
+def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, threshold, constants):
+    """Energy, relevance and cost of one round.
+
+    Args:
+        gate_scores, selected: (K, N, K).
+        link_efficiency: (K, K) summed spectral efficiency of the link's subcarriers [bit/s/Hz].
+        link_subcarriers: (K, K) number of them; each transmits with P0.
+        threshold: z gamma^l.
+        constants: `Constants`.
+
+    Returns:
+        communication [unit], computation [unit], mean relevance, mean shortfall, cost (DESIGN section 3).
+        Communication is infinite where a payload has no rate.
+    """
+    experts, states, _ = gate_scores.shape
+    communication = 0.0
+    computation = constants.round_energy
+    relevance = 0.0
+    shortfall = 0.0
+    best = np.empty(constants.max_experts)
+    for i in range(experts):
+        for j in range(experts):
+            payload = 0
+            for n in range(states):
+                payload += selected[i, n, j]
+            computation += constants.computation[j] * payload
+            if payload > 0 and i != j:
+                if link_efficiency[i, j] > 0:
+                    communication += constants.transmission * payload * link_subcarriers[i, j] / link_efficiency[i, j]
+                else:
+                    communication = np.inf
+        for n in range(states):
+            served = 0.0
+            for j in range(experts):
+                if selected[i, n, j]:
+                    served += gate_scores[i, n, j]
+            relevance += served
+            if served < threshold:
+                shortfall += max(0.0, attainable(gate_scores[i, n], threshold, best) - served)
+    scale = experts * states
+    cost = (communication + computation + constants.shortfall_price * shortfall) / (scale * constants.max_experts)
+    return communication, computation, relevance / scale, shortfall / scale, cost
+
+
+@njit(cache=True)
+def limited_terms(
+    gate_scores, selected, link_efficiency, link_subcarriers, threshold, constants, owed, battery, served, spent
+):
+    """`round_terms` under a slot, a relevance budget and batteries (this project's choices), in this order.
+
+    1. Slot: a link delivers its payload only if payload <= slot_states * efficiency. Otherwise it is in outage: it
+       transmits for the whole slot, and its hidden states are neither computed nor count as relevance. A hidden
+       state that loses all its experts so is served by its own node's expert, which needs no radio.
+    2. Battery: a node uses what it transmits and what its expert computes. Where that is more than it has left, the
+       node fails for this round: what it has left is gone, it delivers nothing, computes for nobody, and its own
+       hidden states go unserved: their relevance is 0. Links to it have transmitted in vain.
+    3. Budget: where `owed` is not negative the round's shortfall is what its mean relevance stays under `owed`,
+       instead of the hidden states' shortfalls under their thresholds.
+
+    So failing on purpose never pays: without the lost selections, and with the own expert where none is left, a
+    schedule costs no more.
+
+    Args:
+        owed: mean relevance that this round must bring, negative for the threshold of every hidden state.
+        battery: (K,) energy left [unit], infinite for no limit.
+        served: (K, N, K) bool output, who served whom in the end.
+        spent: (K,) output, energy that every node spent [unit].
+        others: as in `round_terms`.
+
+    Returns:
+        communication [unit], computation [unit], mean relevance, mean shortfall, cost, number of links in outage.
+    """
+    experts, states, _ = gate_scores.shape
+    lost = np.zeros((experts, experts), np.bool_)
+    sent = np.zeros(experts)
+    outages = 0
+    for i in range(experts):
+        for j in range(experts):
+            payload = 0
+            for n in range(states):
+                served[i, n, j] = selected[i, n, j]
+                payload += selected[i, n, j]
+            if payload > 0 and i != j:
+                count = link_subcarriers[i, j]
+                if count == 0:
+                    sent[i] = np.inf
+                elif payload <= constants.slot_states * link_efficiency[i, j]:
+                    sent[i] += constants.transmission * payload * count / link_efficiency[i, j]
+                else:
+                    sent[i] += constants.transmission * constants.slot_states * count
+                    lost[i, j] = True
+                    outages += 1
+        for n in range(states):
+            left = 0
+            for j in range(experts):
+                if lost[i, j]:
+                    served[i, n, j] = False
+                left += served[i, n, j]
+            if left == 0:
+                served[i, n, i] = True
+    failed = np.zeros(experts, np.bool_)
+    for j in range(experts):
+        used = sent[j] + constants.round_energy / experts
+        for i in range(experts):
+            for n in range(states):
+                if served[i, n, j]:
+                    used += constants.computation[j]
+        failed[j] = used > battery[j]
+    communication = 0.0
+    computation = 0.0
+    for j in range(experts):
+        computed = constants.round_energy / experts
+        for i in range(experts):
+            for n in range(states):
+                if failed[i] or failed[j]:
+                    served[i, n, j] = False
+                if served[i, n, j]:
+                    computed += constants.computation[j]
+        if failed[j]:
+            transmitted = min(sent[j], battery[j])
+            computed = battery[j] - transmitted
+        else:
+            transmitted = sent[j]
+        spent[j] = battery[j] if failed[j] else transmitted + computed
+        communication += transmitted
+        computation += computed
+    relevance = 0.0
+    shortfall = 0.0
+    best = np.empty(constants.max_experts)
+    for i in range(experts):
+        for n in range(states):
+            reached = 0.0
+            for j in range(experts):
+                if served[i, n, j]:
+                    reached += gate_scores[i, n, j]
+            relevance += reached
+            shortfall += max(0.0, attainable(gate_scores[i, n], threshold, best) - reached)
+    scale = experts * states
+    if owed >= 0:
+        shortfall = max(0.0, owed * scale - relevance)
+    cost = (communication + computation + constants.shortfall_price * shortfall) / (scale * constants.max_experts)
+    return communication, computation, relevance / scale, shortfall / scale, cost, outages
+
+
+@njit(cache=True)
+def attainable(scores, threshold, best):
+    """min(threshold, sum of the len(best) largest scores); `best` is a workspace."""
+    limit = best.shape[0]
+    for slot in range(limit):
+        best[slot] = 0.0
+    for score in scores:
+        if score > best[limit - 1]:
+            slot = limit - 1
+            while slot > 0 and best[slot - 1] < score:
+                best[slot] = best[slot - 1]
+                slot -= 1
+            best[slot] = score
+    total = 0.0
+    for slot in range(limit):
+        total += best[slot]
+    return min(threshold, total)

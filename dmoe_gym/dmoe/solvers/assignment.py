@@ -1,0 +1,206 @@
+"""Optimal subcarriers for a fixed selection: a linear assignment of active links to subcarriers.
+
+For a fixed selection one subcarrier per link is optimal: P0 |S| s / sum_S r >= P0 s / max_S r (DESIGN section 3).
+SciPy's solver cannot be called from compiled code, hence the shortest augmenting path method here; the tests hold it
+against `scipy.optimize.linear_sum_assignment`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dmoe_gym.dmoe.physics import Round
+from dmoe_gym.validation import checked_bool_array
+
+
+@njit(cache=True)
+def assign_rows(cost, rows, column_of_row, row_of_column):
+    """Minimum-cost assignment of rows 0..rows-1 to distinct columns (rows <= columns).
+
+    Rows whose cheapest columns differ are assigned at once; only the others search for an augmenting path, so
+    nothing is searched where the best subcarriers are already distinct.
+
+    Args:
+        cost: (>= rows, columns) finite.
+        column_of_row, row_of_column: int64 outputs; -1 for a column left free.
+    """
+    columns = cost.shape[1]
+    row_price = np.empty(rows)
+    column_price = np.zeros(columns)
+    row_of_column[:] = -1
+    conflicts = 0
+    for row in range(rows):
+        best = 0
+        for column in range(1, columns):
+            if cost[row, column] < cost[row, best]:
+                best = column
+        row_price[row] = cost[row, best]
+        if row_of_column[best] < 0:
+            row_of_column[best] = row
+            column_of_row[row] = best
+        else:
+            column_of_row[row] = -1
+            conflicts += 1
+    if conflicts == 0:
+        return
+    distance = np.empty(columns)
+    origin = np.empty(columns, np.int64)
+    remaining = np.empty(columns, np.int64)
+    for start in range(rows):
+        if column_of_row[start] >= 0:
+            continue
+        for column in range(columns):
+            distance[column] = np.inf
+            remaining[column] = column
+        left = columns
+        row = start
+        reached = 0.0
+        sink = -1
+        while sink < 0:
+            lowest = np.inf
+            nearest = 0
+            offset = reached - row_price[row]
+            for slot in range(left):
+                column = remaining[slot]
+                through = offset + cost[row, column] - column_price[column]
+                if through < distance[column]:
+                    distance[column] = through
+                    origin[column] = row
+                if distance[column] < lowest or (distance[column] == lowest and row_of_column[column] < 0):
+                    lowest = distance[column]
+                    nearest = slot
+            reached = lowest
+            column = remaining[nearest]
+            left -= 1
+            # the visited columns end up behind `left`, the last visited first
+            remaining[nearest] = remaining[left]
+            remaining[left] = column
+            if row_of_column[column] < 0:
+                sink = column
+            else:
+                row = row_of_column[column]
+        row_price[start] += reached
+        for slot in range(left, columns):
+            column = remaining[slot]
+            if column != sink:
+                row_price[row_of_column[column]] += reached - distance[column]
+            column_price[column] -= reached - distance[column]
+        column = sink
+        while True:
+            row = origin[column]
+            row_of_column[column] = row
+            previous = column_of_row[row]
+            column_of_row[row] = column
+            if row == start:
+                break
+            column = previous
+
+
+@njit(cache=True)
+def allocate(payload, efficiency, weights, slot_states, subcarrier):
+    """Give every active link (payload > 0, i != j) its subcarrier; where they run out, drop the lightest links.
+
+    Args:
+        payload: (K, K) hidden states per link.
+        efficiency: (K, K, M) spectral efficiency [bit/s/Hz].
+        weights: (K, K) what a link is worth; links of least weight are dropped.
+        slot_states: hidden states per bit/s/Hz that a link delivers in the slot; infinite without a slot.
+        subcarrier: (K, K) int64 output, -1 for a link without one.
+
+    Returns:
+        the number of links that wanted a subcarrier and got none (dropped, or without the rate).
+    """
+    experts, _, subcarriers = efficiency.shape
+    sources = np.empty(experts * experts, np.int64)
+    destinations = np.empty(experts * experts, np.int64)
+    active = 0
+    for i in range(experts):
+        for j in range(experts):
+            subcarrier[i, j] = -1
+            if i != j and payload[i, j] > 0:
+                sources[active] = i
+                destinations[active] = j
+                active += 1
+    dropped = 0
+    while active > subcarriers:
+        lightest = 0
+        for link in range(1, active):
+            if weights[sources[link], destinations[link]] < weights[sources[lightest], destinations[lightest]]:
+                lightest = link
+        active -= 1
+        for link in range(lightest, active):
+            sources[link] = sources[link + 1]
+            destinations[link] = destinations[link + 1]
+        dropped += 1
+    if active == 0:
+        return dropped
+    cost = np.empty((active, subcarriers))
+    delivers = np.empty((active, subcarriers), np.bool_)
+    dearest = 0.0
+    for link in range(active):
+        i, j = sources[link], destinations[link]
+        for m in range(subcarriers):
+            rate = efficiency[i, j, m]
+            delivers[link, m] = rate > 0 and payload[i, j] <= slot_states * rate
+            if delivers[link, m]:
+                cost[link, m] = payload[i, j] / rate
+                dearest = max(dearest, cost[link, m])
+    # a subcarrier that does not deliver is dearer than all links together, but no more: rounding would swamp the real
+    # costs
+    useless = active * dearest + 1.0
+    for link in range(active):
+        for m in range(subcarriers):
+            if not delivers[link, m]:
+                cost[link, m] = useless
+    column_of_row = np.empty(active, np.int64)
+    row_of_column = np.empty(subcarriers, np.int64)
+    assign_rows(cost, active, column_of_row, row_of_column)
+    for link in range(active):
+        i, j, m = sources[link], destinations[link], column_of_row[link]
+        if delivers[link, m]:
+            subcarrier[i, j] = m
+        else:
+            dropped += 1
+    return dropped
+
+
+@njit(cache=True)
+def count_payload(gate_scores, selected, payload, weights):
+    """Hidden states (payload) and relevance (weights) that every link (i, j) carries, into two (K, K) arrays."""
+    experts, states, _ = selected.shape
+    for i in range(experts):
+        for j in range(experts):
+            payload[i, j] = 0
+            weights[i, j] = 0.0
+            for n in range(states):
+                if selected[i, n, j]:
+                    payload[i, j] += 1
+                    weights[i, j] += gate_scores[i, n, j]
+
+
+def allocate_subcarriers(round: Round, selected: np.ndarray) -> np.ndarray:
+    """The least-energy allocation for a fixed selection (arXiv 2503.13421: an assignment problem).
+
+    Where more links carry payload than there are subcarriers, the links that carry the least relevance get none:
+    their payload violates C4 until the selection gives them up, as every scheduler here does. So do links that
+    could not deliver their payload in the slot over the subcarrier left to them.
+
+    Args:
+        round: the round.
+        selected: (K, N, K) bool.
+
+    Returns:
+        allocated: (K, K, M) bool, at most one subcarrier per link and one link per subcarrier.
+
+    Raises:
+        ValueError: if `selected` has another shape or other entries.
+    """
+    chosen = checked_bool_array("selected", selected, round.gate_scores.shape)
+    experts = round.config.num_experts
+    payload = np.empty((experts, experts), np.int64)
+    weights = np.empty((experts, experts))
+    subcarrier = np.empty((experts, experts), np.int64)
+    count_payload(round.gate_scores, chosen, payload, weights)
+    allocate(payload, round.spectral_efficiency, weights, round.config.slot_states, subcarrier)
+    return subcarrier[..., None] == np.arange(round.config.num_subcarriers)

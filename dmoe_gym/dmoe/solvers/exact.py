@@ -1,0 +1,129 @@
+"""The exact joint optimum of a round: a mixed-integer program solved by HiGHS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array
+
+from dmoe_gym.dmoe.physics import Constants, Round, Schedule, cost
+from dmoe_gym.dmoe.solvers.assignment import allocate_subcarriers
+from dmoe_gym.dmoe.solvers.bound import forcing_cost, relaxed_selection, require_free_of_episode
+from dmoe_gym.dmoe.solvers.jesa import solve_jesa
+from dmoe_gym.dmoe.solvers.value_greedy import value_greedy
+
+# HiGHS meets constraints within 1e-6; relevance is scaled up so that this stays far below any real trade.
+_RELEVANCE_SCALE = 1e3
+
+
+def solve_exact(round: Round, *, time_limit_s: float | None = None) -> Schedule:
+    """The schedule of least cost (DESIGN section 3), shortfall priced, over selections and subcarriers jointly.
+
+    Where the lower bound's subcarriers are distinct it is attained and returned at once; otherwise HiGHS solves
+    the joint program, without the choices that the gap between the best known schedule and the bound already rules
+    out. With a slot, it is the best schedule of at most one subcarrier per link, as environments' actions are; links
+    that would not deliver cannot be in it, since failing on purpose never pays.
+
+    Raises:
+        ValueError: if time_limit_s is not positive, or for a round under a relevance budget or with batteries.
+        TimeoutError: if HiGHS did not prove optimality within time_limit_s.
+    """
+    if time_limit_s is not None and not time_limit_s > 0:
+        raise ValueError(f"time_limit_s = {time_limit_s}: valid are positive numbers of seconds")
+    require_free_of_episode(round)
+    selected, bound = relaxed_selection(round)
+    relaxed = Schedule(selected, allocate_subcarriers(round, selected))
+    if cost(round, relaxed) <= bound * (1 + 1e-12):
+        return relaxed
+    known = min((relaxed, solve_jesa(round), value_greedy(round)), key=lambda schedule: cost(round, schedule))
+    gap = (cost(round, known) - bound) * round.config.max_experts * round.gate_scores[..., 0].size
+    found = _solve_program(round, gap * (1 + 1e-9) + 1e-9, time_limit_s)
+    # rounding inside HiGHS must not leave the answer behind a schedule that is known
+    return min((found, known), key=lambda schedule: cost(round, schedule))
+
+
+def _solve_program(round: Round, gap: float, time_limit_s: float | None) -> Schedule:
+    """The joint program over the choices that can occur in a schedule at most `gap` above the lower bound.
+
+    Binaries: x[i,n,j] for every expert that a hidden state may select, b[l,m] for every subcarrier that link l may
+    hold. Continuous: flow y[l,m] of hidden states, shortfall s[i,n].
+
+    minimise    sum transmission / efficiency * y + sum computation * x + price * s
+    subject to  C1 x . scores + s >= target, C2, C3, one subcarrier per link, y <= c b, sum_m y[l,m] = sum_n x[l,n]
+    with c[l,m] the largest payload that the link delivers, N without a slot.
+    """
+    config = round.config
+    constants = Constants.of(config)
+    states = config.num_states
+    x_i, x_n, x_j = np.nonzero(forcing_cost(round) <= gap)
+    link_used = np.zeros((config.num_experts, config.num_experts), bool)
+    link_used[x_i, x_j] = True
+    np.fill_diagonal(link_used, False)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        energies = constants.transmission / round.spectral_efficiency
+        # an active link pays at least this much more than over its best subcarrier
+        detour = energies - energies.min(-1, keepdims=True)
+    capacity = np.full(energies.shape, float(states))
+    if constants.slot_states < np.inf:
+        capacity = np.minimum(capacity, np.floor(constants.slot_states * round.spectral_efficiency))
+    usable = link_used[..., None] & np.isfinite(energies) & (capacity >= 1)
+    b_i, b_j, b_m = np.nonzero(usable & (detour <= gap))
+
+    x = np.arange(len(x_i))
+    b = len(x) + np.arange(len(b_i))
+    y = b + len(b)
+    s = len(x) + 2 * len(b) + np.arange(config.num_experts * states)
+    size = len(x) + 2 * len(b) + len(s)
+    objective = np.zeros(size)
+    objective[x] = constants.computation[x_j]
+    objective[y] = energies[b_i, b_j, b_m]
+    objective[s] = constants.shortfall_price
+    upper = np.ones(size)
+    upper[y] = states
+    integrality = np.zeros(size)
+    integrality[: len(x) + len(b)] = 1
+
+    state_of_x = x_i * states + x_n
+    link_of_b = b_i * config.num_experts + b_j
+    remote = x_i != x_j
+    link_of_x = (x_i * config.num_experts + x_j)[remote]
+    scores = round.gate_scores[x_i, x_n, x_j] * _RELEVANCE_SCALE
+    rows = np.arange(len(b))
+    constraints = [
+        _rows(
+            size,
+            [(state_of_x, x, scores), (np.arange(len(s)), s, _RELEVANCE_SCALE)],
+            round.attainable_threshold.ravel() * _RELEVANCE_SCALE,
+            np.inf,
+        ),
+        _rows(size, [(state_of_x, x, 1)], 1, config.max_experts),
+        _rows(size, [(b_m, b, 1)], -np.inf, 1),
+        _rows(size, [(link_of_b, b, 1)], -np.inf, 1),
+        _rows(size, [(rows, y, 1), (rows, b, -capacity[b_i, b_j, b_m])], -np.inf, 0),
+        _rows(size, [(link_of_b, y, 1), (link_of_x, x[remote], -1)], 0, 0),
+    ]
+    options: dict[str, float] = {"mip_rel_gap": 1e-9}
+    if time_limit_s is not None:
+        options["time_limit"] = time_limit_s
+    result = milp(objective, constraints=constraints, integrality=integrality, bounds=Bounds(0, upper), options=options)
+    if result.status == 1:
+        raise TimeoutError(f"HiGHS found no proof of optimality within {time_limit_s} s")
+    if result.x is None:
+        raise RuntimeError(f"HiGHS stopped without a solution: {result.message}")
+    selected = np.zeros(round.gate_scores.shape, bool)
+    selected[x_i, x_n, x_j] = result.x[x] > 0.5
+    # the program's subcarriers, once more as an exact assignment
+    return Schedule(selected, allocate_subcarriers(round, selected))
+
+
+def _rows(size: int, entries: list, lower: Any, upper: Any) -> LinearConstraint:
+    """A sparse linear constraint from (row indices, column indices, coefficients) triples; empty rows are dropped."""
+    row = np.concatenate([entry[0] for entry in entries])
+    column = np.concatenate([entry[1] for entry in entries])
+    value = np.concatenate([np.broadcast_to(entry[2], np.shape(entry[0])) for entry in entries]).astype(float)
+    used, row = np.unique(row, return_inverse=True)
+    if np.ndim(lower):
+        lower = lower[used]
+    return LinearConstraint(coo_array((value, (row, column)), shape=(len(used), size)).tocsr(), lower, upper)

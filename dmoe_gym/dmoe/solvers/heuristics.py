@@ -1,0 +1,139 @@
+"""Greedy and random schedules of a round: what a scheduler must beat before it is worth its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+
+from dmoe_gym.dmoe.physics import Constants, Round, Schedule
+from dmoe_gym.dmoe.physics.terms import attainable
+from dmoe_gym.dmoe.solvers.jesa import complete, provisional_subcarriers, select_experts
+from dmoe_gym.dmoe.solvers.repair import cure_shortfalls, mark_taken
+
+
+@njit(cache=True)
+def des_round(gate_scores, efficiency, threshold, constants, selected, subcarrier):
+    """DES as if every link had its best subcarrier, then the assignment of the links it uses."""
+    experts, _, _ = efficiency.shape
+    for i in range(experts):
+        for j in range(experts):
+            subcarrier[i, j] = np.argmax(efficiency[i, j]) if i != j else -1
+    select_experts(gate_scores, efficiency, subcarrier, threshold, constants, selected)
+    complete(gate_scores, efficiency, threshold, constants, selected, subcarrier)
+
+
+@njit(cache=True)
+def channel_greedy_round(gate_scores, efficiency, threshold, constants, selected, subcarrier):
+    """The cheapest experts of each hidden state, one after the other, until the threshold holds or D is reached.
+
+    Where D cheap experts do not reach it, the least relevant of them gives way to the next cheapest that helps.
+    """
+    experts, states, _ = gate_scores.shape
+    provisional_subcarriers(efficiency, subcarrier)
+    energies = np.empty(experts)
+    best = np.empty(constants.max_experts)
+    for i in range(experts):
+        for j in range(experts):
+            m = subcarrier[i, j]
+            energies[j] = constants.computation[j]
+            if i != j:
+                rate = efficiency[i, j, m] if m >= 0 else 0.0
+                energies[j] += constants.transmission / rate if rate > 0 else np.inf
+        order = np.argsort(energies, kind="mergesort")
+        for n in range(states):
+            scores, chosen = gate_scores[i, n], selected[i, n]
+            chosen[:] = False
+            target = attainable(scores, threshold, best)
+            served = 0.0
+            count = 0
+            for j in order:
+                if energies[j] == np.inf or (count > 0 and served >= target - 1e-9):
+                    break
+                if count == constants.max_experts:
+                    least = -1
+                    for k in range(experts):
+                        if chosen[k] and (least < 0 or scores[k] < scores[least]):
+                            least = k
+                    if scores[least] >= scores[j]:
+                        continue
+                    chosen[least] = False
+                    served -= scores[least]
+                    count -= 1
+                chosen[j] = True
+                served += scores[j]
+                count += 1
+    complete(gate_scores, efficiency, threshold, constants, selected, subcarrier)
+
+
+def random_round(
+    gate_scores: np.ndarray,
+    efficiency: np.ndarray,
+    threshold: float,
+    constants: Constants,
+    selected: np.ndarray,
+    subcarrier: np.ndarray,
+    generator: np.random.Generator,
+) -> None:
+    """A random feasible schedule into selected (K, N, K) and subcarrier (K, K).
+
+    Every hidden state draws uniformly from the sets of at most D experts that meet its attainable threshold, then
+    the active links draw distinct subcarriers uniformly. Where subcarriers run out, links are given up at random
+    and their hidden states are completed as in every scheduler.
+    """
+    experts, states, _ = gate_scores.shape
+    subcarriers = efficiency.shape[2]
+    best = np.empty(constants.max_experts)
+    for i in range(experts):
+        for n in range(states):
+            target = attainable(gate_scores[i, n], threshold, best)
+            selected[i, n] = _random_set(gate_scores[i, n], target, constants.max_experts, generator)
+    subcarrier[:] = -1
+    active = [(i, j) for i in range(experts) for j in range(experts) if i != j and selected[i, :, j].any()]
+    free = generator.permutation(subcarriers)
+    for link, position in enumerate(generator.permutation(len(active))):
+        i, j = active[position]
+        if link < subcarriers and efficiency[i, j, free[link]] > 0:
+            subcarrier[i, j] = free[link]
+        else:
+            selected[i, :, j] = False
+    taken = np.empty(subcarriers, np.bool_)
+    mark_taken(subcarrier, taken)
+    cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken)
+
+
+def _random_set(scores: np.ndarray, target: float, limit: int, generator: np.random.Generator) -> np.ndarray:
+    """Uniform over the sets of 1..limit experts with scores summing to the target, by rejection."""
+    experts = len(scores)
+    # sizes in proportion to how many sets have them
+    weights = np.cumprod([(experts - size) / (size + 1) for size in range(limit)])
+    for _ in range(1000):
+        size = 1 + generator.choice(limit, p=weights / weights.sum())
+        members = generator.permutation(experts)[:size]
+        if scores[members].sum() >= target - 1e-9:
+            break
+    else:  # such sets are rare: take the one that surely is
+        members = np.argsort(-scores)[:limit]
+    chosen = np.zeros(experts, bool)
+    chosen[members] = True
+    return chosen
+
+
+def channel_greedy(round: Round) -> Schedule:
+    """Cheapest experts until the threshold holds, then the optimal assignment; see `channel_greedy_round`."""
+    return _schedule(round, channel_greedy_round)
+
+
+def des_with_best_subcarriers(round: Round) -> Schedule:
+    """DES over every link's best subcarrier, then the optimal assignment; see `des_round`."""
+    return _schedule(round, des_round)
+
+
+def _schedule(round: Round, scheduler: Callable[..., None]) -> Schedule:
+    experts = round.config.num_experts
+    selected = np.zeros(round.gate_scores.shape, np.bool_)
+    subcarrier = np.empty((experts, experts), np.int64)
+    constants = Constants.of(round.config)
+    scheduler(round.gate_scores, round.spectral_efficiency, round.threshold, constants, selected, subcarrier)
+    return Schedule.from_subcarriers(selected, subcarrier, round.config.num_subcarriers)

@@ -1,0 +1,117 @@
+"""JESA under prices of an episode: of relevance (a budget) and of every node's energy (batteries).
+
+With a multiplier mu on relevance, every hidden state minimises energy - mu * relevance. As its scores sum to one that
+is a threshold of 1 whose shortfall costs mu, so JESA solves it as it stands. A node's price multiplies what its radio
+and its expert take.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dmoe_gym.dmoe.physics import Constants
+from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
+
+# How often, and by how much, an overdrawn node's price is raised before the schedule is taken as it is.
+RAISES = 12
+RAISE = 2.0
+
+
+@njit(cache=True)
+def with_prices(constants, computation, relevance_price):
+    """The constants with other computation energies (K,) and relevance priced, not asked for."""
+    return Constants(
+        constants.transmission,
+        computation,
+        constants.round_energy,
+        relevance_price,
+        constants.snr_per_gain,
+        constants.max_experts,
+        constants.slot_states,
+        constants.limited,
+        relevance_price,
+    )
+
+
+@njit(cache=True)
+def relevance_priced(gate_scores, efficiency, constants, multiplier, selected, subcarrier):
+    """JESA that maximises multiplier * relevance - energy; return mean relevance and energy [E_ref]."""
+    experts, states, _ = gate_scores.shape
+    jesa(
+        gate_scores, efficiency, 1.0, with_prices(constants, constants.computation, multiplier), selected, subcarrier,
+        MAX_ITERATIONS,
+    )  # fmt: skip
+    relevance = 0.0
+    energy = constants.round_energy
+    for i in range(experts):
+        for n in range(states):
+            for j in range(experts):
+                if selected[i, n, j]:
+                    relevance += gate_scores[i, n, j]
+                    energy += constants.computation[j]
+                    if i != j:
+                        energy += constants.transmission / efficiency[i, j, subcarrier[i, j]]
+    scale = experts * states
+    return relevance / scale, energy / (scale * constants.max_experts)
+
+
+@njit(cache=True)
+def best_multiplier(gate_scores, efficiency, constants, owed, multipliers, selected, subcarrier):
+    """The schedule of the multiplier that costs least when the relevance owed falls due now; one of one is taken."""
+    best = np.inf
+    draft, draft_subcarrier = np.empty_like(selected), np.empty_like(subcarrier)
+    for multiplier in multipliers:
+        relevance, energy = relevance_priced(gate_scores, efficiency, constants, multiplier, draft, draft_subcarrier)
+        cost = energy + constants.shortfall_price / constants.max_experts * max(0.0, owed - relevance)
+        if cost < best:
+            best = cost
+            selected[:] = draft
+            subcarrier[:] = draft_subcarrier
+
+
+@njit(cache=True)
+def node_use(efficiency, constants, selected, subcarrier, use):
+    """Energy that a schedule takes from every node (K,) [E_ref / (K N D)]."""
+    experts, states, _ = selected.shape
+    use[:] = constants.round_energy / experts
+    for i in range(experts):
+        for j in range(experts):
+            for n in range(states):
+                if selected[i, n, j]:
+                    use[j] += constants.computation[j]
+                    if i != j:
+                        use[i] += constants.transmission / efficiency[i, j, subcarrier[i, j]]
+
+
+@njit(cache=True)
+def node_priced(gate_scores, efficiency, threshold, constants, prices, battery, selected, subcarrier):
+    """JESA with every node's energy at its price (K,), shortfall priced; overdrawn nodes' prices rise until they hold.
+
+    Args:
+        battery: (K,) energy left [E_ref / (K N D)].
+    """
+    experts = efficiency.shape[0]
+    price = prices.copy()
+    use = np.empty(experts)
+    priced = np.empty(efficiency.shape)
+    for _ in range(RAISES):
+        for i in range(experts):
+            for j in range(experts):
+                # an empty node neither transmits nor computes for others
+                alive = battery[i] > 0 and battery[j] > 0
+                for m in range(efficiency.shape[2]):
+                    priced[i, j, m] = efficiency[i, j, m] / price[i] if alive else 0.0
+        computation = constants.computation * price
+        jesa(
+            gate_scores, priced, threshold, with_prices(constants, computation, constants.shortfall_price), selected,
+            subcarrier, MAX_ITERATIONS,
+        )  # fmt: skip
+        node_use(efficiency, constants, selected, subcarrier, use)
+        overdrawn = False
+        for node in range(experts):
+            if battery[node] > 0 and use[node] > battery[node]:
+                overdrawn = True
+                price[node] *= RAISE
+        if not overdrawn:
+            break

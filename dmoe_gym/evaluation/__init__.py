@@ -1,0 +1,23 @@
+"""Policies on shared episodes: rows, paired statistics, scores."""
+
+from dmoe_gym.evaluation.lineup import evaluate_lineup, lineup_of
+from dmoe_gym.evaluation.run import Row, evaluate, evaluate_bound
+from dmoe_gym.evaluation.scores import charted_means, scores
+from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
+from dmoe_gym.evaluation.statistics import Comparison, Interval, by_policy, compare
+
+__all__ = [
+    "FIRST_HELD_OUT_SEED",
+    "Comparison",
+    "Interval",
+    "Row",
+    "by_policy",
+    "charted_means",
+    "compare",
+    "evaluate",
+    "evaluate_bound",
+    "evaluate_lineup",
+    "held_out_seeds",
+    "lineup_of",
+    "scores",
+]

@@ -1,0 +1,187 @@
+"""Episodes of a policy, or of a bound, as rows: one dictionary per episode."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from dmoe_gym.core import BatchedCore
+from dmoe_gym.facades.create import create_core
+from dmoe_gym.policy import Policy
+
+Row = dict[str, Any]
+# Called with the number of episodes that were finished since the last call.
+Progress = Callable[[int], None]
+# Episodes that run together: enough for batched policies, little enough for memory at K = 32, M = 1024.
+BATCH = 128
+
+
+def evaluate(
+    policy: Policy,
+    env_id: str,
+    *,
+    scenario: str | None = None,
+    seeds: Sequence[int] = range(100),
+    name: str | None = None,
+    batch: int = BATCH,
+    check: bool = True,
+    progress: Progress | None = None,
+    **overrides: Any,
+) -> list[Row]:
+    """Run one episode per seed, episode 0 of that seed, and return a row for each.
+
+    Policies see the observation alone (and the masks, if their `predict` takes `action_masks`). Rows of the same
+    seeds are paired: their episodes are the same bit for bit.
+
+    Args:
+        policy: anything with Stable-Baselines3's `predict`.
+        env_id: a registered id of this suite.
+        scenario, overrides: as in `gym.make`.
+        seeds: one episode each.
+        name: how rows call the policy; its class's name by default.
+        batch: episodes that run together; results do not depend on it unless the policy draws random numbers.
+        check: count constraint violations of every decided round, where actions decide whole rounds.
+        progress: called as episodes finish.
+
+    Returns:
+        per episode: policy, env_id, scenario, seed; every reward term and its derived metrics, means per round;
+        `return`; `violations` (a number, if checked); `decision_ms`, wall time of `predict` per round.
+
+    Raises:
+        ValueError: for an unknown id, scenario or override, or an action outside the action space.
+    """
+    seeds = list(seeds)
+    rows: list[Row] = []
+    for first in range(0, len(seeds), batch):
+        chunk = seeds[first : first + batch]
+        core = _core(env_id, len(chunk), scenario, overrides)
+        core.seed(core.all_rows, [(seed, 0) for seed in chunk])
+        results = _run(core, policy, check)
+        label = {"policy": name or type(policy).__name__, "env_id": env_id, "scenario": scenario or "default"}
+        rows += [{**label, "seed": seed, **result} for seed, result in zip(chunk, results, strict=True)]
+        if progress is not None:
+            progress(len(chunk))
+    return rows
+
+
+def evaluate_bound(
+    name: str,
+    env_id: str,
+    *,
+    scenario: str | None = None,
+    seeds: Sequence[int] = range(100),
+    jobs: int = 1,
+    progress: Progress | None = None,
+    **overrides: Any,
+) -> list[Row]:
+    """The rows of a bound, which sees the true rounds and is no policy.
+
+    Args:
+        name: one of the environment's bounds: "exact" or "lower-bound" for DMoE, "clairvoyant" under a relevance
+            budget or with batteries.
+        jobs: processes (joblib); -1 for one per core.
+        others: as in `evaluate`.
+
+    Raises:
+        ValueError: for an unknown id, scenario, override or bound.
+    """
+    from joblib import Parallel, delayed
+
+    seeds = list(seeds)
+    core = _core(env_id, 1, scenario, overrides)
+    known = [*core.bounds, *core.episode_bounds]
+    if name not in known:
+        raise ValueError(f"bound = {name!r}: valid for {env_id} here are {', '.join(known) or 'none'}")
+    task = delayed(_bound_episode)
+    results = Parallel(n_jobs=jobs, return_as="generator")(
+        task(name, env_id, scenario, dict(overrides), seed) for seed in seeds
+    )
+    rows = []
+    for seed, result in zip(seeds, results, strict=True):
+        rows.append({"policy": name, "env_id": env_id, "scenario": scenario or "default", "seed": seed, **result})
+        if progress is not None:
+            progress(1)
+    return rows
+
+
+def _core(env_id: str, size: int, scenario: str | None, overrides: Mapping[str, Any]) -> BatchedCore:
+    spec = gym.spec(env_id)
+    if "core" not in spec.kwargs:
+        raise ValueError(f"env_id = {env_id!r}: valid are the ids that dmoe_gym registers")
+    return create_core(spec.kwargs["core"], size, scenario, overrides)
+
+
+def _run(core: BatchedCore, policy: Policy, check: bool) -> list[Row]:
+    takes_masks = core.masked and "action_masks" in inspect.signature(policy.predict).parameters
+    check = check and core.decides_rounds
+    core.start(core.all_rows)
+    sums = {name: np.zeros(core.num_envs) for name in core.terms}
+    returns = np.zeros(core.num_envs)
+    violations = np.zeros(core.num_envs, np.int64)
+    running = core.all_rows
+    episode_start = np.ones(core.num_envs, np.bool_)
+    state: Any = None
+    thinking = 0.0
+    warm = False
+    while len(running):
+        # a policy may keep what it is shown: the core overwrites its arrays
+        observation = {key: values.copy() for key, values in core.observations.items()}
+        masks = {"action_masks": core.masks().copy()} if takes_masks else {}
+        if not warm:  # compilation is no thinking time
+            policy.predict(observation, state=None, episode_start=episode_start, deterministic=True, **masks)
+            warm = True
+        began = time.perf_counter()
+        actions, state = policy.predict(
+            observation, state=state, episode_start=episode_start, deterministic=True, **masks
+        )
+        thinking += time.perf_counter() - began
+        rounds = {row: core.observed_round(row) for row in running.tolist()} if check else {}
+        core.step(core.checked_actions(actions), running)
+        for name, values in core.terms.items():
+            sums[name][running] += values[running]
+        returns[running] += core.rewards[running]
+        for row, decided in rounds.items():
+            violations[row] += len(core.check(decided, core.schedule(row)))
+        running = running[~core.terminated[running]]
+        episode_start[:] = False
+    rounds_total = core.num_envs * core.rounds_per_episode
+    rows = []
+    for row in range(core.num_envs):
+        means = {name: float(values[row] / core.rounds_per_episode) for name, values in sums.items()}
+        result = {**core.metrics(means), "return": float(returns[row]), "decision_ms": thinking / rounds_total * 1e3}
+        if check:
+            result["violations"] = int(violations[row])
+        rows.append(result)
+    return rows
+
+
+def _bound_episode(name: str, env_id: str, scenario: str | None, overrides: dict[str, Any], seed: int) -> Row:
+    core = _core(env_id, 1, scenario, overrides)
+    core.seed([0], [(seed, 0)])
+    core.start(core.all_rows)
+    rounds = []
+    results = []
+    thinking = 0.0
+    while not core.terminated[0]:
+        rounds.append(core.round(0))
+        if name in core.bounds:
+            began = time.perf_counter()
+            results.append(core.bounds[name](rounds[-1]))
+            thinking += time.perf_counter() - began
+        core.skip_round(core.all_rows)
+    if name in core.episode_bounds:
+        began = time.perf_counter()
+        means = core.episode_bounds[name](rounds)
+        thinking += time.perf_counter() - began
+    else:
+        means = {key: float(np.mean([result[key] for result in results])) for key in results[0]}
+    return {
+        **core.metrics(means),
+        "return": -means["cost"] * core.rounds_per_episode,
+        "decision_ms": thinking / len(rounds) * 1e3,
+    }

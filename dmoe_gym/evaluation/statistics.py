@@ -1,0 +1,104 @@
+"""Means and paired differences of rows with 95 % bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from dmoe_gym.evaluation.run import Row
+
+CONFIDENCE = 0.95
+RESAMPLES = 4999
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its 95 % percentile bootstrap interval over episodes."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float] | np.ndarray) -> Interval:
+        """The interval of a mean; the bounds equal it where there is one value or no spread."""
+        sample = np.asarray(values, float)
+        mean = float(sample.mean())
+        if len(sample) < 2 or np.ptp(sample) == 0 or not np.isfinite(sample).all():
+            return cls(mean, mean, mean)
+        # a generator of its own: the same rows give the same interval
+        result = bootstrap(
+            (sample,),
+            np.mean,
+            confidence_level=CONFIDENCE,
+            n_resamples=RESAMPLES,
+            method="percentile",
+            rng=np.random.default_rng(0),
+        )
+        return cls(mean, float(result.confidence_interval.low), float(result.confidence_interval.high))
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One policy beside a reference on the same episodes.
+
+    Fields: the policy's mean; its paired difference to the reference (negative: lower cost); the ratio of the
+    means minus one; the number of episodes.
+    """
+
+    policy: str
+    metric: str
+    value: Interval
+    difference: Interval
+    relative: float
+    episodes: int
+
+
+def by_policy(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows grouped by policy, in order of first appearance, each group sorted by seed."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["policy"], []).append(row)
+    return {name: sorted(group, key=lambda row: row["seed"]) for name, group in groups.items()}
+
+
+def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[Comparison]:
+    """Every policy's paired difference to a reference, with 95 % bootstrap intervals over episodes.
+
+    Args:
+        rows: from `evaluate`, of several policies on the same seeds.
+        reference: the policy that the others are compared to.
+        metric: a key of the rows.
+
+    Raises:
+        ValueError: if the reference or the metric is not in the rows, or a policy ran on other seeds.
+    """
+    groups = by_policy(rows)
+    if reference not in groups:
+        raise ValueError(f"reference = {reference!r}: valid are {', '.join(groups)}")
+    seeds = [row["seed"] for row in groups[reference]]
+    if metric not in groups[reference][0]:
+        raise ValueError(f"metric = {metric!r}: valid are {', '.join(groups[reference][0])}")
+    base = np.array([row[metric] for row in groups[reference]], float)
+    comparisons = []
+    for name, group in groups.items():
+        if [row["seed"] for row in group] != seeds:
+            raise ValueError(f"policy {name!r} ran on other seeds than {reference!r}: differences would not be paired")
+        values = np.array([row[metric] for row in group], float)
+        comparisons.append(
+            Comparison(
+                policy=name,
+                metric=metric,
+                value=Interval.of(values),
+                difference=Interval.of(values - base),
+                relative=float(values.mean() / base.mean() - 1) if base.mean() else float("nan"),
+                episodes=len(seeds),
+            )
+        )
+    return comparisons

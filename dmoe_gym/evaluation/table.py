@@ -1,0 +1,85 @@
+"""The table of a line-up: one line per policy, means with 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from dmoe_gym.evaluation.run import Row
+from dmoe_gym.evaluation.statistics import Interval, by_policy, compare
+from dmoe_gym.evaluation.tensorboard import mean_cost
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of the rows with its heading, unit included, and number format."""
+
+    metric: str
+    heading: str
+    format: str
+    interval: bool = True
+
+
+COLUMNS = (
+    Column("cost", "cost", ".4f"),
+    Column("energy_per_state_mJ", "energy per hidden state [mJ]", ".4f"),
+    Column("latency_ms", "block latency [ms]", ".3f"),
+    Column("relevance", "relevance", ".3f"),
+    Column("shortfall", "shortfall", ".4f"),
+    Column("decision_ms", "time per decision [ms]", ".3g", interval=False),
+)
+
+
+def cells(rows: Sequence[Row], optimum: str, reference: str) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of the table, dearest policy first.
+
+    The gap to the optimum is a ratio of means minus one; the difference to the reference is paired by episode.
+    Metrics that no row has are left out; the optimum and the reference must be among the rows to be compared to.
+    """
+    groups = by_policy(rows)
+    columns = [column for column in COLUMNS if any(column.metric in row for row in rows)]
+    headings = ["policy", *(column.heading for column in columns)]
+    if optimum in groups:
+        headings.append(f"gap to {optimum}")
+    if reference in groups:
+        headings.append(f"cost minus {reference}'s")
+        differences = {comparison.policy: comparison for comparison in compare(rows, reference)}
+    body = []
+    for name in sorted(groups, key=lambda name: -mean_cost(groups[name], name)):
+        line = [name]
+        for column in columns:
+            values = [row[column.metric] for row in groups[name] if column.metric in row]
+            line.append(_cell(values, column))
+        if optimum in groups:
+            line.append(f"{mean_cost(groups[name], name) / mean_cost(groups[optimum], optimum) - 1:+.2%}")
+        if reference in groups:
+            line.append("" if name == reference else two_lines(differences[name].difference, "+.4f"))
+        body.append(line)
+    return headings, body
+
+
+def _cell(values: Sequence[float], column: Column) -> str:
+    if not values or any(value != value for value in values):
+        return "–"
+    interval = Interval.of(values)
+    return two_lines(interval, column.format) if column.interval else format(interval.mean, column.format)
+
+
+def two_lines(interval: Interval, spec: str) -> str:
+    """A cell: the mean, and under it the interval."""
+    low, high = format(interval.low, spec), format(interval.high, spec)
+    return f"{interval.mean:{spec}}\n[{low}, {high}]"
+
+
+def rich_table(title: str, headings: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
+    """The table for a terminal."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    for heading in headings:
+        policy = heading == "policy"
+        table.add_column(heading, justify="left" if policy else "right", no_wrap=policy)
+    for line in body:
+        table.add_row(*line)
+    return table

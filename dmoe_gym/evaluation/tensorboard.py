@@ -1,0 +1,53 @@
+"""Rows as TensorBoard scalars: flat lines for what does not learn, under the tags that learned runs use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dmoe_gym.evaluation.run import Row
+from dmoe_gym.evaluation.scores import charted_means, scores
+from dmoe_gym.evaluation.statistics import by_policy
+from dmoe_gym.lineup import Lineup
+
+
+def mean_cost(rows: Iterable[Row], policy: str) -> float:
+    """Mean cost of one policy's rows.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    costs = [row["cost"] for row in rows if row["policy"] == policy]
+    if not costs:
+        raise ValueError(f"policy = {policy!r}: has no rows")
+    return float(np.mean(costs))
+
+
+def eval_scalars(rows: Sequence[Row], references: Sequence[Row], lineup: Lineup) -> dict[str, float]:
+    """What is charted of one policy's rows: means, and where they stand between random and the optimum."""
+    means = charted_means(rows)
+    means.update(scores(means["cost"], mean_cost(references, lineup.random), mean_cost(references, lineup.optimum)))
+    return {f"eval/{name}": value for name, value in means.items() if np.isfinite(value)}
+
+
+def write_scalars(folder: Path, scalars: Mapping[str, float], steps: Sequence[int]) -> None:
+    """Write every scalar at every step into an event file in `folder`."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder)) as writer:
+        for step in steps:
+            for tag, value in scalars.items():
+                writer.add_scalar(tag, value, step)
+
+
+def write_reference_lines(folder: Path, rows: Sequence[Row], lineup: Lineup, last_step: int) -> None:
+    """One folder `baseline-NAME` per policy and bound, with a flat line from step 0 to `last_step`.
+
+    Folders that hold event files already are left alone: the same rows give the same lines.
+    """
+    for name, group in by_policy(rows).items():
+        target = folder / f"baseline-{name}"
+        if not any(target.glob("events.out.tfevents.*")):
+            write_scalars(target, eval_scalars(group, rows, lineup), (0, last_step))

@@ -1,0 +1,84 @@
+"""Tuning of the analytic schedulers on training episodes, and the file of what it found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import dmoe_gym.dmoe
+from dmoe_gym.dmoe import scenario as named_scenario
+from dmoe_gym.dmoe.policies.analytic import schedulers_of
+from dmoe_gym.dmoe.policies.policies import JointPolicy
+from dmoe_gym.dmoe.policies.tuned import TUNABLE, candidates
+from dmoe_gym.evaluation.run import evaluate
+from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED
+from dmoe_gym.files import write_json
+
+TUNED = Path(dmoe_gym.dmoe.__file__).parent / "data" / "tuned.json"
+# Training episodes that all of a scheduler's candidates together get in one scenario.
+BUDGET = 4000
+
+
+def tunable_in(scenario: str) -> list[str]:
+    """The tunable schedulers of a scenario's regime."""
+    config = named_scenario(scenario)
+    names = [name for name in TUNABLE if name in schedulers_of(config)]
+    # JESA has a parameter only where the system gives no threshold
+    return [name for name in names if name != "JESA" or config.relevance_budget is not None]
+
+
+def tune(
+    scenario: str, name: str, *, budget: int = BUDGET, progress: Callable[[int], None] | None = None
+) -> dict[str, Any]:
+    """The candidate of least mean cost on training episodes, all candidates on the same ones (seeds from 0).
+
+    Args:
+        budget: episodes of all candidates together.
+        progress: called with the number of finished episodes.
+
+    Returns:
+        parameters; cost, its mean; episodes per candidate and candidates, how many.
+
+    Raises:
+        ValueError: if the scheduler is not tunable in the scenario, or the budget less than one episode each.
+    """
+    known = tunable_in(scenario)
+    if name not in known:
+        raise ValueError(f"scheduler = {name!r}: tunable in {scenario!r} are {', '.join(known) or 'none'}")
+    options = candidates(name)
+    episodes = budget // len(options)
+    if not 1 <= episodes <= FIRST_HELD_OUT_SEED:
+        raise ValueError(f"budget = {budget}: valid are at least {len(options)} episodes, one per candidate")
+    config = named_scenario(scenario)
+    costs = []
+    for parameters in options:
+        policy = JointPolicy(TUNABLE[name][0](config, **parameters))
+        rows = evaluate(policy, "DMoE-JESA-v0", scenario=scenario, seeds=range(episodes), check=False)
+        costs.append(float(np.mean([row["cost"] for row in rows])))
+        if progress is not None:
+            progress(episodes)
+    best = int(np.argmin(costs))
+    return {
+        "parameters": options[best],
+        "cost": costs[best],
+        "episodes_per_candidate": episodes,
+        "candidates": len(options),
+    }
+
+
+def tune_all(
+    scenarios: Sequence[str], *, budget: int = BUDGET, path: Path = TUNED, report: Callable[[str], None] = print
+) -> dict[str, dict[str, Any]]:
+    """Tune every scheduler of the given scenarios and write the findings into the file, others' kept."""
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    for scenario in scenarios:
+        for name in tunable_in(scenario):
+            result = tune(scenario, name, budget=budget)
+            found.setdefault(scenario, {})[name] = result
+            report(f"{scenario} {name}: {result}")
+            write_json(path, found)
+    return found

@@ -1,0 +1,88 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_whole(path: Path | str, content: str | bytes) -> Path:
+    """Write a file through a temporary one in the same folder and a rename; missing folders are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        # mkstemp makes files private; give them the permissions that open() would
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_json(path: Path | str, value: Any) -> Path:
+    """Write a value as indented JSON."""
+    return write_whole(path, json.dumps(value, indent=2, default=str) + "\n")
+
+
+def replace_section(path: Path | str, name: str, content: str) -> Path:
+    """Replace what stands between `<!-- name begins -->` and `<!-- name ends -->` in a Markdown page.
+
+    Raises:
+        ValueError: if the page has no such section.
+        OSError: if it cannot be read.
+    """
+    text = Path(path).read_text()
+    begins, ends = f"<!-- {name} begins -->", f"<!-- {name} ends -->"
+    before, found, rest = text.partition(begins)
+    _, closed, after = rest.partition(ends)
+    if not found or not closed:
+        raise ValueError(f"{path}: has no section from {begins} to {ends}")
+    return write_whole(path, f"{before}{begins}\n\n{content.strip()}\n\n{ends}{after}")
+
+
+def write_csv(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write rows under the union of their keys, in order of first appearance."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return write_whole(path, text.getvalue())
+
+
+def read_csv(path: Path | str) -> list[dict[str, Any]]:
+    """Rows of a CSV file, numbers as numbers; empty cells are left out.
+
+    Raises:
+        ValueError: naming the file, if it is damaged.
+    """
+    try:
+        with open(path, newline="") as file:
+            rows = [{key: _number(cell) for key, cell in row.items() if cell != ""} for row in csv.DictReader(file)]
+    except (csv.Error, UnicodeDecodeError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path}: is not a readable CSV file ({error})") from None
+    if any(None in row for row in rows):
+        raise ValueError(f"{path}: a line has more cells than the header")
+    return rows
+
+
+def _number(cell: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return cell

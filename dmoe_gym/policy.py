@@ -1,0 +1,100 @@
+"""The one protocol of every policy, analytic or learned, and the policies that need no knowledge of a system."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Policy(Protocol):
+    """Stable-Baselines3's `predict`: acts on the observation alone, of one environment or of a batch."""
+
+    def predict(
+        self,
+        observation: Mapping[str, np.ndarray],
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """The action(s), and what the policy wants to be handed back with the next observation."""
+        ...
+
+
+def as_batch(observation: Mapping[str, np.ndarray], key: str, dimensions: int) -> tuple[dict[str, np.ndarray], bool]:
+    """The observation with a leading batch axis, and whether it had one already.
+
+    Args:
+        key: the entry that tells, which has `dimensions` axes in a single observation.
+
+    Raises:
+        ValueError: if the entry is missing or has another number of axes.
+    """
+    if key not in observation:
+        raise ValueError(f"observation: has no {key!r}; it has {', '.join(observation)}")
+    axes = np.ndim(observation[key])
+    if axes not in (dimensions, dimensions + 1):
+        raise ValueError(f"observation[{key!r}]: has {axes} axes, valid are {dimensions} or {dimensions + 1}")
+    batched = axes == dimensions + 1
+    arrays = {name: np.asarray(value) for name, value in observation.items()}
+    return arrays if batched else {name: value[None] for name, value in arrays.items()}, batched
+
+
+class BatchPolicy(ABC):
+    """A policy without state whose actions are computed for whole batches.
+
+    Attributes:
+        key, dimensions: an entry of the observation and its axes, to tell one observation from a batch.
+    """
+
+    key: str
+    dimensions: int
+
+    @abstractmethod
+    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        """One action per observation of a batch."""
+
+    def predict(
+        self,
+        observation: Mapping[str, np.ndarray],
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """The action(s), one per observation."""
+        batch, batched = as_batch(observation, self.key, self.dimensions)
+        actions = self.actions(batch)
+        return actions if batched else actions[0], None
+
+
+class ConstantPolicy(BatchPolicy):
+    """The same action always: in `DMoE-JESA-Price-v0` action 0 is JESA.
+
+    Args:
+        action: the action.
+        key, dimensions: as in `BatchPolicy`.
+    """
+
+    def __init__(self, action: np.ndarray, key: str, dimensions: int) -> None:
+        self.action, self.key, self.dimensions = action, key, dimensions
+
+    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.repeat(self.action[None], len(batch[self.key]), axis=0)
+
+
+class RandomActionPolicy(BatchPolicy):
+    """Uniformly random actions; the environment repairs what is infeasible.
+
+    Args:
+        space: the action space; it is seeded here.
+        key, dimensions: as in `BatchPolicy`.
+    """
+
+    def __init__(self, space: Any, key: str, dimensions: int, seed: int = 0) -> None:
+        self.space, self.key, self.dimensions = space, key, dimensions
+        space.seed(seed)
+
+    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.stack([self.space.sample() for _ in batch[self.key]])

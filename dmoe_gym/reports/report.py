@@ -1,0 +1,50 @@
+"""report.md of a group of runs: what was run, how, and how it stands beside the optimum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dmoe_gym.evaluation import Row
+from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.table import cells
+from dmoe_gym.files import write_whole
+from dmoe_gym.lineup import Lineup
+from dmoe_gym.reports.plots import cost_bars, learning_curves
+
+
+def write_report(
+    folder: Path,
+    title: str,
+    command: str,
+    rows: Sequence[Row],
+    curves: Mapping[str, Sequence[Row]],
+    lineup: Lineup,
+) -> Path:
+    """Write `folder/report.md` with its two plots.
+
+    Args:
+        title: heading.
+        command: what makes this report again.
+        rows: of the line-up and the learned runs on the same held-out episodes.
+        curves: per learned run, the rows of all its evaluations during training.
+        lineup: which of the rows are random, reference and optimum.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    cost_bars(folder / "costs.png", rows, lineup, list(curves))
+    learning_curves(folder / "learning_curves.png", curves, rows, lineup)
+    episodes = len({row["seed"] for row in rows})
+    text = f"""# {title}
+
+Made by `{command}`. Every policy ran the same {episodes} held-out episodes; intervals are 95 % bootstrap
+intervals over episodes, differences are paired by episode. Bounds ({", ".join(lineup.bounds) or "none"}) see the
+true channel and are no policies. One training seed says nothing about the spread over seeds.
+
+{markdown_table(*cells(rows, lineup.optimum, lineup.reference))}
+![cost of every policy](costs.png)
+
+![learning curves](learning_curves.png)
+
+The same curves with the optimum as a flat line: `tensorboard --logdir {folder}`.
+"""
+    return write_whole(folder / "report.md", text)

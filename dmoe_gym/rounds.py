@@ -1,0 +1,121 @@
+"""Cores whose episodes are a fixed number of rounds that are drawn whatever the actions are."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from gymnasium import spaces
+
+from dmoe_gym.config import StrictConfig
+from dmoe_gym.core import BatchedCore
+
+
+class RoundsCore(BatchedCore):
+    """Draws, counts and observes rounds; subclasses say what a round is and what an action does to it.
+
+    Attributes:
+        layer: (num_envs,) number of the current round, 1 to `rounds_per_episode`; 0 before the first episode.
+        progress: (num_envs, 1) float32, its share of the episode.
+        term_values: (num_envs, terms) what `terms` names, columns in the order of `term_names`.
+    """
+
+    default_scenario: ClassVar[str]
+    term_names: ClassVar[tuple[str, ...]]
+    # largest value of each observation; the smallest is 0
+    _upper: ClassVar[Mapping[str, float]]
+
+    def __init__(self, num_envs: int, config: StrictConfig, rounds_per_episode: int) -> None:
+        super().__init__(num_envs, config)
+        self.rounds_per_episode = rounds_per_episode
+        self.layer = np.zeros(num_envs, np.int64)
+        self.progress = np.zeros((num_envs, 1), np.float32)
+        self.term_values = np.zeros((num_envs, len(self.term_names)))
+
+    def _build_spaces(self) -> None:
+        """Name terms and observations and derive the spaces; called when a subclass has made its arrays."""
+        self._name_views()
+        upper = self._largest()
+        self.observation_space = spaces.Dict(
+            {key: spaces.Box(0, upper[key], array.shape[1:], np.float32) for key, array in self.observations.items()}
+        )
+        self.action_space = self._action_space()
+
+    def _name_views(self) -> None:
+        self.terms = {name: self.term_values[:, column] for column, name in enumerate(self.term_names)}
+        self.observations = self._observations()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # a copied or unpickled core must see its own values under their names and not copies of views
+        self.__dict__.update(state)
+        self._name_views()
+
+    @abstractmethod
+    def _observations(self) -> dict[str, np.ndarray]:
+        """The core's own arrays by the names under which they are observed."""
+
+    def _largest(self) -> Mapping[str, float]:
+        return self._upper
+
+    @abstractmethod
+    def _action_space(self) -> spaces.Space:
+        """Of one environment."""
+
+    @staticmethod
+    @abstractmethod
+    def named_scenario(name: str) -> Any:
+        """The configuration of that name; a ValueError lists the valid ones."""
+
+    @classmethod
+    def create(cls, num_envs: int, scenario: str | None = None, /, **overrides: Any) -> Self:
+        return cls(num_envs, cls._config(scenario, overrides))  # type: ignore[call-arg]
+
+    @classmethod
+    def _config(cls, scenario: str | None, overrides: Mapping[str, Any]) -> Any:
+        return cls.named_scenario(cls.default_scenario if scenario is None else scenario).replace(**overrides)
+
+    # --- episodes
+
+    def forget(self, row: int) -> None:
+        self.layer[row] = 0
+
+    def start(self, rows: np.ndarray) -> None:
+        listed = rows.tolist()
+        for row in listed:
+            # an episode left early draws its rest, so that the next one does not depend on when that was
+            if 0 < self.layer[row] < self.rounds_per_episode:
+                for _ in range(self.rounds_per_episode - self.layer[row]):
+                    self._draw_next_round([row])
+        self._draw_first_round(listed)
+        self.layer[rows] = 1
+        self.terminated[rows] = False
+        self._observe_round(rows)
+
+    @abstractmethod
+    def _draw_first_round(self, rows: list[int]) -> None:
+        """Draw a new episode's first round for the environments in `rows`, from their own generators."""
+
+    @abstractmethod
+    def _draw_next_round(self, rows: list[int]) -> None:
+        """Draw the next round for the environments in `rows`, from their own generators."""
+
+    def _observe_round(self, rows: np.ndarray) -> None:
+        """Write the observations of the current round; subclasses add theirs."""
+        self.progress[rows, 0] = self.layer[rows] / self.rounds_per_episode
+
+    def _finish_round(self, rows: np.ndarray) -> None:
+        """Move environments whose round is complete one round on, or terminate them."""
+        last = self.layer[rows] == self.rounds_per_episode
+        if last.any():
+            self.terminated[rows[last]] = True
+            rows = rows[~last]
+            if not len(rows):
+                return
+        self._draw_next_round(rows.tolist())
+        self.layer[rows] += 1
+        self._observe_round(rows)
+
+    def skip_round(self, rows: np.ndarray) -> None:
+        self._finish_round(rows)

@@ -1,0 +1,113 @@
+"""Configuration of the WDMoE system: sizes, radio, devices, relevance; and what follows from them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, field_validator, model_validator
+
+from dmoe_gym.channel import ChannelConfig, CSIConfig, RayleighConfig
+from dmoe_gym.config import StrictConfig, kind_alone, list_as_tuple
+from dmoe_gym.relevance import DirichletConfig, RelevanceConfig
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Speed = Annotated[float, Field(ge=1)]
+
+
+class WDMoEConfig(StrictConfig):
+    """A base station with gate and attention, and one expert on each of U mobile devices.
+
+    DESIGN section 4, this project's reading of arXiv 2405.03131 and 2411.06681; every default is assumed.
+
+    Fields:
+        num_devices: U, devices, each holding one expert of every block.
+        num_tokens: J, tokens of the prompt.
+        num_blocks: MoE blocks of an episode.
+        max_experts: the most experts per token.
+        relevance_share: the mean relevance of a block must reach this share of what each token's `max_experts` best
+            experts reach together (this project's choice: it makes schedules of different relevance comparable).
+        shortfall_price: V of the cost, per unit of mean relevance under the budget (this project's choice).
+        hidden_size: m_dim, values of one hidden state.
+        expert_hidden_size: m_hidden, values inside an expert.
+        bits_per_value: eps, bits of one transmitted value [bit].
+        activation_flops: operations of the activation function per value inside an expert [FLOP].
+        bandwidth_hz: B, shared by all devices [Hz]; a device has its share in the downlink and in the uplink.
+        carrier_hz: carrier frequency [Hz].
+        base_station_power_w: P_BS [W].
+        device_power_w: P_k [W], of every device.
+        noise_dbm_per_hz: noise density N0 [dBm/Hz].
+        distance_range_m: smallest and largest distance of a device from the base station [m].
+        device_speed_range_flops: C_k of the first and the last device, linear between [FLOP/s].
+        device_speeds_flops: C_k of every device [FLOP/s]; where given, the range is not used.
+        channel: the fading process, by its `kind` and parameters.
+        relevance: the source of gate weights, by its `kind` and parameters.
+        csi: what the scheduler knows of the channel.
+    """
+
+    num_devices: Count = 8
+    num_tokens: Count = 32
+    num_blocks: Count = 32
+    max_experts: Count = 2
+    relevance_share: Annotated[float, Field(gt=0, le=1)] = 0.9
+    shortfall_price: Annotated[float, Field(ge=0)] = 100.0
+    hidden_size: Count = 4096
+    expert_hidden_size: Count = 14336
+    bits_per_value: Count = 16
+    activation_flops: Annotated[float, Field(ge=0)] = 1.0
+    bandwidth_hz: Positive = 100e6
+    carrier_hz: Positive = 3.5e9
+    base_station_power_w: Positive = 10.0
+    device_power_w: Positive = 0.2
+    noise_dbm_per_hz: Annotated[float, Field(ge=-250, le=0)] = -174.0
+    distance_range_m: tuple[Positive, Positive] = (20.0, 200.0)
+    device_speed_range_flops: tuple[Speed, Speed] = (20e12, 2e12)
+    device_speeds_flops: tuple[Speed, ...] | None = None
+    channel: ChannelConfig = RayleighConfig()
+    relevance: RelevanceConfig = DirichletConfig()
+    csi: CSIConfig = CSIConfig()
+
+    _kind_alone = field_validator("channel", "relevance", mode="before")(kind_alone)
+    _list_as_tuple = field_validator(
+        "distance_range_m", "device_speed_range_flops", "device_speeds_flops", mode="before"
+    )(list_as_tuple)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> WDMoEConfig:
+        if self.max_experts > self.num_devices:
+            raise ValueError(
+                f"max_experts = {self.max_experts}: valid are whole numbers from 1 to num_devices = {self.num_devices}"
+            )
+        if self.distance_range_m[0] > self.distance_range_m[1]:
+            raise ValueError(f"distance_range_m = {self.distance_range_m}: valid is the smaller distance first")
+        if self.device_speeds_flops is not None and len(self.device_speeds_flops) != self.num_devices:
+            raise ValueError(
+                f"device_speeds_flops has {len(self.device_speeds_flops)} entries: "
+                f"valid is num_devices = {self.num_devices}"
+            )
+        return self
+
+    @cached_property
+    def device_speeds(self) -> np.ndarray:
+        """C_k of every device [FLOP/s], (U,)."""
+        given = self.device_speeds_flops
+        speeds = np.linspace(*self.device_speed_range_flops, self.num_devices) if given is None else np.array(given)
+        speeds.setflags(write=False)
+        return speeds
+
+    @property
+    def payload_bit(self) -> float:
+        """eps m_dim [bit]: one token's hidden state, the same in both directions."""
+        return float(self.bits_per_value * self.hidden_size)
+
+    @property
+    def token_flops(self) -> float:
+        """6 m_dim m_hidden + activation + m_hidden [FLOP]: a SwiGLU expert's work for one token."""
+        return 6.0 * self.hidden_size * self.expert_hidden_size + (self.activation_flops + 1) * self.expert_hidden_size
+
+    @property
+    def noise_density(self) -> float:
+        """N0 [W/Hz]."""
+        return float(10 ** (self.noise_dbm_per_hz / 10 - 3))

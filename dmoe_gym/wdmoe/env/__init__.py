@@ -1,0 +1,1 @@
+"""The WDMoE environments."""

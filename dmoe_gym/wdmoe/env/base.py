@@ -1,0 +1,220 @@
+"""What the WDMoE environments share: blocks drawn from the configuration, and the observation of them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from dmoe_gym.lineup import Lineup
+from dmoe_gym.rounds import RoundsCore
+from dmoe_gym.wdmoe.config import WDMoEConfig
+from dmoe_gym.wdmoe.env.bounds import BOUNDS
+from dmoe_gym.wdmoe.physics.block import Allocation, Block
+from dmoe_gym.wdmoe.physics.check import check
+from dmoe_gym.wdmoe.physics.cost import reference_latency
+from dmoe_gym.wdmoe.physics.geometry import path_gain
+from dmoe_gym.wdmoe.physics.latency import LN2
+from dmoe_gym.wdmoe.scenarios import scenario
+
+# A link never fades by more than 90 dB: one draw in 1e9 would, and a gain of zero has no finite latency.
+DEEPEST_FADE = 1e-9
+
+
+class Constants(NamedTuple):
+    """A WDMoEConfig as numbers for compiled code."""
+
+    payload: float  # one token's hidden state [bit]
+    bandwidth: float  # B [Hz]
+    max_experts: int
+    reference: float  # reference latency [s]
+    shortfall_price: float  # V
+    computation_time: np.ndarray  # (U,) [s per token]
+
+    @classmethod
+    def of(cls, config: WDMoEConfig) -> Constants:
+        """The constants of a configuration."""
+        return cls(
+            payload=config.payload_bit,
+            bandwidth=config.bandwidth_hz,
+            max_experts=config.max_experts,
+            reference=reference_latency(config),
+            shortfall_price=config.shortfall_price,
+            computation_time=config.token_flops / config.device_speeds,
+        )
+
+
+class WDMoECore(RoundsCore):
+    """A batch of WDMoE prompts, each of `num_blocks` blocks; subclasses say what an action is.
+
+    An episode draws the devices' places (uniform over the ring between the two distances; they stay for the
+    episode), a block its fading and its gate weights. Downlink and uplink fade independently. The reward is minus the
+    cost (`physics.cost`). Every action is accepted: where the experts it chooses miss the relevance budget, the
+    environment adds some (`repairs`), so an optimum under the budget bounds every policy.
+    """
+
+    default_scenario = "testbed"
+    decides_rounds = True
+    bounds = BOUNDS
+    config: WDMoEConfig
+    term_names = (
+        "cost",
+        "latency_s",
+        "latency_downlink_s",
+        "latency_uplink_s",
+        "latency_computation_s",
+        "latency_waiting_s",
+        "relevance",
+        "shortfall",
+        "repairs",
+    )
+
+    def __init__(self, num_envs: int, config: WDMoEConfig) -> None:
+        super().__init__(num_envs, config, config.num_blocks)
+        devices = config.num_devices
+        self.constants = Constants.of(config)
+        self.fading = config.channel.build(num_envs, (2, devices), 1)
+        self.knowledge = config.csi.build(self.fading)
+        self.relevance = config.relevance.build(num_envs, 1, config.num_tokens, devices)
+        self.path_gains = np.ones((num_envs, devices))
+        # (num_envs, direction, device): downlink, uplink
+        self.gains = np.ones((num_envs, 2, devices))
+        # carrier power over noise density [Hz], true and as the scheduler sees it
+        self.cn0 = np.ones((num_envs, 2, devices))
+        self.observed_cn0 = np.ones((num_envs, 2, devices))
+        self.efficiency = np.zeros((2, num_envs, devices), np.float32)
+        self.budget = np.zeros(num_envs)
+        self.budget_seen = np.zeros((num_envs, 1), np.float32)
+        self.computation = np.tile(
+            (self.constants.computation_time / token_unit(config)).astype(np.float32), (num_envs, 1)
+        )
+        self.selected = np.zeros((num_envs, config.num_tokens, devices), np.bool_)
+        self.bandwidth = np.zeros((num_envs, devices))
+        self._power_over_noise = np.array([config.base_station_power_w, config.device_power_w])
+        self._build_spaces()
+
+    @staticmethod
+    def named_scenario(name: str) -> WDMoEConfig:
+        return scenario(name)
+
+    @classmethod
+    def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
+        # policies encode their schedules as this package's actions, so they import it
+        from dmoe_gym.wdmoe.policies import lineup
+
+        return lineup(env_id, cls._config(scenario, overrides))
+
+    def _observations(self) -> dict[str, np.ndarray]:
+        return {
+            "gate_weights": self.gate_weights,
+            "downlink_efficiency": self.efficiency[0],
+            "uplink_efficiency": self.efficiency[1],
+            "computation_time": self.computation,
+            "relevance_budget": self.budget_seen,
+            "progress": self.progress,
+        }
+
+    def _largest(self) -> dict[str, float]:
+        # 64 bit/s/Hz would be an SNR of 193 dB; no device computes longer than all U of them together
+        return {
+            "gate_weights": 1,
+            "downlink_efficiency": 64,
+            "uplink_efficiency": 64,
+            "computation_time": self.config.num_devices,
+            "relevance_budget": 1,
+            "progress": 1,
+        }
+
+    @property
+    def gate_weights(self) -> np.ndarray:
+        """(num_envs, J, U) float32: of the one node there is, the base station."""
+        return self.relevance.gate_scores[:, 0]
+
+    # --- episodes
+
+    def _draw_first_round(self, rows: list[int]) -> None:
+        nearest, farthest = self.config.distance_range_m
+        for row in rows:
+            squares = self.generators[row].uniform(nearest**2, farthest**2, self.config.num_devices)
+            self.path_gains[row] = path_gain(np.sqrt(squares), self.config.carrier_hz)
+        for process in (self.fading, self.knowledge, self.relevance):
+            process.start(rows, self.generators)
+
+    def _draw_next_round(self, rows: list[int]) -> None:
+        for process in (self.fading, self.knowledge, self.relevance):
+            process.advance(rows, self.generators)
+
+    def _observe_round(self, rows: np.ndarray) -> None:
+        super()._observe_round(rows)
+        _observe(
+            rows,
+            self.path_gains,
+            self.fading.gains,
+            self.knowledge.observed_gains,
+            self._power_over_noise,
+            self.config.noise_density,
+            self.config.bandwidth_hz / self.config.num_devices,
+            self.gains,
+            self.cn0,
+            self.observed_cn0,
+            self.efficiency,
+        )
+        _write_budget(
+            rows, self.gate_weights, self.config.max_experts, self.config.relevance_share, self.budget, self.budget_seen
+        )
+
+    # --- for users of one environment
+
+    def round(self, row: int) -> Block:
+        """The true current block of one environment."""
+        return Block(self.gate_weights[row], self.gains[row, 0], self.gains[row, 1], self.config)
+
+    def schedule(self, row: int) -> Allocation:
+        """The allocation that the last step of one environment decided."""
+        return Allocation(self.selected[row], self.bandwidth[row])
+
+    def check(self, round: Block, schedule: Allocation) -> list[str]:
+        """See `wdmoe.check`."""
+        return check(round, schedule)
+
+    def metrics(self, means: dict[str, float]) -> dict[str, float]:
+        """Adds the block latency in milliseconds."""
+        return {**means, "latency_ms": 1e3 * means["latency_s"]}
+
+
+def token_unit(config: WDMoEConfig) -> float:
+    """Unit of observed computation times [s]: what the reference latency leaves for one token."""
+    return reference_latency(config) * config.num_devices / (config.num_tokens * config.max_experts)
+
+
+@njit(cache=True)
+def _observe(rows, path_gains, fading, observed, powers, noise, share, gains, cn0, observed_cn0, efficiency):
+    """Gains, carrier-to-noise densities, and the spectral efficiency over an equal share of the bandwidth."""
+    for row in rows:
+        for direction in range(2):
+            for u in range(path_gains.shape[1]):
+                gain = path_gains[row, u] * max(np.float64(fading[row, direction, u, 0]), DEEPEST_FADE)
+                gains[row, direction, u] = gain
+                cn0[row, direction, u] = powers[direction] * gain / noise
+                seen = path_gains[row, u] * max(np.float64(observed[row, direction, u, 0]), DEEPEST_FADE)
+                observed_cn0[row, direction, u] = powers[direction] * seen / noise
+                efficiency[direction, row, u] = np.log1p(observed_cn0[row, direction, u] / share) / LN2
+
+
+@njit(cache=True)
+def _write_budget(rows, gate_weights, max_experts, relevance_share, budget, seen):
+    """The relevance budget of every block: the share of what the best experts reach together."""
+    best = np.empty(max_experts)
+    for row in rows:
+        total = 0.0
+        for weights in gate_weights[row]:
+            best[:] = 0.0
+            for weight in weights:
+                # the smallest of the best gives way
+                slot = np.argmin(best)
+                if weight > best[slot]:
+                    best[slot] = weight
+            total += best.sum()
+        budget[row] = relevance_share * (total / gate_weights.shape[1])
+        seen[row, 0] = budget[row]

@@ -1,0 +1,168 @@
+"""A run's life: trained, resumed, evaluated; and what happens to bad input."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from agents.__main__ import app
+from agents.config import TrainingConfig, dump_config, load_config
+from agents.learners import build_env, read_tensors
+from agents.policy import load_run
+from agents.teachers import teacher_scheduler
+from dmoe_gym.dmoe.policies import JointPolicy
+from dmoe_gym.facades.stable_baselines import BatchedVecEnv
+from dmoe_gym.files import read_csv
+
+RUN = "tiny/tiny-seed0"
+
+
+def _command(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_train_resume_and_evaluate(recipe_file: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    result = _command("train", str(recipe_file), "--runs", str(runs), "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    folder = runs / RUN
+    rows = read_csv(folder / "evaluations.csv")
+    assert {row["step"] for row in rows} >= {0, 512, 1024}
+    assert load_config(folder / "config.yaml") == load_config(recipe_file)
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["seed"] == 0
+    assert provenance["packages"]["torch"] == version("torch")
+    header = (folder / "progress.csv").read_text().splitlines()[0]
+    assert {"imitation/loss", "imitation/accuracy", "eval/cost"} <= set(header.split(","))
+    assert list((runs / "tiny" / "baseline-JESA").glob("events.out.tfevents.*"))
+
+    # a second run into the same folder is refused, and nothing changes
+    before = (folder / "checkpoint.pt").read_bytes()
+    again = _command("train", str(recipe_file), "--runs", str(runs))
+    assert again.exit_code == 2
+    assert "--resume" in again.output
+    assert (folder / "checkpoint.pt").read_bytes() == before
+
+    # resumed from the middle of the imitation it goes on to the end
+    content = torch.load(folder / "checkpoint.pt", weights_only=True)
+    content["num_timesteps"] = 256
+    torch.save(content, folder / "checkpoint.pt")
+    resumed = _command("train", str(recipe_file), "--runs", str(runs), "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["num_timesteps"] >= 1024
+
+    evaluated = _command("evaluate", str(folder), "--episodes", "3", "--jobs", "1")
+    assert evaluated.exit_code == 0, evaluated.output
+    assert {row["policy"] for row in read_csv(runs / "tiny" / "evaluation.csv")} >= {"tiny-seed0", "exact", "JESA"}
+
+    # the same weights at another size
+    config, policy = load_run(folder, overrides={"num_experts": 4, "num_subcarriers": 5, "num_layers": 1})
+    env = build_env(config, seed=1, num_envs=2, training=False)
+    assert env.config.num_experts == 4
+    actions, _ = policy.predict(env.reset(), action_masks=env.core.masks())
+    assert actions.shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"networks": [1]}, "unknown field 'networks'"),
+        ({"network": "transformer"}, "network"),
+        ({"algorithm": "ppo"}, "valid is maskable_ppo"),
+        ({"imitation": {"steps": 4096}}, "at most total_timesteps"),
+        ({"imitation": {"steps": 512, "teacher": "nobody"}}, "valid are exact"),
+        ({"env_id": "DMoE-JESA-v0", "imitation": None}, "network = 'equivariant'"),
+        ({"relative_to": "nobody"}, "valid are exact"),
+        ({"training_overrides": {"layers": 1}}, "layers"),
+        ({"hyperparameters": {"n_step": 16}}, "n_step"),
+    ],
+)
+def test_bad_recipes_exit_with_one_line(
+    change: dict[str, Any], words: str, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(yaml.safe_dump({**tiny, **change}))
+    runs = tmp_path / "runs"
+    result = _command("train", str(file), "--runs", str(runs), "--jobs", "1")
+    assert result.exit_code == 2, result.output
+    assert words in result.output
+    assert len(result.output.strip().splitlines()) == 1
+    assert not list(runs.rglob("checkpoint.pt"))
+    assert not list(runs.rglob("config.yaml"))
+
+
+def test_damaged_files_are_named_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "damaged.yaml"
+    file.write_text("algorithm: [")
+    result = _command("train", str(file))
+    assert result.exit_code == 2
+    assert str(file) in result.output
+    assert file.read_text() == "algorithm: ["
+    missing = _command("evaluate", str(tmp_path / "nothing"))
+    assert missing.exit_code == 2
+    assert "is no run folder" in missing.output
+
+
+class _Trap:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("trap-was-run"),)
+
+
+def test_a_checkpoint_with_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain, zipped = tmp_path / "plain.pt", tmp_path / "zipped.pt"
+    plain.write_bytes(pickle.dumps({"num_timesteps": _Trap()}))
+    torch.save({"num_timesteps": 1, "parameters": _Trap()}, zipped)
+    for file in (plain, zipped):
+        with pytest.raises(ValueError, match=file.name):
+            read_tensors(file)
+    assert not (tmp_path / "trap-was-run").exists()
+
+
+def test_recipes_survive_being_written(tiny: dict[str, Any], tmp_path: Path) -> None:
+    config = TrainingConfig(**tiny)
+    file = tmp_path / "written.yaml"
+    file.write_text(dump_config(config))
+    assert load_config(file) == config
+
+
+@pytest.mark.parametrize("file", sorted(Path("configs").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_recipe_is_valid(file: Path) -> None:
+    assert load_config(file).total_timesteps > 0
+
+
+def test_relative_rewards_sum_to_the_difference_of_costs(tiny: dict[str, Any]) -> None:
+    """Against whole episodes of both environments, run apart."""
+    fields = {**tiny, "training_overrides": {}, "imitation": None, "num_envs": 4}
+    plain = build_env(TrainingConfig(**fields), seed=7)
+    relative = build_env(TrainingConfig(**fields, relative_to="JESA"), seed=7)
+    for env in (plain, relative):
+        env.reset()
+    totals = {"plain": np.zeros(4), "relative": np.zeros(4)}
+    running = np.ones(4, bool)
+    while running.any():
+        masks = plain.core.masks().copy()
+        np.testing.assert_array_equal(masks, relative.core.masks())
+        actions = masks.argmax(-1)
+        _, rewards, dones, _ = plain.step(actions)
+        _, differences, _, _ = relative.step(actions)
+        totals["plain"] += rewards * running
+        totals["relative"] += differences * running
+        running &= ~dones
+    reference = BatchedVecEnv("DMoE-JESA-v0", 4, scenario="small", **fields["overrides"])
+    reference.seed(7)
+    observation, costs = reference.reset(), np.zeros(4)
+    policy = JointPolicy(teacher_scheduler("JESA", reference.config))
+    for _ in range(2):
+        observation, rewards, _, _ = reference.step(policy.predict(observation)[0])
+        costs -= rewards
+    np.testing.assert_allclose(totals["relative"], totals["plain"] + costs, rtol=1e-4, atol=1e-6)

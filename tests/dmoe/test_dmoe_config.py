@@ -1,0 +1,113 @@
+"""The configuration: what it refuses and in which words, and what the scenarios are."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from dmoe_gym.channel import GaussMarkovConfig, RayleighConfig
+from dmoe_gym.dmoe import SCENARIOS, DMoEConfig, scenario
+
+# field, a value that it must refuse, and what the message must hold besides the field
+BAD = [
+    ("num_experts", 1, ["1", "2"]),
+    ("num_experts", 4.0, ["4.0", "integer"]),
+    ("num_experts", True, ["True", "integer"]),
+    ("num_states", 0, ["0", "1"]),
+    ("num_subcarriers", 0, ["0", "1"]),
+    ("num_subcarriers", -3, ["-3", "1"]),
+    ("num_layers", 0, ["0", "1"]),
+    ("num_layers", "8", ["'8'", "integer"]),
+    ("max_experts", 0, ["0", "1"]),
+    ("max_experts", 5, ["5", "num_experts = 4"]),
+    ("threshold", -0.1, ["-0.1", "0"]),
+    ("threshold", 1.1, ["1.1", "1"]),
+    ("threshold", float("nan"), ["nan", "finite"]),
+    ("threshold", None, ["None", "number"]),
+    ("importance_factor", 0.0, ["0.0", "greater than 0"]),
+    ("importance_factor", 1.01, ["1.01", "1"]),
+    ("shortfall_price", -1.0, ["-1.0", "0"]),
+    ("shortfall_price", float("inf"), ["inf", "finite"]),
+    ("subcarrier_bandwidth_hz", 0.0, ["0.0", "greater than 0"]),
+    ("transmit_power_w", -0.01, ["-0.01", "greater than 0"]),
+    ("state_size_bit", 0, ["0", "greater than 0"]),
+    ("mean_snr_db", "10 dB", ["'10 dB'", "number"]),
+    ("mean_snr_db", 1000.0, ["1000.0", "100"]),
+    ("computation_energy_range", (0.5, -1.0), ["-1.0", "0"]),
+    ("computation_energy_range", (0.5,), ["required"]),
+    ("round_energy_j", -1e-3, ["-0.001", "0"]),
+    ("channel", "fog", ["fog", "rayleigh", "gauss_markov"]),
+    ("channel", {"kind": "gauss_markov", "doppler_hz": -1.0}, ["doppler_hz", "-1.0", "0"]),
+    ("channel", {"kind": "rayleigh", "speed": 3}, ["speed", "valid fields", "kind"]),
+    ("relevance", {"kind": "dirichlet", "concentration": 0.0}, ["concentration", "0.0", "greater than 0"]),
+    ("no_such_field", 1, ["unknown", "num_experts", "threshold"]),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "words"), BAD)
+def test_bad_values_are_refused_in_one_line_that_names_them(field, value, words):
+    for build in (lambda: DMoEConfig(**{field: value}), lambda: DMoEConfig().replace(**{field: value})):
+        with pytest.raises(ValueError) as error:
+            build()
+        message = str(error.value)
+        assert "\n" not in message
+        # a bad field inside the channel's own configuration is named as that
+        assert field in message or words[0] in message
+        for word in words:
+            assert word in message
+
+
+@pytest.mark.parametrize("name", ["Small", "", "tiny", None, 5, ["small"]])
+def test_unknown_scenario_names_the_valid_ones(name):
+    with pytest.raises(ValueError, match="scenario") as error:
+        scenario(name)
+    for valid in SCENARIOS:
+        assert valid in str(error.value)
+
+
+def test_scenarios_have_the_designed_sizes():
+    sizes = {
+        name: (config.num_experts, config.num_states, config.num_subcarriers, config.num_layers)
+        for name, config in SCENARIOS.items()
+    }
+    designed = {"small": (4, 1, 16, 8), "paper": (8, 4, 64, 32), "scarce": (6, 2, 8, 8), "large": (32, 4, 1024, 8)}
+    assert {name: sizes[name] for name in designed} == designed
+    for name in designed:
+        config = SCENARIOS[name]
+        assert scenario(name) is config
+        links = config.num_experts * (config.num_experts - 1)
+        assert (config.num_subcarriers < links) == (name == "scarce")
+        assert (config.subcarrier_bandwidth_hz, config.transmit_power_w, config.state_size_bit) == (1e6, 0.01, 65536)
+        assert (config.mean_snr_db, config.threshold, config.max_experts, config.round_energy_j) == (10, 0.5, 2, 0)
+        assert config.importance_factor == (0.98 if name == "paper" else 1.0)
+
+
+def test_replace_makes_a_validated_copy_and_configurations_are_frozen():
+    config = scenario("small")
+    changed = config.replace(threshold=0.25, channel="gauss_markov")
+    assert changed.threshold == 0.25
+    assert changed.channel == GaussMarkovConfig()
+    assert config.threshold == 0.5
+    assert config.channel == RayleighConfig()
+    with pytest.raises(ValueError, match="frozen"):
+        config.threshold = 0.3
+
+
+def test_numpy_scalars_and_lists_are_welcome():
+    config = DMoEConfig(num_experts=np.int64(5), threshold=np.float32(0.5), computation_energy_range=[1, 2])
+    assert config == DMoEConfig(num_experts=5, threshold=0.5, computation_energy_range=(1.0, 2.0))
+
+
+def test_equality_and_hash_are_those_of_the_fields():
+    """Whatever has been computed from one of them since."""
+    one, other = DMoEConfig(threshold=0.25), DMoEConfig(threshold=0.25)
+    assert one.computation_energy_j.shape == (4,)
+    assert one == other
+    assert other.computation_energy_j is not one.computation_energy_j
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != other.replace(channel="gauss_markov")
+    assert one != RayleighConfig()
+    assert pickle.loads(pickle.dumps(one)) == one

@@ -1,0 +1,126 @@
+"""Rows are paired, bounds bound, statistics do what they say."""
+
+import numpy as np
+import pytest
+
+import dmoe_gym
+from dmoe_gym.dmoe import scenario
+from dmoe_gym.dmoe.policies import JESA, JointPolicy, Random, SequentialPolicy, TopK
+from dmoe_gym.evaluation import Interval, compare, evaluate, evaluate_bound, evaluate_lineup, held_out_seeds, lineup_of
+from dmoe_gym.policy import ConstantPolicy
+
+SEEDS = held_out_seeds(6)
+JOINT = "DMoE-JESA-v0"
+
+
+def costs(rows):
+    return np.array([row["cost"] for row in rows])
+
+
+def test_rows_do_not_depend_on_the_batch():
+    policy = JointPolicy(JESA(scenario("small")))
+    together = evaluate(policy, JOINT, scenario="small", seeds=SEEDS)
+    apart = evaluate(policy, JOINT, scenario="small", seeds=SEEDS, batch=1)
+    for one, other in zip(together, apart, strict=True):
+        assert one | {"decision_ms": 0} == other | {"decision_ms": 0}
+
+
+@pytest.mark.parametrize("name", ["small", "scarce"])
+def test_a_scheduler_costs_the_same_in_every_environment(name):
+    config = scenario(name)
+    joint = evaluate(JointPolicy(JESA(config)), JOINT, scenario=name, seeds=SEEDS)
+    sequential = evaluate(SequentialPolicy(JESA(config)), "DMoE-JESA-Sequential-v0", scenario=name, seeds=SEEDS)
+    links = config.num_experts * (config.num_experts - 1)
+    zero = ConstantPolicy(np.zeros(links + 1, np.float32), "gate_scores", 3)
+    price = evaluate(zero, "DMoE-JESA-Price-v0", scenario=name, seeds=SEEDS)
+    # near a round's end the sequential masks may ask a hidden state for its threshold at a price that JESA declined
+    as_planned = np.array([row["repairs"] == 0 for row in sequential])
+    assert as_planned.all() if name == "small" else as_planned.any()
+    np.testing.assert_allclose(costs(sequential)[as_planned], costs(joint)[as_planned], rtol=1e-9)
+    np.testing.assert_allclose(costs(price), costs(joint), rtol=1e-9)
+
+
+def test_reward_is_minus_cost_summed_over_rounds():
+    for row in evaluate(JointPolicy(TopK(scenario("small"), 2)), JOINT, scenario="small", seeds=SEEDS):
+        assert row["return"] == pytest.approx(-8 * row["cost"])
+        assert row["violations"] == 0
+
+
+def test_no_policy_beats_the_bounds():
+    rows = evaluate_lineup(JOINT, scenario="small", seeds=SEEDS)
+    by_name = {name: costs([row for row in rows if row["policy"] == name]) for name in {r["policy"] for r in rows}}
+    for name, values in by_name.items():
+        assert (values >= by_name["lower-bound"] - 1e-9).all()
+        if name != "lower-bound":
+            assert (values >= by_name["exact"] - 1e-9).all(), name
+    assert by_name["random"].mean() > by_name["top-2"].mean() > by_name["JESA"].mean()
+
+
+def test_a_bound_is_the_same_in_parallel():
+    serial = evaluate_bound("lower-bound", JOINT, scenario="small", seeds=SEEDS)
+    parallel = evaluate_bound("lower-bound", JOINT, scenario="small", seeds=SEEDS, jobs=2)
+    np.testing.assert_array_equal(costs(serial), costs(parallel))
+
+
+def test_an_action_outside_the_space_is_refused():
+    bad = ConstantPolicy(np.full(28, 99), "gate_scores", 3)
+    with pytest.raises(ValueError, match="valid is MultiDiscrete"):
+        evaluate(bad, JOINT, scenario="small", seeds=SEEDS)
+
+
+@pytest.mark.parametrize("env_id", dmoe_gym.ENVIRONMENTS)
+def test_every_environment_has_a_lineup_with_random_reference_and_optimum(env_id):
+    lineup = lineup_of(env_id)
+    assert lineup.random in lineup.policies
+    assert lineup.reference in lineup.policies
+    assert lineup.optimum in {*lineup.policies, *lineup.bounds}
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="valid for DMoE-JESA-v0 are"):
+        evaluate_lineup(JOINT, seeds=SEEDS, names=["nobody"])
+    with pytest.raises(ValueError, match="valid for DMoE-JESA-v0 here are exact"):
+        evaluate_bound("nobody", JOINT, seeds=SEEDS)
+    with pytest.raises(ValueError, match="dmoe_gym registers"):
+        lineup_of("CartPole-v1")
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says():
+    generator = np.random.default_rng(7)
+    trials = 300
+    hits = 0
+    for _ in range(trials):
+        interval = Interval.of(generator.exponential(size=80))
+        hits += interval.low <= 1 <= interval.high
+    # binomial(300, 0.95) has standard deviation 3.8; the percentile method is known to cover slightly less
+    assert 0.88 * trials <= hits <= 0.99 * trials
+
+
+def test_paired_differences_cancel_what_episodes_share():
+    generator = np.random.default_rng(3)
+    shared = generator.exponential(size=200)
+    rows = []
+    for seed, value in enumerate(shared):
+        rows.append({"policy": "reference", "seed": seed, "cost": value})
+        rows.append({"policy": "worse", "seed": seed, "cost": value + 0.01})
+    worse = compare(rows, "reference")[1]
+    assert worse.difference.mean == pytest.approx(0.01)
+    assert worse.difference.low > 0.009
+    assert worse.value.high - worse.value.low > 0.1  # unpaired, nothing could be said
+
+
+def test_comparing_other_episodes_is_refused():
+    rows = [{"policy": "a", "seed": 0, "cost": 1.0}, {"policy": "b", "seed": 1, "cost": 1.0}]
+    with pytest.raises(ValueError, match="other seeds"):
+        compare(rows, "a")
+    with pytest.raises(ValueError, match="reference = 'c'"):
+        compare(rows, "c")
+
+
+def test_random_schedules_are_feasible_and_differ():
+    rows = evaluate(JointPolicy(Random(scenario("scarce"), seed=1)), JOINT, scenario="scarce", seeds=SEEDS)
+    again = evaluate(JointPolicy(Random(scenario("scarce"), seed=1)), JOINT, scenario="scarce", seeds=SEEDS)
+    other = evaluate(JointPolicy(Random(scenario("scarce"), seed=2)), JOINT, scenario="scarce", seeds=SEEDS)
+    assert all(row["violations"] == 0 for row in rows)
+    np.testing.assert_array_equal(costs(rows), costs(again))
+    assert (costs(rows) != costs(other)).all()

@@ -1,0 +1,49 @@
+"""Event files are read back: the optimum is a flat line under the tags of learned runs."""
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from dmoe_gym.evaluation import evaluate_lineup, held_out_seeds, lineup_of
+from dmoe_gym.evaluation.tensorboard import mean_cost, write_reference_lines
+
+TAGS = {"cost", "energy_per_state_mJ", "relevance", "shortfall", "gap_to_optimum", "normalized_score"}
+
+
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tensorboard")
+    rows = evaluate_lineup("DMoE-JESA-v0", scenario="small", seeds=held_out_seeds(3))
+    write_reference_lines(folder, rows, lineup_of("DMoE-JESA-v0", "small"), last_step=500)
+    read = {}
+    for path in folder.iterdir():
+        events = EventAccumulator(str(path))
+        events.Reload()
+        read[path.name] = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
+    return rows, read, folder
+
+
+def test_every_policy_has_its_own_folder_with_the_same_tags(charts):
+    rows, read, _ = charts
+    assert set(read) == {f"baseline-{row['policy']}" for row in rows}
+    assert {f"eval/{tag}" for tag in TAGS} <= set(read["baseline-exact"])
+
+
+def test_lines_are_flat_from_the_first_to_the_last_step(charts):
+    rows, read, _ = charts
+    for name in ("exact", "JESA"):
+        points = read[f"baseline-{name}"]["eval/cost"]
+        assert [point.step for point in points] == [0, 500]
+        assert [point.value for point in points] == pytest.approx([mean_cost(rows, name)] * 2)
+
+
+def test_scores_are_zero_for_random_and_one_for_the_optimum(charts):
+    _, read, _ = charts
+    assert read["baseline-random"]["eval/normalized_score"][0].value == pytest.approx(0, abs=1e-6)
+    assert read["baseline-exact"]["eval/normalized_score"][0].value == pytest.approx(1)
+    assert read["baseline-exact"]["eval/gap_to_optimum"][0].value == pytest.approx(0, abs=1e-6)
+
+
+def test_writing_again_adds_no_second_line(charts):
+    rows, _, folder = charts
+    write_reference_lines(folder, rows, lineup_of("DMoE-JESA-v0", "small"), last_step=500)
+    assert len(list((folder / "baseline-exact").iterdir())) == 1
