@@ -1,7 +1,7 @@
-"""Learning rate and weight decay of every gate, tuned on validation images: `python -m dmoe_gym.gating.tuning`.
+"""Learning rates and weight decays tuned on validation images: `python -m dmoe_gym.gating.experiment.tuning`.
 
 Every gate gets the same grid, seeds and measure under each kind of transmission; its winners are `sweep.TUNED`. The
-seeds are not among those that the experiment reports.
+seeds are not among those that the experiment reports, and no seed's validation images are among the test images.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
+from dmoe_gym.command_line import one_line_errors
+from dmoe_gym.files import write_json
 from dmoe_gym.gating.config import GateKind, GatingConfig
 from dmoe_gym.gating.data import load_digits_split
 from dmoe_gym.gating.evaluation import evaluate_accuracy
-from dmoe_gym.gating.files import write_whole
 from dmoe_gym.gating.snr import SNRDistribution
 from dmoe_gym.gating.training import train_two_stage
 from dmoe_gym.gating.transmission import Analog, Digital
@@ -47,20 +48,12 @@ def validation_accuracy(config: GatingConfig, transmission: Analog | Digital, se
     )
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="JSON file for all results.")] = Path("results/gating/tuning.json"),
-    first_seed: Annotated[int, typer.Option(help="First seed.")] = 100,
-    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 2,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
-) -> None:
-    """Try the whole grid for every gate and print the winners."""
-    if out.exists() and not overwrite:
-        raise typer.BadParameter(f"{out} exists already; pass --overwrite to replace it")
-    results: list[dict[str, Any]] = []
-    grid = list(product(TRANSMISSIONS, GATES, LEARNING_RATES, WEIGHT_DECAYS))
-    for transmission, gate, learning_rate, weight_decay in tqdm(grid):
+def tune(transmission: Analog | Digital, gate: GateKind, seeds: range) -> list[dict[str, Any]]:
+    """The whole grid for one gate under one transmission, best mean accuracy first."""
+    results = []
+    for learning_rate, weight_decay in tqdm(list(product(LEARNING_RATES, WEIGHT_DECAYS))):
         config = GatingConfig(gate=gate, learning_rate=learning_rate, weight_decay=weight_decay)
-        accuracies = [validation_accuracy(config, transmission, seed) for seed in range(first_seed, first_seed + seeds)]
+        accuracies = [validation_accuracy(config, transmission, seed) for seed in seeds]
         results.append(
             {
                 "transmission": transmission.kind,
@@ -71,11 +64,30 @@ def main(
                 "mean": float(np.mean(accuracies)),
             }
         )
+    return sorted(results, key=lambda row: -row["mean"])
+
+
+@one_line_errors
+def main(
+    out: Annotated[Path, typer.Option(help="Folder; one JSON file per gate and transmission.")] = Path(
+        "results/gating/tuning"
+    ),
+    first_seed: Annotated[int, typer.Option(help="First seed.")] = 100,
+    seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 2,
+    at_most: Annotated[
+        int, typer.Option(help="Stop after this many new files; the same command goes on where it stopped.")
+    ] = len(TRANSMISSIONS) * len(GATES),
+) -> None:
+    """Try the whole grid for every gate under every transmission, keep what is finished, print the winners."""
     for transmission, gate in product(TRANSMISSIONS, GATES):
-        tried = [row for row in results if (row["transmission"], row["gate"]) == (transmission.kind, gate)]
-        best = max(tried, key=lambda row: row["mean"])
-        print(transmission.kind, gate, best["learning_rate"], best["weight_decay"], f"{100 * best['mean']:.1f} %")
-    write_whole(out, json.dumps(results, indent=1).encode() + b"\n", overwrite)
+        path = out / f"{transmission.kind}_{gate}.json"
+        if not path.exists():
+            if at_most == 0:
+                continue
+            at_most -= 1
+            write_json(path, tune(transmission, gate, range(first_seed, first_seed + seeds)))
+        for row in json.loads(path.read_text())[:2]:
+            print(*(row[key] for key in ("transmission", "gate", "learning_rate", "weight_decay", "mean")))
 
 
 if __name__ == "__main__":
