@@ -30,7 +30,7 @@ TRANSMISSIONS: dict[str, Analog | Digital] = {
     )
 }
 GATES: tuple[GateKind, ...] = ("naive", "channel_aware", "best_snr", "random")
-# Winners of `python -m dmoe_gym.gating.experiment.tuning`; "random" takes those of "best_snr", which has no gate either.
+# Winners of `python -m dmoe_gym.gating.experiment.tuning`; "random" takes those of "best_snr".
 TUNED: dict[tuple[str, str], dict[str, float]] = {
     ("analog", "naive"): {"learning_rate": 2e-2, "weight_decay": 0.1},
     ("analog", "channel_aware"): {"learning_rate": 2e-2, "weight_decay": 0.1},
