@@ -10,6 +10,7 @@ import typer
 
 from agents.config import load_config
 from agents.evaluate import evaluate_runs
+from agents.publish import publish
 from agents.train import check_recipe, reference_rows
 from agents.train import train as train_seed
 from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
@@ -19,6 +20,7 @@ from dmoe_gym.files import read_csv, write_csv
 from dmoe_gym.reports import write_report
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+app.command()(publish)
 Runs = Annotated[Path, typer.Option(help="Root of the run folders.")]
 
 

@@ -12,6 +12,7 @@ ENVIRONMENTS = {
     "DMoE-JESA-Price-v0": ("dmoe_gym.dmoe.env.price:PriceCore", False),
     "WDMoE-v0": ("dmoe_gym.wdmoe.env.discount:DiscountCore", False),
     "WDMoE-Joint-v0": ("dmoe_gym.wdmoe.env.joint:JointCore", False),
+    "ChannelAwareGating-v0": ("dmoe_gym.gating.env.core:GatingCore", False),
 }
 
 

@@ -21,6 +21,7 @@ def short_episodes(env_id: str, rounds: int = 2) -> dict[str, Any]:
     return {
         "DMoE": {"scenario": "scarce", "num_layers": rounds},
         "WDMoE": {"scenario": "testbed", "num_blocks": rounds},
+        "ChannelAwareGating": {"scenario": "analog", "num_inputs": rounds},
     }.get(system, {})
 
 

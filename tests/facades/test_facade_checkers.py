@@ -15,6 +15,10 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 CASES = {
     "DMoE": {**SCENARIOS, "large": {"scenario": "large", "num_layers": 2}},
     "WDMoE": {name: {"scenario": name, "num_blocks": 2} for name in ("testbed", "mixtral", "crowd")},
+    "ChannelAwareGating": {
+        **{name: {"scenario": name} for name in ("analog", "digital", "coded", "stale")},
+        "two experts": {"scenario": "analog", "top_k": 2},
+    },
 }
 EVERYWHERE = [
     pytest.param(env_id, options, id=f"{env_id}-{name}", marks=pytest.mark.slow if name == "large" else ())

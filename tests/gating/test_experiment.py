@@ -13,11 +13,13 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from dmoe_gym.evaluation.statistics import Interval
+from dmoe_gym.gating import GatedModel
 from dmoe_gym.gating.experiment.__main__ import main
 from dmoe_gym.gating.experiment.report import verdicts
 from dmoe_gym.gating.experiment.statistics import CHANNEL_AWARE, NAIVE, Accuracies
 from dmoe_gym.gating.experiment.store import SweepFolder
 from dmoe_gym.gating.experiment.sweep import Row, SweepConfig, pieces, run_piece
+from dmoe_gym.gating.experiment.train import main as train_main
 
 QUICK = {"stage_one_epochs": 1, "stage_two_epochs": 1}
 
@@ -149,3 +151,25 @@ def test_bad_arguments_end_in_one_clear_line(tmp_path, arguments, message):
     assert message in result.output
     assert "Traceback" not in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_train_command_keeps_weights_and_says_bad_input_in_one_line(tmp_path):
+    app = typer.Typer()
+    app.command()(train_main)
+    out = tmp_path / "model.safetensors"
+    quick = ["--out", str(out), "--set", "stage_one_epochs=1", "--set", "stage_two_epochs=1", "--gate", "naive"]
+    result = CliRunner().invoke(app, quick)
+    assert result.exit_code == 0, result.output
+    assert "validation accuracy" in result.output
+    assert GatedModel.load(out).config.gate == "naive"
+    assert all(list((tmp_path / f"stage_{stage}").glob("events.out.*")) for stage in (1, 2))
+    for arguments, message in (
+        (quick, "exists already"),
+        (["--dataset", "cifar10"], "--data-root DIR"),
+        (["--dataset", "cifar10", "--data-root", "/nowhere"], "no such folder"),
+        (["--gate", "smart"], "GatingConfig.gate = 'smart'"),
+    ):
+        result = CliRunner().invoke(app, ["--out", str(tmp_path / "other"), *arguments])
+        assert result.exit_code == 2
+        assert message in result.output
+        assert result.output.count("\n") == 1

@@ -78,7 +78,7 @@ class SweepConfig(StrictConfig):
 
     def networks(self, transmission: str, gate: GateKind) -> GatingConfig:
         """Networks and training for one transmission and one gate."""
-        tuned = TUNED[TRANSMISSIONS[transmission].kind, "best_snr" if gate == "random" else gate]
+        tuned = TUNED.get((TRANSMISSIONS[transmission].kind, "best_snr" if gate == "random" else gate), {})
         return GatingConfig(**{**tuned, **dataset_shape(self.dataset), **self.gating, "gate": gate})
 
 
