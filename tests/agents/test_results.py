@@ -251,3 +251,13 @@ def test_the_command_reads_run_folders(
     assert "`mine` is below it" in result.output
     assert json.loads((store / "learned" / "mine.json").read_text())["runs"]["1"]["seed"] == 1
     assert "`mine`: seeds 0, 1" in (tmp_path / "docs" / "results.md").read_text()
+
+
+def test_times_are_measured_and_kept(tmp_path: Path) -> None:
+    command = ["time", "--scenario", "small", "-p", "JESA", "--rounds", "4", "--repeats", "1", "--store", str(tmp_path)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert read_times(tmp_path)["small"]["JESA"] > 0
+    refused = CliRunner().invoke(app, [*command, "-p", "nobody"])
+    assert refused.exit_code == 2
+    assert "valid for small are" in refused.output
