@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -16,11 +18,12 @@ from rich.table import Table
 from benchmarks.side_by_side import Row
 from dmoe_gym.files import write_json
 
+RESULTS = "output/benchmarks.json"
 TITLE = "Side by side, in turns, in one run (least wall time; medians and processor time beside it)"
 
 
 def show(rows: list[Row], path: str) -> None:
-    """Print the rows and write them to a JSON file."""
+    """Print the rows and keep them in a JSON file, beside those of earlier runs that measured something else."""
     table = Table(title=TITLE)
     for column in ("what", "against"):
         table.add_column(column)
@@ -33,7 +36,7 @@ def show(rows: list[Row], path: str) -> None:
             row.what,
             row.against,
             "" if row.aim is None else f"{sign} {row.aim:,g} {row.unit}",
-            *(_figure(value, row.unit) for value in (row.ratio, row.ratio_median, row.ratio_processor)),
+            *(figure(value, row.unit) for value in (row.ratio, row.ratio_median, row.ratio_processor)),
             {True: "yes", False: "NO", None: ""}[row.met],
         )
     console = Console(width=170, soft_wrap=True)
@@ -43,8 +46,16 @@ def show(rows: list[Row], path: str) -> None:
             console.print(f"{row.what}: " + ", ".join(f"{name} {value:,.4g}" for name, value in row.details.items()))
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     console.print(f"{os.cpu_count()} cores, load average {load}, {numba.get_num_threads()} threads")
-    kept = write_json(path, {"machine": machine(), "rows": [{**asdict(row), "met": row.met} for row in rows]})
+    measured = [{**asdict(row), "met": row.met, "machine": machine()} for row in rows]
+    again = {row["what"] + row["against"] for row in measured}
+    others = [row for row in read_rows(path) if row["what"] + row["against"] not in again]
+    kept = write_json(path, {"rows": others + measured})
     console.print(f"kept in {kept}")
+
+
+def read_rows(path: str = RESULTS) -> list[dict[str, Any]]:
+    """The rows that earlier runs left; a run replaces those that it measured again."""
+    return json.loads(Path(path).read_text())["rows"] if Path(path).exists() else []
 
 
 def machine() -> dict[str, Any]:
@@ -52,16 +63,15 @@ def machine() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "load_average": os.getloadavg(),
         "threads": numba.get_num_threads(),
         "threading_layer": _threading_layer(),
         "python": sys.version.split()[0],
         "versions": {name: version(name) for name in ("numpy", "numba", "scipy", "gymnasium", "stable-baselines3")},
-        "command": " ".join(sys.argv),
     }
 
 
-def _figure(value: float | None, unit: str) -> str:
+def figure(value: float | None, unit: str) -> str:
+    """A figure with three digits and its unit."""
     if value is None:
         return ""
     return f"{value:,.3g} {unit}" if abs(value) < 100 else f"{value:,.0f} {unit}"
