@@ -35,7 +35,9 @@ def in_turns(benchmark: Any) -> Callable[..., tuple[Clock, Clock]]:
 @pytest.fixture
 def report(benchmark: Any, request: pytest.FixtureRequest) -> Callable[[Row], None]:
     """`report(row)` puts a row into the table, the JSON file and pytest-benchmark's extra information."""
-    command = f"python -m pytest '{request.node.nodeid}' --benchmark-only"
+    threads = os.environ.get("NUMBA_NUM_THREADS")
+    prefix = f"NUMBA_NUM_THREADS={threads} " if threads else ""
+    command = f"{prefix}python -m pytest '{request.node.nodeid}' --benchmark-only"
 
     def add(row: Row) -> None:
         row = replace(row, command=command, load=os.getloadavg()[0])
