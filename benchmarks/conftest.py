@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.side_by_side import Clock, Row
-from benchmarks.table import RESULTS, show
+from benchmarks.table import keep, show
 
 ROWS: list[Row] = []
 
@@ -42,6 +42,7 @@ def report(benchmark: Any, request: pytest.FixtureRequest) -> Callable[[Row], No
     def add(row: Row) -> None:
         row = replace(row, command=command, load=os.getloadavg()[0])
         ROWS.append(row)
+        keep(row)  # at once: a run may be cut short
         benchmark.extra_info.update(asdict(row))
 
     return add
@@ -50,4 +51,4 @@ def report(benchmark: Any, request: pytest.FixtureRequest) -> Callable[[Row], No
 def pytest_terminal_summary() -> None:
     """Print the rows and keep them."""
     if ROWS:
-        show(ROWS, RESULTS)
+        show(ROWS)

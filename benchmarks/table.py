@@ -22,8 +22,8 @@ RESULTS = "output/benchmarks.json"
 TITLE = "Side by side, in turns, in one run (least wall time; medians and processor time beside it)"
 
 
-def show(rows: list[Row], path: str) -> None:
-    """Print the rows and keep them in a JSON file, beside those of earlier runs that measured something else."""
+def show(rows: list[Row]) -> None:
+    """Print the rows."""
     table = Table(title=TITLE)
     for column in ("what", "against"):
         table.add_column(column)
@@ -46,15 +46,17 @@ def show(rows: list[Row], path: str) -> None:
             console.print(f"{row.what}: " + ", ".join(f"{name} {value:,.4g}" for name, value in row.details.items()))
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     console.print(f"{os.cpu_count()} cores, load average {load}, {numba.get_num_threads()} threads")
-    measured = [{**asdict(row), "met": row.met, "machine": machine()} for row in rows]
-    again = {row["what"] + row["against"] for row in measured}
-    others = [row for row in read_rows(path) if row["what"] + row["against"] not in again]
-    kept = write_json(path, {"rows": others + measured})
-    console.print(f"kept in {kept}")
+    console.print(f"kept in {RESULTS}")
+
+
+def keep(row: Row, path: str = RESULTS) -> None:
+    """Put a row into the JSON file, in the place of the same row of an earlier run."""
+    others = [other for other in read_rows(path) if (other["what"], other["against"]) != (row.what, row.against)]
+    write_json(path, {"rows": [*others, {**asdict(row), "met": row.met, "machine": machine()}]})
 
 
 def read_rows(path: str = RESULTS) -> list[dict[str, Any]]:
-    """The rows that earlier runs left; a run replaces those that it measured again."""
+    """The rows that runs left."""
     return json.loads(Path(path).read_text())["rows"] if Path(path).exists() else []
 
 
