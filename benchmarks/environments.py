@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -26,8 +27,10 @@ class Stepper:
         steps: calls of `step` in one run.
     """
 
-    def __init__(self, env_id: str, scenario: str, num_envs: int) -> None:
-        self.envs = gym.make_vec(env_id, num_envs=num_envs, scenario=scenario, vectorization_mode="vector_entry_point")
+    def __init__(self, env_id: str, scenario: str, num_envs: int, **overrides: Any) -> None:
+        self.envs = gym.make_vec(
+            env_id, num_envs=num_envs, scenario=scenario, vectorization_mode="vector_entry_point", **overrides
+        )
         self.core = self.envs.unwrapped.core
         self.config = self.core.config
         self.num_envs = num_envs

@@ -44,6 +44,9 @@ class BatchedCore(ABC):
     decides_rounds: ClassVar[bool] = False
     # bounds by name: functions of the true round that return terms; they are no policies
     bounds: Mapping[str, Callable[[Any], dict[str, float]]] = MappingProxyType({})
+    # bounds by name on what a round is expected to cost: functions of the round as observed, and of how many preceded
+    # it, that return terms
+    observed_bounds: Mapping[str, Callable[[Any, int], dict[str, float]]] = MappingProxyType({})
     # bounds of whole episodes by name: functions of all true rounds that return terms, means per round
     episode_bounds: Mapping[str, Callable[[list[Any]], dict[str, float]]] = MappingProxyType({})
 

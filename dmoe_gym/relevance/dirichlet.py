@@ -9,13 +9,12 @@ import numpy as np
 from numba import njit, prange
 from pydantic import Field
 
-from dmoe_gym.config import StrictConfig
 from dmoe_gym.draws import GAMMAS_PER_ROUND, compiled, integers, next_gamma, standard_gamma
-from dmoe_gym.relevance.process import RelevanceProcess
+from dmoe_gym.relevance.process import RelevanceProcess, RelevanceSource
 from dmoe_gym.threads import serial_or_parallel
 
 
-class DirichletConfig(StrictConfig):
+class DirichletConfig(RelevanceSource):
     """Dirichlet gate scores (assumed; this project's choice).
 
     Fields:

@@ -9,13 +9,15 @@ import numpy as np
 from numba import njit
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS
+from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS, OBSERVED_BOUNDS
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 from dmoe_gym.dmoe.env.recorder import Recorder
 from dmoe_gym.dmoe.env.settle import BATTERY, GATHERED, OWED
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario
+from dmoe_gym.dmoe.solvers.informed import informed_about
 from dmoe_gym.lineup import Lineup
+from dmoe_gym.relevance import RelevanceProcess
 from dmoe_gym.rounds import RoundsCore
 
 TERMS = ("cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs", "outages")
@@ -45,8 +47,10 @@ class DMoECore(RoundsCore):
         if self.bounds and (config.relevance_budget is not None or config.battery_j is not None):
             # rounds that do not stand alone have bounds over the whole episode
             self.bounds, self.episode_bounds = {}, dict(EPISODE_BOUNDS)
+        elif self.bounds and informed_about(config):
+            self.observed_bounds = OBSERVED_BOUNDS
         self.knowledge = config.csi.build(self.channel)
-        self.relevance = config.relevance.build(num_envs, experts, states, experts)
+        self.relevance: RelevanceProcess = config.relevance.build(num_envs, experts, states, experts)
         # layers 0..L; 32 bit, so that what schedulers see is what the cost is made of
         self._thresholds = np.array(
             [config.threshold_of_layer(layer) for layer in range(config.num_layers + 1)], np.float32

@@ -184,11 +184,23 @@ GATHERED, OWED, BATTERY = 0, 1, 2
 def charge(
     gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms
 ):  # fmt: skip
+    """`charge_served` where nobody asks who was served."""
+    served = np.empty(selected.shape, np.bool_)
+    return charge_served(
+        gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms, served
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def charge_served(
+    gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms, served
+):  # fmt: skip
     """The terms of a complete schedule under the true gains, in the order of `base.TERMS`; return the cost.
 
     The rates are computed in 64 bit from the gains, as `physics.cost` does, not from what schedulers see.
 
     Args:
+        served: (K, N, K) bool output, who served whom in the end: what was selected, less what outages took.
         account: (2 + K,) mean relevance gathered before this round, mean relevance owed by it (negative for the
             threshold), batteries; relevance and batteries are brought up to date.
     """
@@ -202,7 +214,6 @@ def charge(
                 link_efficiency[i, j] = np.log2(1 + constants.snr_per_gain * gains[i, j, m])
     outages = 0
     if constants.limited:
-        served = np.empty(selected.shape, np.bool_)
         spent = np.empty(experts)
         communication, computation, relevance, shortfall, cost, outages = limited_terms(
             gate_scores, selected, link_efficiency, ones, threshold, constants,
@@ -212,6 +223,7 @@ def charge(
         for j in range(experts):
             account[BATTERY + j] -= spent[j]
     else:
+        served[:] = selected
         communication, computation, relevance, shortfall, cost = round_terms(
             gate_scores, selected, link_efficiency, ones, threshold, constants
         )
