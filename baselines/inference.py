@@ -39,7 +39,9 @@ HOMOGENEOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 @one_line_errors
 def inference(
     episodes: Annotated[int, typer.Option(min=2, help="Held-out episodes on test inputs, for every scheduler.")] = 1000,
-    validation: Annotated[int, typer.Option(min=2, help="Episodes on validation inputs, for choosing z, gamma.")] = 1000,
+    validation: Annotated[
+        int, typer.Option(min=2, help="Episodes on validation inputs, for choosing z, gamma.")
+    ] = 1000,
     scenario: Annotated[str, typer.Option(help="A scenario of DMoE-Inference-v0.")] = "digits",
     output: Annotated[Path, typer.Option(help="Where the rows go.")] = Path("output/inference.csv"),
     reuse: Annotated[bool, typer.Option("--reuse", help="Tables and pictures from the rows in OUTPUT.")] = False,
