@@ -31,9 +31,9 @@ PARTS: tuple[Part, ...] = ("validation", "test")
 
 @one_line_errors
 def wdmoe_inference(
-    repeats: Annotated[int, typer.Option(min=1, help="How often every input is asked, over other channels.")] = 2,
+    repeats: Annotated[int, typer.Option(min=1, help="How often every test input is asked, over other channels.")] = 2,
     output: Annotated[Path, typer.Option(help="Where the rows go.")] = Path("output/wdmoe-inference.csv"),
-    reuse: Annotated[bool, typer.Option("--reuse", help="Tables and picture from the rows in OUTPUT.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the rows in OUTPUT and run what is missing.")] = False,
     document: Annotated[
         Path | None, typer.Option(help="Also put the tables into this page, as docs/wdmoe_inference.md.")
     ] = None,
@@ -41,9 +41,7 @@ def wdmoe_inference(
 ) -> None:
     """Top-2 with equal bandwidth against WLR and greedy selection with optimal bandwidth: accuracy and latency."""
     console = wide_console()
-    rows = read_csv(output) if reuse else _evaluate(console, repeats)
-    if not reuse:
-        write_csv(output, rows)
+    rows = _evaluate(console, repeats, output, read_csv(output) if resume and output.exists() else [])
     chosen_on, judged_on = (Results(rows, part) for part in PARTS)
     prompts, digits = len(judged_on.latency[VANILLA]), len(judged_on.accuracy[VANILLA])
     tables = {
@@ -68,14 +66,18 @@ def wdmoe_inference(
         latency_accuracy(picture, judged_on)
 
 
-def _evaluate(console: Console, repeats: int) -> list[Row]:
-    rows: list[Row] = []
+def _evaluate(console: Console, repeats: int, output: Path, rows: list[Row]) -> list[Row]:
+    """The rows given and those that are missing; the file is written whole after every contender."""
     with bar(console) as progress:
         for part in PARTS:
-            prompts = draw_prompts(part, repeats)
+            # validation inputs choose a share, test inputs judge it
+            prompts = draw_prompts(part, repeats if part == "test" else 1)
             tick = progress.task(f"{part} inputs", len(contenders()))
+            done = {row["policy"] for row in rows if row["inputs"] == part}
             for contender in contenders():
-                rows += run_contender(contender, prompts)
+                if contender.name not in done:
+                    rows += run_contender(contender, prompts)
+                    write_csv(output, rows)
                 tick(1)
     return rows
 
