@@ -86,7 +86,7 @@ def constant(folder: Path = FOLDER) -> None:
         rows = evaluate(policy, recipe.env_id, scenario=recipe.scenario, seeds=range(600_000, 600_128), check=False)
         return float(np.mean([row[METRIC] for row in rows]))
 
-    found = differential_evolution(mean_latency, [(-1, 1)] * devices, rng=0, maxiter=40, popsize=12, polish=False)
+    found = differential_evolution(mean_latency, [(-1, 1)] * devices, rng=0, maxiter=15, popsize=8, polish=False)
     result = {"discounts": found.x.round(4).tolist(), "latency_ms": float(found.fun), "evaluations": int(found.nfev)}
     write_json(folder / "constant.json", result)
     console.print(result)
