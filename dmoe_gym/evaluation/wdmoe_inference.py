@@ -245,11 +245,13 @@ def _table(rows: Sequence[Row], part: Part, unit: str, metric: str) -> dict[str,
 
 
 def verdict(latency: Interval, accuracy: Interval, margin: float = MARGIN) -> str:
-    """Is latency reduced without compromising performance? The accuracy's interval against the margin decides."""
+    """Is latency reduced without compromising performance?
+
+    Confirmed where the whole interval of the latency change is below zero and that of the accuracy change above
+    -margin; not decided where the latter holds -margin.
+    """
     if latency.high >= 0:
-        return "not confirmed: the interval of the latency change reaches zero or above"
+        return "not confirmed, latency may not fall"
     if accuracy.low > -margin:
-        return f"confirmed: latency falls and the whole interval of the accuracy change is above -{margin:g} points"
-    if accuracy.high < -margin:
-        return f"not confirmed: the whole interval of the accuracy change is below -{margin:g} points"
-    return f"not decided: the interval of the accuracy change holds -{margin:g} points"
+        return "confirmed"
+    return "not confirmed, accuracy falls" if accuracy.high < -margin else "not decided"

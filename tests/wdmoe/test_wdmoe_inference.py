@@ -120,8 +120,8 @@ def test_verdicts():
     assert verdict(faster, Interval(-0.2, -0.6, 0.2)).startswith("confirmed")
     assert verdict(faster, Interval(0.0, 0.0, 0.0)).startswith("confirmed")
     assert verdict(faster, Interval(-0.8, -1.2, -0.4)).startswith("not decided")
-    assert verdict(faster, Interval(-2.0, -2.4, -1.6)).startswith("not confirmed")
-    assert verdict(slower, Interval(0.0, 0.0, 0.0)).startswith("not confirmed")
+    assert verdict(faster, Interval(-2.0, -2.4, -1.6)).startswith("not confirmed, ")
+    assert verdict(slower, Interval(0.0, 0.0, 0.0)).startswith("not confirmed, ")
 
 
 def test_the_chosen_share_is_the_fastest_within_the_margin():
