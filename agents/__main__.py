@@ -12,6 +12,7 @@ from agents.config import load_config
 from agents.evaluate import evaluate_runs
 from agents.export import export_run, is_export
 from agents.policy import load_learner
+from agents.publish import publish
 from agents.results.command import results, time
 from agents.sweep.command import sweep
 from agents.train import check_recipe, reference_rows
@@ -26,6 +27,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command()(sweep)
 app.command()(results)
 app.command()(time)
+app.command()(publish)
 Runs = Annotated[Path, typer.Option(help="Root of the run folders.")]
 
 

@@ -26,9 +26,13 @@ def check_recipe(config: TrainingConfig) -> None:
     """Build everything that a recipe names once, before anything is computed or written.
 
     Raises:
-        ValueError: naming what the environment, the learner or the teacher refuses.
+        ValueError: naming what the environment, the learner or the teacher refuses, or inputs that are both trained on
+            and judged by.
     """
     env = build_env(config, seed=0)
+    inputs = getattr(env.config, "inputs", None)
+    if inputs is not None and inputs == build_env(config, seed=0, num_envs=1, training=False).config.inputs:
+        raise ValueError(f"training_overrides.inputs = {inputs!r}: evaluation has the same; valid is another part")
     build_learner(config, env, seed=0)
     if config.imitation is not None:
         teacher_scheduler(config.imitation.teacher, env.config)

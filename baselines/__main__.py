@@ -29,8 +29,11 @@ app.command("inference")(inference)
 @app.command("list")
 def list_environments() -> None:
     """The environments, their scenarios' names, and the policies and bounds of each."""
+    from dmoe_gym.gating.system import SCENARIOS as GATING_SCENARIOS  # the package imports torch
+
     console = wide_console()
-    console.print(f"scenarios of DMoE: {', '.join(dmoe.SCENARIOS)}; of WDMoE: {', '.join(wdmoe.SCENARIOS)}")
+    scenarios = {"DMoE": dmoe.SCENARIOS, "WDMoE": wdmoe.SCENARIOS, "gating": GATING_SCENARIOS}
+    console.print("; ".join(f"scenarios of {system}: {', '.join(names)}" for system, names in scenarios.items()))
     for env_id in dmoe_gym.ENVIRONMENTS:
         lineup = lineup_of(env_id)
         bounds = f"; bounds: {', '.join(lineup.bounds)}" if lineup.bounds else ""
