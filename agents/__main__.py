@@ -10,7 +10,11 @@ import typer
 
 from agents.config import load_config
 from agents.evaluate import evaluate_runs
+from agents.export import export_run, is_export
+from agents.policy import load_learner
 from agents.publish import publish
+from agents.results.command import results, time
+from agents.sweep.command import sweep
 from agents.train import check_recipe, reference_rows
 from agents.train import train as train_seed
 from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
@@ -20,6 +24,9 @@ from dmoe_gym.files import read_csv, write_csv
 from dmoe_gym.reports import write_report
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+app.command()(sweep)
+app.command()(results)
+app.command()(time)
 app.command()(publish)
 Runs = Annotated[Path, typer.Option(help="Root of the run folders.")]
 
@@ -33,6 +40,7 @@ def train(
     runs: Runs = Path("runs"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue runs from their checkpoints.")] = False,
     jobs: Annotated[int, typer.Option(help="Processes for the reference bounds; -1 is one per core.")] = -1,
+    progress: Annotated[bool, typer.Option(help="Progress bars.")] = True,
 ) -> None:
     """Train a recipe's seeds; analytic schedulers and the optimum are evaluated first, as TensorBoard's flat lines."""
     console = wide_console()
@@ -40,11 +48,11 @@ def train(
     if timesteps is not None:
         config = config.replace(total_timesteps=timesteps)
     check_recipe(config)
-    with bar(console) as progress:
+    with bar(console) as bars:
         episodes = config.evaluation.episodes
-        references = reference_rows(config, runs, jobs=jobs, progress=lambda name: progress.task(name, episodes))
+        references = reference_rows(config, runs, jobs=jobs, progress=lambda name: bars.task(name, episodes))
     for one in seed or config.seeds:
-        folder = train_seed(config, recipe.stem, one, runs, references, resume=resume)
+        folder = train_seed(config, recipe.stem, one, runs, references, resume=resume, progress_bar=progress)
         console.print(f"{folder.path}: trained")
     console.print(f"tensorboard --logdir {runs / config.group}")
 
@@ -52,7 +60,7 @@ def train(
 @app.command()
 @one_line_errors
 def evaluate(
-    run: Annotated[list[Path], typer.Argument(help="Run folders of one group, as runs/small/ppo_small-seed0.")],
+    run: Annotated[list[Path], typer.Argument(help="Run folders of one group, or shipped agents/weights/NAME.")],
     episodes: Annotated[int, typer.Option(min=1, help="Held-out episodes.")] = 100,
     scenario: Annotated[
         str | None, typer.Option(help="Act in this scenario instead of the one trained in (equivariant networks).")
@@ -63,7 +71,9 @@ def evaluate(
     policy: Annotated[
         list[str] | None, typer.Option("--policy", "-p", help="Only this analytic policy or bound; may be repeated.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Where the CSV goes; RUN's group folder by default.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where the CSV goes; RUN's group folder, or output/ for shipped weights.")
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Processes for the bounds; -1 is one per core.")] = -1,
 ) -> None:
     """Evaluate trained runs beside the analytic schedulers and the bounds on the same held-out episodes."""
@@ -80,10 +90,27 @@ def evaluate(
             progress=lambda name: progress.task(name, episodes),
         )
     suffix = "" if scenario is None and elsewhere is None else f"-{scenario or 'overrides'}"
-    file = write_csv(output or run[0].parent / f"evaluation{suffix}.csv", rows)
+    home = Path("output") if is_export(run[0]) else run[0].parent
+    file = write_csv(output or home / f"evaluation{suffix}.csv", rows)
     title = f"{rows[0]['scenario']} scenario, {episodes} held-out episodes, means and 95 % intervals"
     console.print(rich_table(title, *cells(rows, lineup.optimum, lineup.reference)))
     console.print(f"all rows: {file}")
+
+
+@app.command()
+@one_line_errors
+def export(
+    run: Annotated[list[Path], typer.Argument(help="Finished run folders, as runs/small/ppo_small-seed0.")],
+    to: Annotated[Path, typer.Option(help="Root of the shipped weights.")] = Path("agents/weights"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier export wrote.")] = False,
+) -> None:
+    """Write trained policies as safetensors with their recipes and model cards, which `evaluate` loads."""
+    console = wide_console()
+    for path in run:
+        _, model = load_learner(path)
+        references = path.parent / "references.csv"
+        rows = read_csv(references) if references.is_file() else []
+        console.print(f"{export_run(path, to, model, rows, overwrite=overwrite)}: written")
 
 
 @app.command()

@@ -11,6 +11,7 @@ from agents.config import TrainingConfig
 from agents.learners import save_checkpoint
 from agents.policy import as_policy
 from agents.run_folder import RunFolder
+from agents.status import StatusKeeper
 from dmoe_gym.evaluation import Row, evaluate, held_out_seeds
 from dmoe_gym.evaluation.tensorboard import eval_scalars
 from dmoe_gym.files import read_csv, write_csv
@@ -26,13 +27,20 @@ class EvaluateAndCheckpoint(BaseCallback):
         name: how rows call the run.
         references: rows of the line-up on the same held-out episodes.
         lineup: which of them are random and optimal.
+        status: told of every step between updates.
     """
 
     def __init__(
-        self, config: TrainingConfig, folder: RunFolder, name: str, references: Sequence[Row], lineup: Lineup
+        self,
+        config: TrainingConfig,
+        folder: RunFolder,
+        name: str,
+        references: Sequence[Row],
+        lineup: Lineup,
+        status: StatusKeeper,
     ) -> None:
         super().__init__()
-        self.config, self.folder, self.name = config, folder, name
+        self.config, self.folder, self.name, self.status = config, folder, name, status
         self.references, self.lineup = references, lineup
         self.rows: list[Row] = []
         self._next_evaluation = self._next_checkpoint = 0
@@ -54,6 +62,7 @@ class EvaluateAndCheckpoint(BaseCallback):
     def between_updates(self) -> None:
         """Evaluate and checkpoint if it is time."""
         steps = self.model.num_timesteps
+        self.status.update(steps)
         if steps >= self._next_evaluation:
             self.evaluate()
             self._next_evaluation = steps + self.config.evaluation.every

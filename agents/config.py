@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.config import StrictConfig, list_as_tuple
 from dmoe_gym.evaluation import FIRST_HELD_OUT_SEED
 
 Count = Annotated[int, Field(ge=1)]
@@ -20,10 +20,15 @@ class EvaluationConfig(StrictConfig):
     Fields:
         episodes: how many, the same for every run and baseline of a group.
         every: time steps between evaluations during training.
+        references: the analytic schedulers and bounds to run on them; all by default. An exact optimum under a slot
+            takes a quarter of a second per round.
     """
 
     episodes: Count = 100
     every: Count = 50_000
+    references: tuple[str, ...] | None = None
+
+    _list_as_tuple = field_validator("references", mode="before")(list_as_tuple)
 
 
 class EquivariantConfig(StrictConfig):
@@ -36,6 +41,22 @@ class EquivariantConfig(StrictConfig):
 
     kind: Literal["equivariant"] = "equivariant"
     width: Count = 32
+
+
+class ResidualConfig(StrictConfig):
+    """A residual scheduler of `agents.residual`, for `DMoE-JESA-v0`.
+
+    Fields:
+        kind: its name.
+        underneath: the tuned analytic scheduler whose prices the network corrects, by its name in tables.
+        parameters: of the scheduler, as tuning found them; a run keeps its own.
+        width: of the network's hidden layer; 0 for a linear map.
+    """
+
+    kind: Literal["residual"] = "residual"
+    underneath: str
+    parameters: dict[str, float | int] = Field(default_factory=dict)
+    width: Annotated[int, Field(ge=0)] = 8
 
 
 class ImitationConfig(StrictConfig):
@@ -77,7 +98,7 @@ class TrainingConfig(StrictConfig):
         seeds: one run each; below the held-out seeds.
         policy: Stable-Baselines3's policy name, or "BatchedMultiInputPolicy" (`agents.distributions`), which is faster
             on MultiDiscrete actions.
-        network: widths of the hidden layers, or "equivariant".
+        network: widths of the hidden layers, "equivariant", or a residual scheduler for `evolution`.
         imitation: a warm start, for the sequential environment.
         relative_to: an analytic scheduler whose cost on the same round is taken off the reward, which has far less
             noise then (`agents.relative`); for the sequential environment.
@@ -86,7 +107,7 @@ class TrainingConfig(StrictConfig):
         evaluation: see there.
     """
 
-    algorithm: Literal["ppo", "maskable_ppo", "sac", "dqn"]
+    algorithm: Literal["ppo", "maskable_ppo", "sac", "dqn", "evolution"]
     env_id: str
     scenario: str | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
@@ -96,7 +117,7 @@ class TrainingConfig(StrictConfig):
     total_timesteps: Count
     seeds: tuple[Annotated[int, Field(ge=0, lt=FIRST_HELD_OUT_SEED)], ...] = (0,)
     policy: str = "MultiInputPolicy"
-    network: tuple[Count, ...] | EquivariantConfig = (256, 256)
+    network: tuple[Count, ...] | Annotated[EquivariantConfig | ResidualConfig, Field(discriminator="kind")] = (256, 256)
     imitation: ImitationConfig | None = None
     relative_to: str | None = None
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
@@ -118,6 +139,12 @@ class TrainingConfig(StrictConfig):
         masked = self.algorithm == "maskable_ppo"
         if isinstance(self.network, EquivariantConfig) and not masked:
             raise ValueError(f"network = 'equivariant' with algorithm = {self.algorithm!r}: valid is maskable_ppo")
+        evolved, residual = self.algorithm == "evolution", isinstance(self.network, ResidualConfig)
+        if evolved != residual or (evolved and self.env_id != "DMoE-JESA-v0"):
+            raise ValueError(
+                f"network = {self.network!r} with algorithm = {self.algorithm!r} and env_id = {self.env_id!r}: "
+                "a residual network goes with evolution in DMoE-JESA-v0, and nothing else with evolution"
+            )
         if self.imitation is not None:
             if not masked:
                 raise ValueError(f"imitation with algorithm = {self.algorithm!r}: valid is maskable_ppo")

@@ -44,7 +44,8 @@ def imitate(
             callback.between_updates()
             rollout, observation = _collect(model, config, env, teacher, observation, generator)
             share = model.num_timesteps / config.steps
-            rate = config.learning_rate * (0.05 + 0.95 * (1 + np.cos(np.pi * share)) / 2)
+            # a plain number: the optimizer keeps it, and checkpoints hold no NumPy scalars
+            rate = float(config.learning_rate * (0.05 + 0.95 * (1 + np.cos(np.pi * share)) / 2))
             scalars = train_on(model, rollout, config, rate, generator)
             model.num_timesteps += len(rollout["returns"])
             bar.update(len(rollout["returns"]))

@@ -11,15 +11,23 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.config import EquivariantConfig, TrainingConfig
+from agents.config import EquivariantConfig, ResidualConfig, TrainingConfig
 from agents.distributions import POLICIES
+from agents.evolution import EvolutionStrategy
 from agents.networks import EquivariantSequentialPolicy
 from agents.networks.features import Prices
 from agents.relative import RelativeRewards
+from agents.residual import ResidualPolicy, build_residual
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.files import write_whole
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "maskable_ppo": MaskablePPO, "sac": SAC, "dqn": DQN}
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
+    "ppo": PPO,
+    "maskable_ppo": MaskablePPO,
+    "sac": SAC,
+    "dqn": DQN,
+    "evolution": EvolutionStrategy,
+}
 
 
 def build_env(
@@ -53,6 +61,9 @@ def build_learner(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards, 
 
 def _policy(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards) -> tuple[Any, dict[str, Any]]:
     """SB3's policy class or name, and its keyword arguments."""
+    if isinstance(config.network, ResidualConfig):
+        residual = build_residual(config.network.underneath, env.config, config.network.parameters)
+        return ResidualPolicy, {"residual": residual, "width": config.network.width}
     if not isinstance(config.network, EquivariantConfig):
         named = POLICIES.get(config.algorithm, {}).get(config.policy, config.policy)
         return named, {"net_arch": list(config.network)}
@@ -83,6 +94,20 @@ def load_checkpoint(model: BaseAlgorithm, path: Path) -> None:
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         message = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: does not fit the recipe beside it ({message})") from None
+
+
+def checkpoint_steps(path: Path) -> int:
+    """Environment steps that a checkpoint has behind it; 0 where there is none.
+
+    Raises:
+        ValueError: naming the file, if it is damaged.
+    """
+    if not path.exists():
+        return 0
+    content = read_tensors(path)
+    if not isinstance(content, dict) or not isinstance(content.get("num_timesteps"), int):
+        raise ValueError(f"{path}: is no readable checkpoint (num_timesteps is missing)")
+    return content["num_timesteps"]
 
 
 def read_tensors(path: Path) -> Any:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from agents.config import TrainingConfig, dump_config, load_config
 from dmoe_gym.files import write_json, write_whole
@@ -13,7 +17,7 @@ CONFIG, CHECKPOINT, EVALUATIONS, PROVENANCE = "config.yaml", "checkpoint.pt", "e
 
 
 class RunFolder:
-    """`root/group/name-seed`: config.yaml, provenance.json, checkpoint.pt, evaluations.csv, TensorBoard events."""
+    """`root/group/name-seed`: config.yaml, provenance.json, status.json, checkpoint.pt, evaluations.csv, events."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,6 +42,24 @@ class RunFolder:
         command = " ".join(["python", "-m", "agents", *sys.argv[1:]])
         write_json(self.path / PROVENANCE, {"seed": seed, **provenance(command)})
         write_whole(self.config_file, dump_config(config))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process from training this run; the lock ends with the process at the latest.
+
+        Raises:
+            ValueError: if another process trains it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(f"{self.path}: another process is training this run") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def config_file(self) -> Path:

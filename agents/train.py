@@ -12,8 +12,9 @@ from stable_baselines3.common.logger import configure
 from agents.callback import EvaluateAndCheckpoint
 from agents.config import TrainingConfig
 from agents.imitation import imitate
-from agents.learners import build_env, build_learner, load_checkpoint
+from agents.learners import build_env, build_learner, checkpoint_steps, load_checkpoint
 from agents.run_folder import RunFolder
+from agents.status import StatusKeeper
 from agents.teachers import teacher_scheduler
 from dmoe_gym.evaluation import Row, evaluate_lineup, held_out_seeds, lineup_of
 from dmoe_gym.evaluation.run import Progress
@@ -61,7 +62,13 @@ def reference_rows(
             raise ValueError(f"{file}: is of another scenario or other episodes; choose another group in the recipe")
     else:
         rows = evaluate_lineup(
-            config.env_id, scenario=config.scenario, seeds=seeds, jobs=jobs, progress=progress, **config.overrides
+            config.env_id,
+            scenario=config.scenario,
+            seeds=seeds,
+            names=config.evaluation.references,
+            jobs=jobs,
+            progress=progress,
+            **config.overrides,
         )
         write_csv(file, rows)
     write_reference_lines(root / config.group, rows, lineup, config.total_timesteps)
@@ -84,23 +91,34 @@ def train(
     episodes and, for off-policy learners, fills its replay buffer anew.
 
     Raises:
-        ValueError: if the folder holds a run already and `resume` is False, or what it holds does not fit.
+        ValueError: if the folder holds a run already and `resume` is False, what it holds does not fit, or another
+            process is training it.
     """
     torch.set_num_threads(1)  # small networks: a second thread costs more than it brings
     folder = RunFolder.of(root, config, name, seed)
-    folder.prepare(config, seed, resume=resume)
-    done = 0
+    with folder.locked():
+        folder.prepare(config, seed, resume=resume)
+        if checkpoint_steps(folder.checkpoint_file) < config.total_timesteps:
+            _train(config, name, seed, folder, references, progress_bar)
+    return folder
+
+
+def _train(
+    config: TrainingConfig, name: str, seed: int, folder: RunFolder, references: Sequence[Row], progress_bar: bool
+) -> None:
+    """Train a prepared run from its checkpoint, if it has one, to its end."""
     env = build_env(config, seed)
     model = build_learner(config, env, seed)
-    if resume and folder.checkpoint_file.exists():
+    done = 0
+    if folder.checkpoint_file.exists():
         load_checkpoint(model, folder.checkpoint_file)
         done = model.num_timesteps
         env.seed(seed + done)
     model.set_logger(configure(str(folder.path), ["csv", "tensorboard"]))
     lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
-    callback = EvaluateAndCheckpoint(config, folder, f"{name}-seed{seed}", references, lineup)
-    if done >= config.total_timesteps:
-        return folder
+    status = StatusKeeper(folder.path, config.total_timesteps)
+    callback = EvaluateAndCheckpoint(config, folder, f"{name}-seed{seed}", references, lineup, status)
+    status.update(done)
     try:
         if config.imitation is not None and done < config.imitation.steps:
             assert isinstance(model, MaskablePPO)  # the recipe's check has seen to it
@@ -110,7 +128,13 @@ def train(
             model.learn(
                 remaining, callback=callback, progress_bar=progress_bar, reset_num_timesteps=model.num_timesteps == 0
             )
+        else:
+            callback.on_training_end()
     except KeyboardInterrupt:
         callback.checkpoint()
+        status.update(model.num_timesteps, "interrupted")
         raise
-    return folder
+    except Exception as error:
+        status.update(model.num_timesteps, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
+        raise
+    status.update(model.num_timesteps, "finished")

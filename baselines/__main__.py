@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 import dmoe_gym
+from baselines import regimes
+from baselines.inference import inference
 from baselines.wdmoe import wdmoe_comparison
 from dmoe_gym import dmoe, wdmoe
 from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
@@ -18,6 +20,8 @@ from dmoe_gym.files import write_csv
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command("wdmoe-comparison")(wdmoe_comparison)
+app.add_typer(regimes.app, name="regimes")
+app.command("inference")(inference)
 
 
 @app.command("list")

@@ -1,5 +1,14 @@
 """Policies on shared episodes: rows, paired statistics, scores."""
 
+from dmoe_gym.evaluation.aggregate import (
+    interquartile_mean,
+    paired_difference,
+    performance_profile,
+    probability_of_improvement,
+    seed_matrix,
+    stratified_interquartile_mean,
+    two_way_mean,
+)
 from dmoe_gym.evaluation.lineup import evaluate_lineup, lineup_of
 from dmoe_gym.evaluation.run import Row, evaluate, evaluate_bound
 from dmoe_gym.evaluation.scores import charted_means, scores
@@ -18,6 +27,13 @@ __all__ = [
     "evaluate_bound",
     "evaluate_lineup",
     "held_out_seeds",
+    "interquartile_mean",
     "lineup_of",
+    "paired_difference",
+    "performance_profile",
+    "probability_of_improvement",
     "scores",
+    "seed_matrix",
+    "stratified_interquartile_mean",
+    "two_way_mean",
 ]

@@ -15,6 +15,7 @@ from dmoe_gym.channel import ChannelConfig, RayleighConfig, TappedDelayLineConfi
 from dmoe_gym.dmoe import DMoEConfig, Schedule, cost, lower_bound, solve_exact, solve_jesa
 from dmoe_gym.dmoe.solvers.bound import relaxed_selection
 from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.run import Progress, Start
 from dmoe_gym.evaluation.statistics import Interval
 from dmoe_gym.facades.create import create_core
 from dmoe_gym.files import write_whole
@@ -35,7 +36,9 @@ def distinct_probability(links: int, subcarriers: int) -> float:
     return float(np.prod(np.maximum(0, 1 - np.arange(links) / subcarriers)))
 
 
-def asymptotic_row(channel: str, subcarriers: int, rounds: int, seed: int) -> dict[str, Any]:
+def asymptotic_row(
+    channel: str, subcarriers: int, rounds: int, seed: int, progress: Progress | None = None
+) -> dict[str, Any]:
     """Shares over `rounds` rounds of K = 4, N = 1: JESA optimal, the bound attained, the product's mean; JESA's gap."""
     config = DMoEConfig(
         num_subcarriers=subcarriers, num_layers=1, channel=CHANNELS[channel], shortfall_price=HARD_PRICE
@@ -56,6 +59,8 @@ def asymptotic_row(channel: str, subcarriers: int, rounds: int, seed: int) -> di
         attained.append(best <= bound * (1 + _EQUAL))
         product.append(distinct_probability(int((payload > 0).sum()), subcarriers))
         gaps.append(found / best - 1)
+        if progress is not None:
+            progress(1)
     return {
         "channel": channel,
         "M": subcarriers,
@@ -66,9 +71,15 @@ def asymptotic_row(channel: str, subcarriers: int, rounds: int, seed: int) -> di
     }
 
 
-def write_asymptotics(rounds: int, docs: Path, *, seed: int = 2_000_000) -> list[dict[str, Any]]:
+def write_asymptotics(
+    rounds: int, docs: Path, *, seed: int = 2_000_000, progress: Start | None = None
+) -> list[dict[str, Any]]:
     """Measure, and write asymptotics.md and images/asymptotics.png into a folder."""
-    rows = [asymptotic_row(channel, m, rounds, seed) for channel in CHANNELS for m in SUBCARRIERS]
+    rows = []
+    for channel in CHANNELS:
+        for m in SUBCARRIERS:
+            tick = progress(f"{channel} subcarriers, M = {m}", rounds) if progress else None
+            rows.append(asymptotic_row(channel, m, rounds, seed, tick))
     draw(rows, docs / "images" / "asymptotics.png")
     table = markdown_table(
         ["subcarriers", "M", "JESA optimal", "bound attained", "product", "JESA's mean gap"],
@@ -102,7 +113,7 @@ distinct with probability prod_{{i<A}} (1 - i/M), which tends to one (arXiv 2503
 Shares of {rounds} independent rounds with 95 % bootstrap intervals, K = 4, N = 1, seed {seed}, other fields as in
 `small` but for a shortfall price of 10,000, which makes the threshold as hard for the optimum as it is for JESA (at 100
 the optimum now and then leaves a little relevance out, and JESA misses it by that at any M). Made by
-`python scripts/regimes.py asymptotics --rounds {rounds}`. "JESA optimal": its cost equals the exact optimum's within
+`python -m baselines regimes asymptotics --rounds {rounds}`. "JESA optimal": its cost equals the exact optimum's within
 1e-9. "bound attained": the optimum equals the lower bound. "correlated": exponential power delay profile of 100 ns
 over subcarriers 1 MHz apart. Gaps are to the exact optimum.
 

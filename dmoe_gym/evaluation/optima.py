@@ -15,7 +15,7 @@ import numpy as np
 
 import dmoe_gym.dmoe
 from dmoe_gym.evaluation.lineup import lineup_of
-from dmoe_gym.evaluation.run import Row, evaluate_bound
+from dmoe_gym.evaluation.run import Row, Start, evaluate_bound
 from dmoe_gym.evaluation.seeds import held_out_seeds
 from dmoe_gym.facades.create import create_core
 from dmoe_gym.files import write_json
@@ -46,6 +46,7 @@ def build_optima(
     jobs: int = 1,
     path: Path = OPTIMA,
     report: Callable[[str], None] = print,
+    progress: Start | None = None,
 ) -> dict[str, Any]:
     """Compute the optimum (exact per round, or clairvoyant over the episode) of held-out episodes and write the file.
 
@@ -58,7 +59,8 @@ def build_optima(
     seeds = held_out_seeds(episodes)
     for scenario in scenarios:
         bound = lineup_of(ENV_ID, scenario).optimum
-        rows = evaluate_bound(bound, ENV_ID, scenario=scenario, seeds=seeds, jobs=jobs)
+        tick = progress(f"{scenario} {bound}", episodes) if progress else None
+        rows = evaluate_bound(bound, ENV_ID, scenario=scenario, seeds=seeds, jobs=jobs, progress=tick)
         kept[scenario] = {
             "bound": bound,
             "first_seed": seeds.start,

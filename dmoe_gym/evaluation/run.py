@@ -17,6 +17,8 @@ from dmoe_gym.policy import Policy
 Row = dict[str, Any]
 # Called with the number of episodes that were finished since the last call.
 Progress = Callable[[int], None]
+# Called with a name and how many episodes it will take, before it runs; gives what to tell of finished ones.
+Start = Callable[[str, int], Progress]
 # Episodes that run together: enough for batched policies, little enough for memory at K = 32, M = 1024.
 BATCH = 128
 
@@ -59,7 +61,7 @@ def evaluate(
     rows: list[Row] = []
     for first in range(0, len(seeds), batch):
         chunk = seeds[first : first + batch]
-        core = _core(env_id, len(chunk), scenario, overrides)
+        core = make_core(env_id, len(chunk), scenario, overrides)
         core.seed(core.all_rows, [(seed, 0) for seed in chunk])
         results = _run(core, policy, check)
         label = {"policy": name or type(policy).__name__, "env_id": env_id, "scenario": scenario or "default"}
@@ -82,8 +84,8 @@ def evaluate_bound(
     """The rows of a bound, which sees the true rounds and is no policy.
 
     Args:
-        name: one of the environment's bounds: "exact" or "lower-bound" for DMoE, "clairvoyant" under a relevance
-            budget or with batteries.
+        name: one of the environment's bounds: "exact" or "lower-bound" for DMoE, "informed" where the channel is
+            seen late or with error, "clairvoyant" under a relevance budget or with batteries.
         jobs: processes (joblib); -1 for one per core.
         others: as in `evaluate`.
 
@@ -93,8 +95,8 @@ def evaluate_bound(
     from joblib import Parallel, delayed
 
     seeds = list(seeds)
-    core = _core(env_id, 1, scenario, overrides)
-    known = [*core.bounds, *core.episode_bounds]
+    core = make_core(env_id, 1, scenario, overrides)
+    known = [*core.bounds, *core.observed_bounds, *core.episode_bounds]
     if name not in known:
         raise ValueError(f"bound = {name!r}: valid for {env_id} here are {', '.join(known) or 'none'}")
     task = delayed(_bound_episode)
@@ -109,7 +111,12 @@ def evaluate_bound(
     return rows
 
 
-def _core(env_id: str, size: int, scenario: str | None, overrides: Mapping[str, Any]) -> BatchedCore:
+def make_core(env_id: str, size: int, scenario: str | None, overrides: Mapping[str, Any]) -> BatchedCore:
+    """A batch of environments of a registered id.
+
+    Raises:
+        ValueError: for an unknown id, scenario or override, or an invalid value.
+    """
     spec = gym.spec(env_id)
     if "core" not in spec.kwargs:
         raise ValueError(f"env_id = {env_id!r}: valid are the ids that dmoe_gym registers")
@@ -161,7 +168,7 @@ def _run(core: BatchedCore, policy: Policy, check: bool) -> list[Row]:
 
 
 def _bound_episode(name: str, env_id: str, scenario: str | None, overrides: dict[str, Any], seed: int) -> Row:
-    core = _core(env_id, 1, scenario, overrides)
+    core = make_core(env_id, 1, scenario, overrides)
     core.seed([0], [(seed, 0)])
     core.start(core.all_rows)
     rounds = []
@@ -169,10 +176,12 @@ def _bound_episode(name: str, env_id: str, scenario: str | None, overrides: dict
     thinking = 0.0
     while not core.terminated[0]:
         rounds.append(core.round(0))
+        began = time.perf_counter()
         if name in core.bounds:
-            began = time.perf_counter()
             results.append(core.bounds[name](rounds[-1]))
-            thinking += time.perf_counter() - began
+        elif name in core.observed_bounds:
+            results.append(core.observed_bounds[name](core.observed_round(0), len(rounds) - 1))
+        thinking += time.perf_counter() - began
         core.skip_round(core.all_rows)
     if name in core.episode_bounds:
         began = time.perf_counter()

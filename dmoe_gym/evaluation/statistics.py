@@ -17,7 +17,7 @@ RESAMPLES = 4999
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its 95 % interval."""
+    """An estimate and its 95 % interval; `of` makes percentile bootstrap ones over episodes."""
 
     mean: float
     low: float

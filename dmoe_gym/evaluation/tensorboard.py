@@ -26,9 +26,11 @@ def mean_cost(rows: Iterable[Row], policy: str) -> float:
 
 
 def eval_scalars(rows: Sequence[Row], references: Sequence[Row], lineup: Lineup) -> dict[str, float]:
-    """What is charted of one policy's rows: means, and where they stand between random and the optimum."""
+    """What is charted of one policy's rows: means, and where they stand between random and the optimum, if both ran."""
     means = charted_means(rows)
-    means.update(scores(means["cost"], mean_cost(references, lineup.random), mean_cost(references, lineup.optimum)))
+    if {lineup.random, lineup.optimum} <= {row["policy"] for row in references}:
+        worst, best = mean_cost(references, lineup.random), mean_cost(references, lineup.optimum)
+        means.update(scores(means["cost"], worst, best))
     return {f"eval/{name}": value for name, value in means.items() if np.isfinite(value)}
 
 

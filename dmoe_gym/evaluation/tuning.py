@@ -14,13 +14,13 @@ from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.policies.analytic import schedulers_of
 from dmoe_gym.dmoe.policies.policies import JointPolicy
 from dmoe_gym.dmoe.policies.tuned import TUNABLE, candidates
-from dmoe_gym.evaluation.run import evaluate
+from dmoe_gym.evaluation.run import Start, evaluate
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED
 from dmoe_gym.files import write_json
 
 TUNED = Path(dmoe_gym.dmoe.__file__).parent / "data" / "tuned.json"
 # Training episodes that all of a scheduler's candidates together get in one scenario.
-BUDGET = 4000
+BUDGET = 16_000
 
 
 def tunable_in(scenario: str) -> list[str]:
@@ -71,13 +71,19 @@ def tune(
 
 
 def tune_all(
-    scenarios: Sequence[str], *, budget: int = BUDGET, path: Path = TUNED, report: Callable[[str], None] = print
+    scenarios: Sequence[str],
+    *,
+    budget: int = BUDGET,
+    path: Path = TUNED,
+    report: Callable[[str], None] = print,
+    progress: Start | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Tune every scheduler of the given scenarios and write the findings into the file, others' kept."""
+    """Tune every scheduler of the given scenarios and write each finding into the file at once, others' kept."""
     found = json.loads(path.read_text()) if path.is_file() else {}
     for scenario in scenarios:
         for name in tunable_in(scenario):
-            result = tune(scenario, name, budget=budget)
+            tick = progress(f"{scenario} {name}", budget) if progress else None
+            result = tune(scenario, name, budget=budget, progress=tick)
             found.setdefault(scenario, {})[name] = result
             report(f"{scenario} {name}: {result}")
             write_json(path, found)

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from agents.__main__ import app
 from agents.config import TrainingConfig, dump_config, load_config
-from agents.learners import build_env, read_tensors
+from agents.learners import build_env, checkpoint_steps, read_tensors
 from agents.policy import load_run
-from agents.teachers import teacher_scheduler
+from agents.teachers import Teacher, teacher_scheduler
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.files import read_csv
@@ -110,6 +110,29 @@ def test_damaged_files_are_named_and_left_alone(tmp_path: Path) -> None:
     missing = _command("evaluate", str(tmp_path / "nothing"))
     assert missing.exit_code == 2
     assert "is no run folder" in missing.output
+
+
+class _InterruptedAfter(Teacher):
+    """JESA's plans, until somebody presses Ctrl-C."""
+
+    calls = 0
+
+    def targets(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        _InterruptedAfter.calls += 1
+        if _InterruptedAfter.calls == 20:
+            raise KeyboardInterrupt
+        return super().targets(observation)
+
+
+def test_interrupted_imitation_goes_on(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoint of a half-done imitation is readable, and training ends from there."""
+    monkeypatch.setattr("agents.imitation.Teacher", _InterruptedAfter)
+    arguments = ("train", str(recipe_file), "--runs", str(tmp_path), "--jobs", "1", "--no-progress")
+    assert _command(*arguments).exit_code == 130
+    assert checkpoint_steps(tmp_path / RUN / "checkpoint.pt") == 256  # two rollouts of 8 steps in 16 environments
+    resumed = _command(*arguments, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert checkpoint_steps(tmp_path / RUN / "checkpoint.pt") >= 1024
 
 
 class _Trap:

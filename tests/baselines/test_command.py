@@ -50,3 +50,10 @@ def test_list_names_every_environment():
     result = runner.invoke(app, ["list"])
     assert result.exit_code == 0
     assert "DMoE-JESA-Sequential-v0" in result.output
+
+
+def test_regimes_command_says_bad_input_in_one_line():
+    result = runner.invoke(app, ["regimes", "tune", "nowhere"])
+    assert result.exit_code == 2
+    assert "nowhere" in result.output
+    assert "Traceback" not in result.output

@@ -18,7 +18,7 @@ from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant, dual_value
 from dmoe_gym.dmoe.solvers.expected_cost import expected_relevance_cost
 from dmoe_gym.dmoe.solvers.outage_table import outage_table, probability_below
 from dmoe_gym.dmoe.solvers.outlook import Outlook, expect
-from dmoe_gym.evaluation import evaluate, evaluate_bound
+from dmoe_gym.evaluation import evaluate, evaluate_bound, lineup_of
 
 SCARCE = DMoEConfig(num_experts=4, num_states=2, num_subcarriers=3)
 
@@ -247,6 +247,26 @@ def test_multipliers_outside_their_range_are_refused():
         dual_value(rounds, 0.0, -np.ones(2))
     with pytest.raises(ValueError, match="relevance_owed"):
         lower_bound(Round(rounds[0].gate_scores, rounds[0].gains, 0.0, rounds[0].config, relevance_owed=0.1))
+
+
+def test_a_budget_and_batteries_together_have_schedulers_that_heed_both():
+    """Where batteries never run low the battery-aware rule is the adaptive one; where they do, it overdraws nobody."""
+    limits = {"num_experts": 4, "num_states": 2, "num_subcarriers": 16, "num_layers": 8, "relevance_budget": 0.6}
+    seeds = range(20)
+    ample = DMoEConfig(**limits, battery_j=1.0)
+    plain = evaluate(JointPolicy(AdaptiveLagrangianJESA(ample)), "DMoE-JESA-v0", seeds=seeds, **limits, battery_j=1.0)
+    aware = evaluate(JointPolicy(BatteryJESA(ample, 0.0)), "DMoE-JESA-v0", seeds=seeds, **limits, battery_j=1.0)
+    assert [row["cost"] for row in aware] == pytest.approx([row["cost"] for row in plain])
+    tight = {**limits, "battery_j": 0.006}
+    lineup = lineup_of("DMoE-JESA-v0", **tight)
+    assert {"Lagrangian-adaptive", "JESA-guarded", "JESA-battery"} <= set(lineup.policies)
+    costs = {
+        name: np.mean([row["cost"] for row in evaluate(lineup.policies[name], lineup.env_id, seeds=seeds, **tight)])
+        for name in ("Lagrangian-adaptive", "JESA-battery")
+    }
+    assert costs["JESA-battery"] < costs["Lagrangian-adaptive"]
+    bound = np.mean([row["cost"] for row in evaluate_bound("clairvoyant", lineup.env_id, seeds=seeds, **tight)])
+    assert bound <= costs["JESA-battery"]
 
 
 def test_every_scenario_says_what_makes_it_hard():

@@ -1,4 +1,4 @@
-"""Bounds of a DMoE round: they see the true channel, and are no policies."""
+"""Bounds of a DMoE round: they see the true channel, or search beyond any schedule, and are no policies."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from types import MappingProxyType
 from dmoe_gym.dmoe.physics import Round, terms
 from dmoe_gym.dmoe.solvers import lower_bound, solve_exact
 from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant
+from dmoe_gym.dmoe.solvers.informed import informed_bound
 
 
 def _exact(round: Round) -> dict[str, float]:
@@ -40,7 +41,13 @@ def _clairvoyant(rounds: list[Round]) -> dict[str, float]:
     return _cost_alone(clairvoyant(rounds).cost)
 
 
+def _informed(observed: Round, rounds_passed: int) -> dict[str, float]:
+    return _cost_alone(informed_bound(observed, rounds_passed))
+
+
 # of rounds that stand alone
 BOUNDS = MappingProxyType({"exact": _exact, "lower-bound": _lower_bound})
+# of what rounds that stand alone are expected to cost, given what is observed
+OBSERVED_BOUNDS = MappingProxyType({"informed": _informed})
 # of whole episodes whose rounds a relevance budget or batteries bind together
 EPISODE_BOUNDS = MappingProxyType({"clairvoyant": _clairvoyant})

@@ -14,6 +14,7 @@ from dmoe_gym.dmoe.policies.policies import DESPolicy, JointPolicy
 from dmoe_gym.dmoe.policies.schedulers import DES, JESA, ChannelGreedy, Homogeneous, Random, TopK, ValueGreedy
 from dmoe_gym.dmoe.policies.tuned import tuned
 from dmoe_gym.dmoe.policies.uncertain import PredictedJESA
+from dmoe_gym.dmoe.solvers.informed import informed_about
 from dmoe_gym.lineup import Lineup
 from dmoe_gym.policy import RandomActionPolicy
 
@@ -89,7 +90,9 @@ def lineup(env_id: str, config: DMoEConfig) -> Lineup:
         )
     if env_id.startswith("DMoE-JESA-"):
         alone = config.relevance_budget is None and config.battery_j is None
-        bounds = ("exact", "lower-bound") if alone else ("clairvoyant",)
+        bounds: tuple[str, ...] = ("exact", "lower-bound") if alone else ("clairvoyant",)
+        if informed_about(config):
+            bounds += ("informed",)
         return Lineup(
             env_id="DMoE-JESA-v0",
             policies={name: JointPolicy(build(config)) for name, build in schedulers_of(config).items()},

@@ -8,7 +8,7 @@ import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.policies.planner import Planner, empty_plan, observed_rounds
-from dmoe_gym.dmoe.solvers.priced import best_multiplier, node_priced
+from dmoe_gym.dmoe.solvers.priced import best_multiplier, best_node_priced, node_priced
 
 # Multipliers among which the adaptive rule chooses in the last round, where the budget falls due.
 LAST_ROUND_MULTIPLIERS = np.geomspace(0.05, 200.0, 49)
@@ -87,18 +87,29 @@ class BatteryJESA(Planner):
     Args:
         strength, power: a node's price is 1 + strength * (share of the episode left / share of the battery left)^power.
             Strength 0 only guards against overdrawing.
+        relevance: under a relevance budget, the rule that says what relevance is worth in a round;
+            `AdaptiveLagrangianJESA` with its defaults if None.
 
     Raises:
         ValueError: if the configuration has no batteries, or strength or power is negative.
     """
 
-    def __init__(self, config: DMoEConfig, strength: float = 1.0, power: float = 2.0) -> None:
+    def __init__(
+        self,
+        config: DMoEConfig,
+        strength: float = 1.0,
+        power: float = 2.0,
+        relevance: LagrangianJESA | None = None,
+    ) -> None:
         if config.battery_j is None:
             raise ValueError("battery_j = None: valid for battery-aware prices is a number")
         if not (strength >= 0 and power >= 0):
             raise ValueError(f"strength = {strength}, power = {power}: valid are numbers of at least 0")
         super().__init__(config)
         self.strength, self.power = float(strength), float(power)
+        if relevance is None and config.relevance_budget is not None:
+            relevance = AdaptiveLagrangianJESA(config)
+        self.relevance = relevance
 
     def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         selected, subcarrier = empty_plan(observation)
@@ -112,6 +123,17 @@ class BatteryJESA(Planner):
         rounds = observed_rounds(
             observation["gate_scores"], observation["spectral_efficiency"], thresholds, selected, subcarrier
         )
-        for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
-            node_priced(scores, efficiency, threshold, self.constants, prices[row], battery[row], chosen, route)
+        if self.relevance is None:
+            asked = self.constants.shortfall_price
+            for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
+                node_priced(
+                    scores, efficiency, threshold, asked, self.constants, prices[row], battery[row], chosen, route
+                )
+            return selected, subcarrier
+        multipliers, owed = self.relevance.terms_of(observation)
+        for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
+            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1]
+            best_node_priced(
+                scores, efficiency, self.constants, prices[row], battery[row], max(owed[row], 0.0), grid, chosen, route
+            )
         return selected, subcarrier

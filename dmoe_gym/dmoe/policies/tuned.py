@@ -37,7 +37,10 @@ TUNABLE: dict[str, tuple[Callable[..., Planner], dict[str, list[float]]]] = {
     "JESA-expected": (ExpectedCostJESA, {"caution": [0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0]}),
     "Lagrangian": (LagrangianJESA, {"multiplier": _MULTIPLIERS}),
     "Lagrangian-adaptive": (AdaptiveLagrangianJESA, {"multiplier": _MULTIPLIERS, "gain": [0.0, 2.0, 5.0, 10.0]}),
-    "JESA-battery": (BatteryJESA, {"strength": [0.3, 1.0, 3.0, 10.0, 30.0, 100.0], "power": [1.0, 2.0, 4.0, 8.0]}),
+    "JESA-battery": (
+        BatteryJESA,
+        {"strength": [0.1, 0.3, 1.0, 3.0, 10.0, 30.0], "power": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]},
+    ),
 }
 
 

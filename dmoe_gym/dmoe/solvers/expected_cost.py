@@ -192,12 +192,52 @@ def reassign(gate_scores, targets, success, energy, constants, selected, subcarr
 
 
 @njit(cache=True)
-def expected_jesa(gate_scores, efficiency, threshold, constants, outlook, caution, selected, subcarrier):
-    """One round of expected-cost JESA into selected (K, N, K) and subcarrier (K, K).
+def expected_total(gate_scores, targets, success, energy, constants, selected, subcarrier, chance):
+    """Expected cost of a schedule [E_ref / (K N D)]."""
+    total = 0.0
+    for i in range(gate_scores.shape[0]):
+        total += node_expectation(
+            i, gate_scores[i], targets[i], selected[i], subcarrier, success, energy, constants, chance
+        )
+    return total
+
+
+@njit(cache=True)
+def expected_descent(gate_scores, targets, predicted, success, energy, constants, selected, subcarrier):
+    """Experts and subcarriers in turn, from the given schedule, until its expected cost no longer falls.
 
     Args:
-        efficiency: (K, K, M) as observed; outlook: `Outlook`; caution: see `expect`.
+        targets: (K, N) attainable thresholds; predicted, success, energy: see `expect`.
+        selected, subcarrier: changed in place into the best schedule met.
+
+    Returns:
+        its expected cost [E_ref / (K N D)].
     """
+    experts = gate_scores.shape[0]
+    draft, draft_subcarrier = selected.copy(), subcarrier.copy()
+    taken = np.empty(predicted.shape[2], np.bool_)
+    chance = np.empty(experts)
+    least = np.inf
+    for _ in range(MAX_ITERATIONS):
+        mark_taken(draft_subcarrier, taken)
+        for i in range(experts):
+            improve_node(
+                i, gate_scores[i], targets[i], predicted, success, energy, constants, draft[i], draft_subcarrier,
+                taken, chance,
+            )  # fmt: skip
+        reassign(gate_scores, targets, success, energy, constants, draft, draft_subcarrier, chance)
+        total = expected_total(gate_scores, targets, success, energy, constants, draft, draft_subcarrier, chance)
+        if not total < least - LEAST_SAVING:
+            break
+        least = total
+        selected[:] = draft
+        subcarrier[:] = draft_subcarrier
+    return least
+
+
+@njit(cache=True)
+def expectations(gate_scores, efficiency, threshold, constants, outlook, caution):
+    """targets (K, N) and what `expect` gives for one round: predicted, success, energy."""
     experts, states, _ = gate_scores.shape
     subcarriers = efficiency.shape[2]
     predicted = np.empty((experts, experts, subcarriers))
@@ -209,27 +249,17 @@ def expected_jesa(gate_scores, efficiency, threshold, constants, outlook, cautio
     for i in range(experts):
         for n in range(states):
             targets[i, n] = attainable(gate_scores[i, n], threshold, best)
+    return targets, predicted, success, energy
+
+
+@njit(cache=True)
+def expected_jesa(gate_scores, efficiency, threshold, constants, outlook, caution, selected, subcarrier):
+    """One round of expected-cost JESA into selected (K, N, K) and subcarrier (K, K); return its expected cost.
+
+    Args:
+        efficiency: (K, K, M) as observed; outlook: `Outlook`; caution: see `expect`.
+    """
+    targets, predicted, success, energy = expectations(gate_scores, efficiency, threshold, constants, outlook, caution)
     jesa(gate_scores, predicted, threshold, constants, selected, subcarrier, MAX_ITERATIONS)
     release_idle(selected, subcarrier)
-    draft, draft_subcarrier = selected.copy(), subcarrier.copy()
-    taken = np.empty(subcarriers, np.bool_)
-    chance = np.empty(experts)
-    least = np.inf
-    for _ in range(MAX_ITERATIONS):
-        mark_taken(draft_subcarrier, taken)
-        for i in range(experts):
-            improve_node(
-                i, gate_scores[i], targets[i], predicted, success, energy, constants, draft[i], draft_subcarrier,
-                taken, chance,
-            )  # fmt: skip
-        reassign(gate_scores, targets, success, energy, constants, draft, draft_subcarrier, chance)
-        total = 0.0
-        for i in range(experts):
-            total += node_expectation(
-                i, gate_scores[i], targets[i], draft[i], draft_subcarrier, success, energy, constants, chance
-            )
-        if not total < least - LEAST_SAVING:
-            break
-        least = total
-        selected[:] = draft
-        subcarrier[:] = draft_subcarrier
+    return expected_descent(gate_scores, targets, predicted, success, energy, constants, selected, subcarrier)

@@ -37,11 +37,17 @@ def with_prices(constants, computation, relevance_price):
 @njit(cache=True)
 def relevance_priced(gate_scores, efficiency, constants, multiplier, selected, subcarrier):
     """JESA that maximises multiplier * relevance - energy; return mean relevance and energy [E_ref]."""
-    experts, states, _ = gate_scores.shape
     jesa(
         gate_scores, efficiency, 1.0, with_prices(constants, constants.computation, multiplier), selected, subcarrier,
         MAX_ITERATIONS,
     )  # fmt: skip
+    return outcome(gate_scores, efficiency, constants, selected, subcarrier)
+
+
+@njit(cache=True)
+def outcome(gate_scores, efficiency, constants, selected, subcarrier):
+    """Mean relevance and energy [E_ref] of a schedule."""
+    experts, states, _ = gate_scores.shape
     relevance = 0.0
     energy = constants.round_energy
     for i in range(experts):
@@ -85,10 +91,14 @@ def node_use(efficiency, constants, selected, subcarrier, use):
 
 
 @njit(cache=True)
-def node_priced(gate_scores, efficiency, threshold, constants, prices, battery, selected, subcarrier):
+def node_priced(
+    gate_scores, efficiency, threshold, shortfall_price, constants, prices, battery, selected, subcarrier
+):  # fmt: skip
     """JESA with every node's energy at its price (K,), shortfall priced; overdrawn nodes' prices rise until they hold.
 
     Args:
+        shortfall_price: what a hidden state's shortfall costs [E_ref / (K N D)]; with a threshold of 1, what its
+            relevance is worth.
         battery: (K,) energy left [E_ref / (K N D)].
     """
     experts = efficiency.shape[0]
@@ -104,7 +114,7 @@ def node_priced(gate_scores, efficiency, threshold, constants, prices, battery, 
                     priced[i, j, m] = efficiency[i, j, m] / price[i] if alive else 0.0
         computation = constants.computation * price
         jesa(
-            gate_scores, priced, threshold, with_prices(constants, computation, constants.shortfall_price), selected,
+            gate_scores, priced, threshold, with_prices(constants, computation, shortfall_price), selected,
             subcarrier, MAX_ITERATIONS,
         )  # fmt: skip
         node_use(efficiency, constants, selected, subcarrier, use)
@@ -115,3 +125,22 @@ def node_priced(gate_scores, efficiency, threshold, constants, prices, battery, 
                 price[node] *= RAISE
         if not overdrawn:
             break
+
+
+@njit(cache=True)
+def best_node_priced(
+    gate_scores, efficiency, constants, prices, battery, owed, multipliers, selected, subcarrier
+):  # fmt: skip
+    """Of `node_priced` at every price of relevance, what costs least when the relevance owed falls due now."""
+    best = np.inf
+    draft, draft_subcarrier = np.empty_like(selected), np.empty_like(subcarrier)
+    for multiplier in multipliers:
+        node_priced(
+            gate_scores, efficiency, 1.0, multiplier, constants, prices, battery, draft, draft_subcarrier
+        )  # fmt: skip
+        relevance, energy = outcome(gate_scores, efficiency, constants, draft, draft_subcarrier)
+        cost = energy + constants.shortfall_price / constants.max_experts * max(0.0, owed - relevance)
+        if cost < best:
+            best = cost
+            selected[:] = draft
+            subcarrier[:] = draft_subcarrier

@@ -1,0 +1,84 @@
+"""Learned node prices where nodes have batteries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from agents.residual.base import Arrays, Residual, remember_scores
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.policies.planner import empty_plan, observed_rounds
+from dmoe_gym.dmoe.solvers.priced import node_priced
+
+
+class BatteryResidual(Residual):
+    """JESA-battery whose node prices are multiplied by exp(output), one item per node.
+
+    A node's inputs: how far its battery is behind the episode, battery and rounds left, its computation energy, and
+    how much its expert is asked for: by all hidden states so far, by its own, and in this round.
+
+    Args:
+        strength, power: of `BatteryJESA`.
+
+    Raises:
+        ValueError: if the configuration has no batteries.
+    """
+
+    underneath = "JESA-battery"
+    inputs = 7
+    outputs = 1
+
+    def __init__(self, config: DMoEConfig, strength: float = 3.0, power: float = 8.0) -> None:
+        if config.battery_j is None:
+            raise ValueError("battery_j = None: valid for node prices is a number")
+        super().__init__(config)
+        self.strength, self.power = strength, power
+        self.battery = config.battery_j / config.energy_unit_j
+
+    def start(self, batch: int) -> Arrays:
+        experts = self.config.num_experts
+        return {"scores": np.zeros((batch, experts, experts)), "rounds": np.zeros(batch)}
+
+    def see(self, observation: Mapping[str, np.ndarray], memory: Arrays) -> Arrays:
+        scores = remember_scores(observation, memory)
+        demand = scores.sum(1) - 1
+        own = np.diagonal(scores, axis1=1, axis2=2) - 1 / self.config.num_experts
+        return {"demand": np.stack([demand, own, observation["gate_scores"].mean(2).sum(1) - 1], -1)}
+
+    def _shares(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Share of every battery left (B, K), and of the episode (B, 1)."""
+        rounds = self.config.num_layers
+        left = (rounds - self.layers(observation) + 1) / rounds
+        return np.maximum(observation["battery"].astype(float), 1e-3), left[:, None]
+
+    def features(self, observation: Mapping[str, np.ndarray], seen: Arrays) -> np.ndarray:
+        share, left = self._shares(observation)
+        computation = observation["computation_energy"].astype(float)
+        own = [
+            np.clip(np.log(left / share), -3, 3),
+            share,
+            np.broadcast_to(left, share.shape),
+            computation / computation.mean(-1, keepdims=True) - 1,
+        ]
+        return np.concatenate([np.stack(own, -1), seen["demand"]], -1)
+
+    def plan(
+        self, observation: Mapping[str, np.ndarray], seen: Arrays, outputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        share, left = self._shares(observation)
+        prices = 1 + self.strength * (left / share) ** self.power
+        prices *= np.exp(np.clip(outputs[..., 0], -5, 5))
+        battery = observation["battery"].astype(float) * self.battery
+        asked = self.constants.shortfall_price
+        selected, subcarrier = empty_plan(observation)
+        rounds = observed_rounds(
+            observation["gate_scores"],
+            observation["spectral_efficiency"],
+            observation["threshold"][:, 0],
+            selected,
+            subcarrier,
+        )
+        for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
+            node_priced(scores, efficiency, threshold, asked, self.constants, prices[row], battery[row], chosen, route)
+        return selected, subcarrier

@@ -1,0 +1,71 @@
+"""A residual scheduler as the policy of a learner: its parameters as a tensor, its decisions as actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from agents.residual.base import Arrays, Residual
+from agents.residual.network import SharedNetwork
+from dmoe_gym.dmoe.env.joint import encode_joint
+from dmoe_gym.policy import as_batch
+
+
+class ResidualPolicy(nn.Module):
+    """Acts in `DMoE-JESA-v0`; deterministic, with what it has seen of the running episodes as its state.
+
+    Args:
+        residual: the scheduler.
+        width: of the network's hidden layer, 0 for a linear map.
+        seed: of the hidden layer's first weights.
+        learning_rate: of Adam, which belongs to the policy as in every Stable-Baselines3 learner.
+    """
+
+    def __init__(self, residual: Residual, width: int, seed: int, learning_rate: float) -> None:
+        super().__init__()
+        self.residual = residual
+        self.network = SharedNetwork(residual.inputs, residual.outputs, width)
+        initial = self.network.initial(np.random.default_rng([seed, 2]))
+        self.parameters_vector = nn.Parameter(torch.as_tensor(initial))
+        self.optimizer = torch.optim.Adam([self.parameters_vector], lr=learning_rate)
+
+    def set_training_mode(self, mode: bool) -> None:
+        """There is nothing that training does differently."""
+
+    def decide(
+        self, observation: Mapping[str, np.ndarray], seen: Arrays, parameters: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Schedules of P candidates on B episodes each.
+
+        Args:
+            observation, seen: (P * B, ...), row p * B + b is candidate p in episode b.
+            parameters: (P, size).
+        """
+        features = self.residual.features(observation, seen)
+        inputs = features.reshape(len(parameters), -1, *features.shape[1:])
+        outputs = self.network(parameters, inputs)
+        return self.residual.plan(observation, seen, outputs.reshape(len(features), *outputs.shape[2:]))
+
+    def predict(
+        self,
+        observation: Mapping[str, np.ndarray],
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """The action(s), and what has been seen so far: forgotten where an observation is an episode's first."""
+        batch, batched = as_batch(observation, "gate_scores", 3)
+        size = len(batch["gate_scores"])
+        known = state is not None and len(next(iter(state.values()))) == size
+        memory = {key: values.copy() for key, values in state.items()} if known else self.residual.start(size)
+        first = self.residual.layers(batch) == 1
+        for values in memory.values():
+            values[first] = 0
+        seen = self.residual.see(batch, memory)
+        parameters = self.parameters_vector.detach().numpy()[None]
+        actions = encode_joint(*self.decide(batch, seen, parameters))
+        return actions if batched else actions[0], memory
