@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from agents.importance.policy import ImportancePolicy, parameter_count, start
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.config import StrictConfig, list_as_tuple
 from dmoe_gym.dmoe.env.inference import InferenceCore
 from dmoe_gym.evaluation import FIRST_HELD_OUT_SEED
 from dmoe_gym.evaluation.run import make_core
@@ -35,13 +35,15 @@ class EvolutionConfig(StrictConfig):
 
     scenario: str = "digits"
     inputs: str = "train"
-    generations: Count = 60
+    generations: Count = 50
     pairs: Count = 12
     episodes: Count = 32
     spread: Positive = 0.2
     learning_rate: Positive = 0.1
-    wrong_answer_price: Positive = 20.0
+    wrong_answer_price: Positive = 50.0
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+
+    _list_as_tuple = field_validator("seeds", mode="before")(list_as_tuple)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def evolve(config: EvolutionConfig, seed: int, report: Callable[[Generation], No
     for number in range(1, config.generations + 1):
         noise = generator.standard_normal((config.pairs, parameter_count(layers)))
         candidates = centre + config.spread * np.concatenate([noise, -noise])
-        first = int(generator.integers(FIRST_HELD_OUT_SEED - config.episodes))
+        first = int(generator.integers(FIRST_HELD_OUT_SEED // 2))
         energy, doubt = play(core, candidates, range(first, first + config.episodes))
         costs = energy + config.wrong_answer_price * doubt
         # ranks from -0.5 (dearest) to 0.5 (cheapest): outliers do not matter

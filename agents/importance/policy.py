@@ -24,16 +24,17 @@ def parameter_count(layers: int) -> int:
 
 
 def start(layers: int) -> np.ndarray:
-    """The same importance everywhere, and worth linear in relevance: a Lagrangian rule (parameters,)."""
+    """Importance that falls by 30 % per layer, and worth that saturates with relevance, for all states alike."""
     table = np.zeros((layers, FEATURES + CURVATURE))
-    table[:, 0] = np.log(3.0)
+    table[:, 0] = np.log(6.0) - 0.35 * np.arange(layers)
+    table[:, FEATURES] = 1.5
     return table.ravel()
 
 
 class ImportancePolicy(BatchPolicy):
     """Every hidden state takes the expert set of largest importance * worth(relevance) - energy.
 
-    importance = exp(w_l . features) of layer l and hidden state; worth(r) = (1 - (1 - r)^p_l) with p_l = 1 + softplus;
+    importance = exp(w_l . features) of layer l and hidden state; worth(r) = 1 - (1 - r)^p_l with a learned p_l > 1;
     energies over every link's best subcarrier. The set's relevance becomes the hidden state's threshold, so JESA
     inside the environment finds the cheapest set that reaches it, subcarriers assigned.
 
