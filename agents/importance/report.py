@@ -1,42 +1,50 @@
-"""What a learned importance saves at the accuracy of JESA with its best (z, gamma)."""
+"""What learned selection saves at the accuracy of JESA with its best (z, gamma)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
-from agents.importance.policy import ImportancePolicy
-from dmoe_gym.dmoe.inference import inference_scenario
-from dmoe_gym.evaluation import Interval, Row, by_policy, evaluate
-from dmoe_gym.evaluation.inference import ACCURACY, ENERGY, cheapest_as_accurate, means, ratio_change
+from agents.importance.network import SelectionNetwork
+from agents.importance.policy import LearnedSelection
+from dmoe_gym.evaluation import Interval, Row, by_policy
+from dmoe_gym.evaluation.inference import (
+    ACCURACY,
+    ENERGY,
+    Contender,
+    cheapest_as_accurate,
+    contender_rows,
+    means,
+    ratio_change,
+)
 from dmoe_gym.evaluation.table import two_lines
 
-# Factors on all importances that are tried: each seed's is chosen on validation inputs.
-SCALES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5)
+# What a wrong answer costs, as told to the network: each seed's is chosen on validation inputs.
+PRICES = (10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 65.0, 80.0, 100.0, 130.0, 200.0)
 Cells = tuple[list[str], list[list[str]]]
 
 
-def learned_rows(name: str, parameters: np.ndarray, known: Sequence[Row], scenario: str = "digits") -> list[Row]:
-    """Rows of one seed's policy at every scale, on the episodes of the known rows."""
-    config = inference_scenario(scenario)
+def learned_contenders(name: str, network: SelectionNetwork) -> list[Contender]:
+    """One seed's scheduler at every price."""
+
+    def at(price: float) -> Contender:
+        return Contender(
+            f"{name} price={price:g}", "learned", lambda config: LearnedSelection(config, network, price), {}
+        )
+
+    return [at(price) for price in PRICES]
+
+
+def learned_rows(folder: Path, name: str, network: SelectionNetwork, known: Sequence[Row]) -> list[Row]:
+    """Rows of one seed's scheduler at every price, on the episodes of the known rows, kept in `folder`."""
     rows: list[Row] = []
     for inputs in ("validation", "test"):
         seeds = sorted({int(row["seed"]) for row in known if row["inputs"] == inputs})
-        relevance: dict[str, Any] = {"kind": "classifier", "inputs": inputs}
-        for scale in SCALES:
-            policy = ImportancePolicy(config, parameters, scale)
-            found = evaluate(
-                policy,
-                "DMoE-Inference-v0",
-                scenario=scenario,
-                seeds=seeds,
-                name=f"{name} scale={scale:g}",
-                check=False,
-                relevance=relevance,
-            )
-            rows += [{**row, "family": "learned", "inputs": inputs, "run": name, "scale": scale} for row in found]
+        for contender in learned_contenders(name, network):
+            found = contender_rows(folder, contender, inputs, seeds)
+            rows += [{**row, "run": name} for row in found]
     return rows
 
 
@@ -47,7 +55,7 @@ def best_jesa(known: Sequence[Row]) -> str:
 
 
 def chosen(learned: Sequence[Row], accuracy: float) -> list[str]:
-    """Per run the scale of least energy with at least this accuracy on validation inputs, where there is one."""
+    """Per run the price of least energy with at least this accuracy on validation inputs, where there is one."""
     validation = [row for row in learned if row["inputs"] == "validation"]
     found = []
     for run in dict.fromkeys(row["run"] for row in validation):
