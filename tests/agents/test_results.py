@@ -208,7 +208,7 @@ def test_pages_and_pictures(analytic: list[Row], tmp_path: Path) -> None:
     written = write_pages([full, empty], {"small": {"mine": config}, "paper": {}}, tmp_path, tmp_path / "docs", readme)
     text = (tmp_path / "docs" / "results.md").read_text()
     assert "Missing: `gone` (0 of 4 seeds)" in text
-    assert "Missing: no recipe is of this scenario" in text
+    assert "Missing: no recipe in `configs/` is of this scenario" in text
     assert "| *mine* | 4 |" in text
     table = readme.read_text()
     assert table.startswith("before")
