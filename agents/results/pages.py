@@ -59,6 +59,9 @@ def setting_section(comparison: Comparison, times: Times) -> str:
     words = [verdict(comparison), *(f"Missing: `{name}` ({why})." for name, why in comparison.missing.items())]
     if not comparison.learned and not comparison.missing:
         words.append("Missing: no recipe in `configs/` is of this scenario.")
+    page = next((page for start, page in MORE.items() if comparison.setting.env_id.startswith(start)), None)
+    if page is not None:
+        words.append(f"More: [{page}]({page}).")
     return f"## `{comparison.setting.title}`\n\n" + "\n".join(words) + f"\n\n{markdown_table(headings, body)}"
 
 

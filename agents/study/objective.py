@@ -20,7 +20,7 @@ from dmoe_gym.evaluation import evaluate
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, FIRST_VALIDATION_SEED
 
 # Overrides of training that say which inputs are drawn (images of a data set): test inputs are held out too.
-INPUTS = ("inputs",)
+INPUTS = ("inputs", "relevance")
 # How often a trial is compared to the others while it trains.
 LOOKS = 5
 
