@@ -28,7 +28,7 @@ def measure(
     repeats: int = 5,
     report: Callable[[Row], Any] = lambda row: None,
 ) -> list[Row]:
-    """Times of a setting's analytic schedulers and of trained runs in it, one thread each.
+    """Times of a setting's analytic schedulers and of trained runs in it.
 
     Args:
         setting: where.
