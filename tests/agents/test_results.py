@@ -150,6 +150,8 @@ def test_runs_are_collected_whole_or_named_as_missing(tiny: dict[str, Any], tmp_
     why = collect_runs("mine", config, runs, store)
     assert why == "1 of 3 seeds; 1 run with another version of the recipe; 2 unfinished"
     assert learned_rows("mine", config, store) == []
+    (unfinished.path / "checkpoint.pt").write_bytes(b"damaged")
+    assert "; 2 unreadable (" in collect_runs("mine", config, runs, store)
     for seed, folder in ((1, runs / "tiny" / "mine-seed1"), (2, unfinished.path)):
         for file in folder.iterdir():
             file.unlink()
