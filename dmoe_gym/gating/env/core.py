@@ -90,19 +90,19 @@ class GatingCore(RoundsCore):
 
     # --- episodes
 
-    def _draw_first_round(self, rows: list[int]) -> None:
+    def _draw_first_round(self, rows: np.ndarray) -> None:
         for process in (self.fading, self.knowledge):
             if process is not None:
                 process.start(rows, self.generators)
         self._draw_inputs(rows)
 
-    def _draw_next_round(self, rows: list[int]) -> None:
+    def _draw_next_round(self, rows: np.ndarray) -> None:
         for process in (self.fading, self.knowledge):
             if process is not None:
                 process.advance(rows, self.generators)
         self._draw_inputs(rows)
 
-    def _draw_inputs(self, rows: list[int]) -> None:
+    def _draw_inputs(self, rows: np.ndarray) -> None:
         links = self.snr.shape[1:]
         for row in rows:
             generator = self.generators[row]
