@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from dmoe_gym.command_line import bar, one_line_errors, wide_console
 from dmoe_gym.dmoe.inference import inference_scenario
@@ -19,16 +18,16 @@ from dmoe_gym.evaluation.inference import (
     ENV_ID,
     Selection,
     cheapest_as_accurate,
+    contender_rows,
     contenders,
     means,
     most_accurate_as_cheap,
-    run_contender,
     selection_by_layer,
     tradeoff,
 )
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import rich_table, two_lines
-from dmoe_gym.files import read_csv, replace_section, write_csv
+from dmoe_gym.files import replace_section
 from dmoe_gym.reports.inference_plots import pareto, selection_heat_maps
 
 Cells = tuple[list[str], list[list[str]]]
@@ -38,13 +37,14 @@ HOMOGENEOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 
 @one_line_errors
 def inference(
-    episodes: Annotated[int, typer.Option(min=2, help="Held-out episodes on test inputs, for every scheduler.")] = 1000,
+    episodes: Annotated[int, typer.Option(min=2, help="Held-out episodes on test inputs, for every scheduler.")] = 500,
     validation: Annotated[
-        int, typer.Option(min=2, help="Episodes on validation inputs, for choosing z, gamma.")
-    ] = 1000,
+        int, typer.Option(min=2, help="Episodes on validation inputs, for choosing z and gamma.")
+    ] = 500,
     scenario: Annotated[str, typer.Option(help="A scenario of DMoE-Inference-v0.")] = "digits",
-    output: Annotated[Path, typer.Option(help="Where the rows go.")] = Path("output/inference.csv"),
-    reuse: Annotated[bool, typer.Option("--reuse", help="Tables and pictures from the rows in OUTPUT.")] = False,
+    output: Annotated[
+        Path, typer.Option(help="Folder of the rows; finished files of the same episodes are not repeated.")
+    ] = Path("output/inference"),
     document: Annotated[
         Path | None, typer.Option(help="Also put the tables into this page, as docs/inference.md.")
     ] = None,
@@ -52,17 +52,22 @@ def inference(
 ) -> None:
     """JESA over z and gamma, homogeneous selection, Top-1/2/3 and random: accuracy and energy, test inputs."""
     console = wide_console()
-    rows = read_csv(output) if reuse else _evaluate(console, scenario, episodes, validation)
-    if not reuse:
-        write_csv(output, rows)
+    parts = {
+        "validation": range(FIRST_HELD_OUT_SEED - validation, FIRST_HELD_OUT_SEED),
+        "test": held_out_seeds(episodes),
+    }
+    rows = []
+    with bar(console) as progress:
+        for inputs, seeds in parts.items():
+            tick = progress.task(f"{inputs} inputs", len(contenders()))
+            for contender in contenders():
+                rows += contender_rows(output, contender, inputs, seeds, scenario)
+                tick(1)
     chosen_on = [row for row in rows if row["inputs"] == "validation"]
     judged_on = [row for row in rows if row["inputs"] == "test"]
-    if not chosen_on or not judged_on:
-        raise ValueError(f"{output}: has no rows of validation or of test inputs")
-    count = len({row["seed"] for row in judged_on})
     tables = {
-        f"Accuracy and energy on test inputs, {count} held-out episodes, means and 95 % intervals. Of every gamma the "
-        "z that cost least on validation inputs": main_cells(chosen_on, judged_on),
+        f"Accuracy and energy on test inputs, {episodes} held-out episodes, means and 95 % intervals. Of every gamma "
+        "the z that cost least on validation inputs": main_cells(chosen_on, judged_on),
         "At equal accuracy: the cheapest (z, gamma) that is at least as accurate as the reference on validation "
         "inputs, judged on test inputs, paired": equal_accuracy_cells(chosen_on, judged_on),
         "At equal energy: the most accurate (z, gamma < 1) that needs no more energy than the reference on validation "
@@ -78,21 +83,6 @@ def inference(
         labels = {name: name for name in marked(chosen_on)}
         pareto(pictures / "inference_pareto.png", judged_on, labels)
         selection_heat_maps(pictures / "inference_selection.png", _selections(chosen_on, scenario))
-
-
-def _evaluate(console: Console, scenario: str, episodes: int, validation: int) -> list[Row]:
-    rows: list[Row] = []
-    parts = {
-        "validation": range(FIRST_HELD_OUT_SEED - validation, FIRST_HELD_OUT_SEED),
-        "test": held_out_seeds(episodes),
-    }
-    with bar(console) as progress:
-        for inputs, seeds in parts.items():
-            tick = progress.task(f"{inputs} inputs", len(contenders()))
-            for contender in contenders():
-                rows += run_contender(contender, inputs, seeds, scenario)
-                tick(1)
-    return rows
 
 
 def cheapest_by_cost(rows: Sequence[Row]) -> list[str]:

@@ -90,19 +90,19 @@ class GatingCore(RoundsCore):
 
     # --- episodes
 
-    def _draw_first_round(self, rows: list[int]) -> None:
+    def _draw_first_round(self, rows: np.ndarray) -> None:
         for process in (self.fading, self.knowledge):
             if process is not None:
                 process.start(rows, self.generators)
         self._draw_inputs(rows)
 
-    def _draw_next_round(self, rows: list[int]) -> None:
+    def _draw_next_round(self, rows: np.ndarray) -> None:
         for process in (self.fading, self.knowledge):
             if process is not None:
                 process.advance(rows, self.generators)
         self._draw_inputs(rows)
 
-    def _draw_inputs(self, rows: list[int]) -> None:
+    def _draw_inputs(self, rows: np.ndarray) -> None:
         links = self.snr.shape[1:]
         for row in rows:
             generator = self.generators[row]
@@ -111,7 +111,6 @@ class GatingCore(RoundsCore):
             self._noise[row] = self.config.transmission.draw(generator, links, self._feature_size)
 
     def _observe_round(self, rows: np.ndarray) -> None:
-        super()._observe_round(rows)
         config = self.config
         mean = 10 ** ((config.mean_snr_db + config.snr_spread_db * self._shadowing[rows]) / 10)
         self.features[rows] = self._features[self.image[rows]]
