@@ -158,10 +158,7 @@ def time(
     repeats: Annotated[int, typer.Option(min=1, help="Batches, of which the median counts.")] = 5,
     store: Store = Path("results"),
 ) -> None:
-    """Time per decision in batches of rounds, learned beside analytic; kept in the store for the tables.
-
-    For published numbers set NUMBA_NUM_THREADS=1 and let nothing else run.
-    """
+    """Processor time per decision in batches of rounds, learned beside analytic; kept in the store for the tables."""
     console = wide_console()
     if run:
         config = load_config(_recipe_of(run[0]))
@@ -204,8 +201,8 @@ from the files in `results/`, which hold a row per training seed and episode.
 - *P*: probability that a random seed's run costs less than it on a random episode, ties count one half.
 - A row stands for all the seeds that its recipe states, whatever became of them; with fewer it is listed as missing.
 - Recipes ran as they stand in `configs/`; nothing was chosen by seed.
-- *ms per decision*: `python -m agents time`, batches of 1,024 rounds, from observation to charged schedule; absolute
-  times are of one shared machine.
+- *ms per decision*: `python -m agents time`, milliseconds of one core per round in batches of 1,024 rounds, from
+  observation to charged schedule.
 
 {pictures}
 In the profiles, *learned* is a scenario's best headline row (most seeds); a scenario weighs the same as any other;

@@ -65,9 +65,13 @@ def _unusable(folder: RunFolder, config: TrainingConfig) -> str:
     """Why a run gives no result; empty if it does. A run that ended badly but ended is one."""
     if not folder.config_file.is_file():
         return "not run"
-    if load_config(folder.config_file).replace(seeds=config.seeds) != config:
+    try:
+        own, steps = load_config(folder.config_file), checkpoint_steps(folder.checkpoint_file)
+    except ValueError as error:
+        return f"unreadable ({error})"
+    if own.replace(seeds=config.seeds) != config:
         return "run with another version of the recipe"
-    if checkpoint_steps(folder.checkpoint_file) < config.total_timesteps or not folder.evaluations_file.is_file():
+    if steps < config.total_timesteps or not folder.evaluations_file.is_file():
         status = read_status(folder.path)
         return f"failed ({status.error})" if status is not None and status.state == "failed" else "unfinished"
     return ""
