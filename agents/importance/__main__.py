@@ -76,7 +76,7 @@ def report(
     if document is not None:
         replace_section(document, "inference-learned", f"{title}:\n\n{markdown_table(headings, body)}")
     if picture is not None:
-        pareto(picture, [row for row in [*known, *learned] if row["inputs"] == "test"], {})
+        pareto(picture, [row for row in [*known, *learned] if row["inputs"] == "test"])
 
 
 if __name__ == "__main__":
