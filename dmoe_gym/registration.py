@@ -14,6 +14,7 @@ ENVIRONMENTS = {
     "DMoE-Inference-Joint-v0": ("dmoe_gym.dmoe.env.inference:InferenceJointCore", False),
     "WDMoE-v0": ("dmoe_gym.wdmoe.env.discount:DiscountCore", False),
     "WDMoE-Joint-v0": ("dmoe_gym.wdmoe.env.joint:JointCore", False),
+    "ChannelAwareGating-v0": ("dmoe_gym.gating.env.core:GatingCore", False),
 }
 
 

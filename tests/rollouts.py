@@ -26,6 +26,7 @@ def short_episodes(env_id: str, rounds: int = 2) -> dict[str, Any]:
         "DMoE": {"scenario": "scarce", "num_layers": rounds},
         "WDMoE": {"scenario": "testbed", "num_blocks": rounds},
         "Inference": {"scenario": "digits-scarce"},  # its model's layers, no fewer
+        "ChannelAwareGating": {"scenario": "analog", "num_inputs": rounds},
     }.get(system_of(env_id), {})
 
 

@@ -16,6 +16,10 @@ CASES = {
     "DMoE": {**SCENARIOS, "large": {"scenario": "large", "num_layers": 2}},
     "Inference": {name: {"scenario": name} for name in ("digits", "digits-scarce", "digits-stale")},
     "WDMoE": {name: {"scenario": name, "num_blocks": 2} for name in ("testbed", "mixtral", "crowd")},
+    "ChannelAwareGating": {
+        **{name: {"scenario": name} for name in ("analog", "digital", "coded", "stale")},
+        "two experts": {"scenario": "analog", "top_k": 2},
+    },
 }
 EVERYWHERE = [
     pytest.param(env_id, options, id=f"{env_id}-{name}", marks=pytest.mark.slow if name == "large" else ())
