@@ -10,6 +10,11 @@ import typer
 
 from agents.config import load_config
 from agents.evaluate import evaluate_runs
+from agents.export import export_run, is_export
+from agents.policy import load_learner
+from agents.publish import publish
+from agents.results.command import results, time
+from agents.study.command import study
 from agents.sweep.command import sweep
 from agents.train import check_recipe, reference_rows
 from agents.train import train as train_seed
@@ -21,6 +26,10 @@ from dmoe_gym.reports import write_report
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command()(sweep)
+app.command()(study)
+app.command()(results)
+app.command()(time)
+app.command()(publish)
 Runs = Annotated[Path, typer.Option(help="Root of the run folders.")]
 
 
@@ -53,7 +62,7 @@ def train(
 @app.command()
 @one_line_errors
 def evaluate(
-    run: Annotated[list[Path], typer.Argument(help="Run folders of one group, as runs/small/ppo_small-seed0.")],
+    run: Annotated[list[Path], typer.Argument(help="Run folders of one group, or shipped agents/weights/NAME.")],
     episodes: Annotated[int, typer.Option(min=1, help="Held-out episodes.")] = 100,
     scenario: Annotated[
         str | None, typer.Option(help="Act in this scenario instead of the one trained in (equivariant networks).")
@@ -64,7 +73,9 @@ def evaluate(
     policy: Annotated[
         list[str] | None, typer.Option("--policy", "-p", help="Only this analytic policy or bound; may be repeated.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Where the CSV goes; RUN's group folder by default.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where the CSV goes; RUN's group folder, or output/ for shipped weights.")
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Processes for the bounds; -1 is one per core.")] = -1,
 ) -> None:
     """Evaluate trained runs beside the analytic schedulers and the bounds on the same held-out episodes."""
@@ -81,10 +92,27 @@ def evaluate(
             progress=lambda name: progress.task(name, episodes),
         )
     suffix = "" if scenario is None and elsewhere is None else f"-{scenario or 'overrides'}"
-    file = write_csv(output or run[0].parent / f"evaluation{suffix}.csv", rows)
+    home = Path("output") if is_export(run[0]) else run[0].parent
+    file = write_csv(output or home / f"evaluation{suffix}.csv", rows)
     title = f"{rows[0]['scenario']} scenario, {episodes} held-out episodes, means and 95 % intervals"
     console.print(rich_table(title, *cells(rows, lineup.optimum, lineup.reference)))
     console.print(f"all rows: {file}")
+
+
+@app.command()
+@one_line_errors
+def export(
+    run: Annotated[list[Path], typer.Argument(help="Finished run folders, as runs/small/ppo_small-seed0.")],
+    to: Annotated[Path, typer.Option(help="Root of the shipped weights.")] = Path("agents/weights"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier export wrote.")] = False,
+) -> None:
+    """Write trained policies as safetensors with their recipes and model cards, which `evaluate` loads."""
+    console = wide_console()
+    for path in run:
+        _, model = load_learner(path)
+        references = path.parent / "references.csv"
+        rows = read_csv(references) if references.is_file() else []
+        console.print(f"{export_run(path, to, model, rows, overwrite=overwrite)}: written")
 
 
 @app.command()

@@ -11,6 +11,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.config import TrainingConfig, load_config
+from agents.export import is_export, load_tensors, read_export
 from agents.learners import build_env, build_learner, load_checkpoint
 from agents.run_folder import RunFolder
 
@@ -55,7 +56,7 @@ def as_policy(model: BaseAlgorithm) -> LearnedPolicy:
 def load_run(
     path: Path, scenario: str | None = None, overrides: Mapping[str, Any] | None = None
 ) -> tuple[TrainingConfig, LearnedPolicy]:
-    """The recipe and the newest policy of a run folder.
+    """The recipe and the newest policy of a run folder, or of shipped weights.
 
     Args:
         path: the folder.
@@ -65,13 +66,35 @@ def load_run(
     Raises:
         ValueError: if the folder holds no whole run, naming what is missing or damaged, or does not fit there.
     """
+    config, model = load_learner(path, scenario, overrides)
+    return config, as_policy(model)
+
+
+def load_learner(
+    path: Path, scenario: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> tuple[TrainingConfig, BaseAlgorithm]:
+    """The recipe and the learner itself; as `load_run`."""
+    if is_export(path):
+        config, tensors = read_export(path)
+        config, model = _build(config, scenario, overrides)
+        load_tensors(model, tensors, path)
+        return config, model
     folder = RunFolder(path)
     for file in (folder.config_file, folder.checkpoint_file):
         if not file.is_file():
             raise ValueError(f"{path}: is no run folder, {file.name} is missing")
-    config = load_config(folder.config_file)
+    config, model = _build(load_config(folder.config_file), scenario, overrides)
+    load_checkpoint(model, folder.checkpoint_file)
+    return config, model
+
+
+def _build(
+    config: TrainingConfig, scenario: str | None, overrides: Mapping[str, Any] | None
+) -> tuple[TrainingConfig, BaseAlgorithm]:
+    """The recipe of where a policy acts, and an untrained learner for it."""
     if scenario is not None or overrides is not None:
         config = config.replace(scenario=scenario or config.scenario, overrides=dict(overrides or {}))
-    model = build_learner(config, build_env(config, seed=0, num_envs=1, training=False), seed=0)
-    load_checkpoint(model, folder.checkpoint_file)
-    return config, as_policy(model)
+    # a replay buffer of the recipe's size would be filled by nobody
+    small = {key: 1 for key in ("buffer_size",) if key in config.hyperparameters}
+    light = config.replace(hyperparameters={**config.hyperparameters, **small})
+    return config, build_learner(light, build_env(config, seed=0, num_envs=1, training=False), seed=0)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from agents.config import TrainingConfig, dump_config, load_config
 from dmoe_gym.files import write_json, write_whole
+from dmoe_gym.provenance import provenance
 
-PACKAGES = ("dmoe_gym", "gymnasium", "numba", "numpy", "sb3-contrib", "scipy", "stable-baselines3", "torch")
 CONFIG, CHECKPOINT, EVALUATIONS, PROVENANCE = "config.yaml", "checkpoint.pt", "evaluations.csv", "provenance.json"
 
 
@@ -42,7 +39,8 @@ class RunFolder:
             if load_config(self.config_file) != config:
                 raise ValueError(f"{self.config_file}: differs from the recipe given; valid is the same one")
             return
-        write_json(self.path / PROVENANCE, provenance(seed))
+        command = " ".join(["python", "-m", "agents", *sys.argv[1:]])
+        write_json(self.path / PROVENANCE, {"seed": seed, **provenance(command)})
         write_whole(self.config_file, dump_config(config))
 
     @contextmanager
@@ -77,31 +75,3 @@ class RunFolder:
     def evaluations_file(self) -> Path:
         """One row per evaluation episode."""
         return self.path / EVALUATIONS
-
-
-def provenance(seed: int) -> dict[str, object]:
-    """Seed, command line, package versions, git commit and machine."""
-    return {
-        "seed": seed,
-        "command": " ".join(["python", "-m", "agents", *sys.argv[1:]]),
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "packages": {name: _version(name) for name in PACKAGES},
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _git(*arguments: str) -> str:
-    here = Path(__file__).resolve().parent
-    try:
-        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

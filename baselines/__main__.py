@@ -9,7 +9,9 @@ import typer
 
 import dmoe_gym
 from baselines import regimes
+from baselines.inference import inference
 from baselines.wdmoe import wdmoe_comparison
+from baselines.wdmoe_inference import wdmoe_inference
 from dmoe_gym import dmoe, wdmoe
 from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
 from dmoe_gym.evaluation import evaluate_lineup, held_out_seeds, lineup_of
@@ -19,14 +21,19 @@ from dmoe_gym.files import write_csv
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command("wdmoe-comparison")(wdmoe_comparison)
+app.command("wdmoe-inference")(wdmoe_inference)
 app.add_typer(regimes.app, name="regimes")
+app.command("inference")(inference)
 
 
 @app.command("list")
 def list_environments() -> None:
     """The environments, their scenarios' names, and the policies and bounds of each."""
+    from dmoe_gym.gating.system import SCENARIOS as GATING_SCENARIOS  # the package imports torch
+
     console = wide_console()
-    console.print(f"scenarios of DMoE: {', '.join(dmoe.SCENARIOS)}; of WDMoE: {', '.join(wdmoe.SCENARIOS)}")
+    scenarios = {"DMoE": dmoe.SCENARIOS, "WDMoE": wdmoe.SCENARIOS, "gating": GATING_SCENARIOS}
+    console.print("; ".join(f"scenarios of {system}: {', '.join(names)}" for system, names in scenarios.items()))
     for env_id in dmoe_gym.ENVIRONMENTS:
         lineup = lineup_of(env_id)
         bounds = f"; bounds: {', '.join(lineup.bounds)}" if lineup.bounds else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -24,11 +25,12 @@ class Stepper:
 
     Attributes:
         steps: calls of `step` in one run.
-        rounds: rounds that every environment has drawn on average since `reset_count`.
     """
 
-    def __init__(self, env_id: str, scenario: str, num_envs: int) -> None:
-        self.envs = gym.make_vec(env_id, num_envs=num_envs, scenario=scenario, vectorization_mode="vector_entry_point")
+    def __init__(self, env_id: str, scenario: str, num_envs: int, **overrides: Any) -> None:
+        self.envs = gym.make_vec(
+            env_id, num_envs=num_envs, scenario=scenario, vectorization_mode="vector_entry_point", **overrides
+        )
         self.core = self.envs.unwrapped.core
         self.config = self.core.config
         self.num_envs = num_envs
@@ -37,9 +39,9 @@ class Stepper:
         self.generator = np.random.default_rng(0)
         self.envs.action_space.seed(0)
         self.actions = [self.envs.action_space.sample() for _ in range(4)]
-        # whole cycles of an episode and its reset where that is short, one round where it is not
-        rounds = self.config.num_layers + 1 if STEPS_PER_ROUND[env_id](self.config) == 1 else 1
-        self.steps = rounds * STEPS_PER_ROUND[env_id](self.config)
+        # an episode and its reset where that is short, so that every call draws as much; else one round
+        steps = STEPS_PER_ROUND[env_id](self.config)
+        self.steps = next((count for count in (steps * self.config.num_layers + 1, steps) if count <= 128), steps)
         self._count = 0
         self._calls = 0
         for name in ("start", "advance"):

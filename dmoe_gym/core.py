@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -15,6 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from dmoe_gym.config import StrictConfig
+from dmoe_gym.draws import Generators
 from dmoe_gym.lineup import Lineup
 
 
@@ -60,9 +62,9 @@ class BatchedCore(ABC):
         self.num_envs = int(num_envs)
         self.config = config
         self.all_rows = np.arange(self.num_envs)
-        self.generators: list[np.random.Generator] = [
+        self.generators = Generators(
             np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence().spawn(self.num_envs)
-        ]
+        )
         self.rewards = np.zeros(self.num_envs)
         self.terminated = np.ones(self.num_envs, np.bool_)
 
@@ -142,15 +144,35 @@ class BatchedCore(ABC):
         """A picture (rgb_array) or text (ansi) of one environment."""
         raise NotImplementedError(f"{type(self).__name__} has no render mode {mode!r}")
 
+    @cached_property
+    def _action_limits(self) -> tuple[tuple[int, ...], np.ndarray | None]:
+        """The shape of a batch of actions, and how many values every entry has; None where it is a real number."""
+        space = self.action_space
+        shape = (self.num_envs, *(space.shape or ()))
+        if isinstance(space, spaces.Box):
+            return shape, None
+        if isinstance(space, spaces.MultiBinary):
+            return shape, np.array(2, np.uint64)
+        size = space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n  # type: ignore[attr-defined]
+        return shape, np.asarray(size).astype(np.uint64)
+
     def checked_actions(self, actions: Any) -> np.ndarray:
         """Actions for the whole batch as the array that `step` takes.
 
         Raises:
             ValueError: if one lies outside the action space, naming environment, entry and what is valid.
         """
-        space = self.action_space
         array = np.asarray(actions)
-        shape = (self.num_envs, *(space.shape or ()))
+        shape, sizes = self._action_limits
+        # the usual case, checked in one go: as unsigned numbers, negative ones are the largest
+        if (
+            sizes is not None
+            and array.dtype == np.int64
+            and array.shape == shape
+            and not np.count_nonzero(array.view(np.uint64) >= sizes)
+        ):
+            return array
+        space = self.action_space
         if array.shape != shape:
             raise ValueError(f"action: has shape {array.shape[1:]} in a batch of {array.shape[:1]}, valid is {space}")
         # Stable-Baselines3 answers a MultiBinary space with 0.0 and 1.0, and Gymnasium counts those as members

@@ -10,8 +10,11 @@ ENVIRONMENTS = {
     "DMoE-JESA-v0": ("dmoe_gym.dmoe.env.joint:JointCore", False),
     "DMoE-JESA-Sequential-v0": ("dmoe_gym.dmoe.env.sequential:SequentialCore", True),
     "DMoE-JESA-Price-v0": ("dmoe_gym.dmoe.env.price:PriceCore", False),
+    "DMoE-Inference-v0": ("dmoe_gym.dmoe.env.inference:InferenceCore", False),
+    "DMoE-Inference-Joint-v0": ("dmoe_gym.dmoe.env.inference:InferenceJointCore", False),
     "WDMoE-v0": ("dmoe_gym.wdmoe.env.discount:DiscountCore", False),
     "WDMoE-Joint-v0": ("dmoe_gym.wdmoe.env.joint:JointCore", False),
+    "ChannelAwareGating-v0": ("dmoe_gym.gating.env.core:GatingCore", False),
 }
 
 

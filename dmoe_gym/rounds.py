@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from gymnasium import spaces
+from numba import njit
 
 from dmoe_gym.config import StrictConfig
 from dmoe_gym.core import BatchedCore
@@ -82,40 +83,50 @@ class RoundsCore(BatchedCore):
         self.layer[row] = 0
 
     def start(self, rows: np.ndarray) -> None:
-        listed = rows.tolist()
-        for row in listed:
-            # an episode left early draws its rest, so that the next one does not depend on when that was
-            if 0 < self.layer[row] < self.rounds_per_episode:
-                for _ in range(self.rounds_per_episode - self.layer[row]):
-                    self._draw_next_round([row])
-        self._draw_first_round(listed)
+        # an episode left early draws its rest, so that the next one does not depend on when that was
+        left = self.rounds_per_episode - self.layer[rows]
+        for row in rows[(left > 0) & (left < self.rounds_per_episode)]:
+            for _ in range(self.rounds_per_episode - self.layer[row]):
+                self._draw_next_round(np.array([row]))
+        self._draw_first_round(rows)
         self.layer[rows] = 1
+        self.progress[rows] = 1 / self.rounds_per_episode
         self.terminated[rows] = False
         self._observe_round(rows)
 
     @abstractmethod
-    def _draw_first_round(self, rows: list[int]) -> None:
+    def _draw_first_round(self, rows: np.ndarray) -> None:
         """Draw a new episode's first round for the environments in `rows`, from their own generators."""
 
     @abstractmethod
-    def _draw_next_round(self, rows: list[int]) -> None:
-        """Draw the next round for the environments in `rows`, from their own generators."""
+    def _draw_next_round(self, rows: np.ndarray) -> None:
+        """Draw the next round for the environments in `rows`, from their own generators; `layer` counts it already."""
 
+    @abstractmethod
     def _observe_round(self, rows: np.ndarray) -> None:
-        """Write the observations of the current round; subclasses add theirs."""
-        self.progress[rows, 0] = self.layer[rows] / self.rounds_per_episode
+        """Write the observations of the current round; `progress` is written already."""
 
     def _finish_round(self, rows: np.ndarray) -> None:
         """Move environments whose round is complete one round on, or terminate them."""
-        last = self.layer[rows] == self.rounds_per_episode
-        if last.any():
-            self.terminated[rows[last]] = True
-            rows = rows[~last]
-            if not len(rows):
-                return
-        self._draw_next_round(rows.tolist())
-        self.layer[rows] += 1
-        self._observe_round(rows)
+        if _move_on(rows, self.layer, self.rounds_per_episode, self.terminated, self.progress):
+            rows = rows[~self.terminated[rows]]
+        if len(rows):
+            self._draw_next_round(rows)
+            self._observe_round(rows)
 
     def skip_round(self, rows: np.ndarray) -> None:
         self._finish_round(rows)
+
+
+@njit(cache=True)
+def _move_on(rows, layer, last, terminated, progress):
+    """Count the next round, or mark the end; return how many ended."""
+    ended = 0
+    for row in rows:
+        if layer[row] == last:
+            terminated[row] = True
+            ended += 1
+        else:
+            layer[row] += 1
+            progress[row, 0] = layer[row] / last
+    return ended

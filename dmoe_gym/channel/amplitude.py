@@ -32,12 +32,12 @@ class AmplitudeProcess(ChannelProcess):
     def advance_amplitude(self, row: int, generator: np.random.Generator) -> None:
         """Move amplitude[row] one round on."""
 
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         for row in rows:
             self.start_amplitude(row, generators[row])
             self._write_gains(row)
 
-    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         for row in rows:
             self.advance_amplitude(row, generators[row])
             self._write_gains(row)

@@ -45,10 +45,10 @@ class ChannelKnowledge:
     def __init__(self, process: ChannelProcess) -> None:
         self.observed_gains = process.gains
 
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         """See the first round of a new episode in the environments in `rows`; generators[row] belongs to row."""
 
-    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         """See the next round in the environments in `rows`."""
 
 
@@ -86,7 +86,7 @@ class ImperfectKnowledge(ChannelKnowledge):
         self._noise = np.zeros((2, *shape), np.float32)
         self._errors: list[np.random.Generator | None] = [None] * batch
 
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         for row in rows:
             if self._error_variance:
                 (self._errors[row],) = generators[row].spawn(1)
@@ -94,7 +94,7 @@ class ImperfectKnowledge(ChannelKnowledge):
             self._history[row] = estimate
             self.observed_gains[row] = estimate
 
-    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         for row in rows:
             estimate = self._estimated(row)
             if self._delay:

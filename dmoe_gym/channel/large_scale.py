@@ -99,7 +99,7 @@ class LargeScaleChannel(ChannelProcess):
         """Positions of the nodes, (batch, nodes, 2) [m]; a copy."""
         return self._mobility.positions.copy()
 
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         self._small_scale.start(rows, generators)
         for row in rows:
             self._mobility.start(row, generators[row])
@@ -108,7 +108,7 @@ class LargeScaleChannel(ChannelProcess):
             self._locate(row)
             self._write_gains(row)
 
-    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         self._small_scale.advance(rows, generators)
         for row in rows:
             if self._mobility.moves:

@@ -27,9 +27,9 @@ class ChannelProcess(ABC):
         self.mean_gains = np.ones((batch, 1, 1, 1), np.float32)
 
     @abstractmethod
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         """Draw the first round of a new episode for the environments in `rows`; generators[row] belongs to row."""
 
     @abstractmethod
-    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         """Move the environments in `rows` one round on."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from dmoe_gym.channel.amplitude import AmplitudeProcess
 from dmoe_gym.channel.process import ChannelProcess
 from dmoe_gym.config import StrictConfig
+from dmoe_gym.draws import standard_exponential
 
 
 class RayleighConfig(StrictConfig):
@@ -33,18 +34,8 @@ class RayleighConfig(StrictConfig):
 class RayleighChannel(ChannelProcess):
     """Power gains |h|^2 with h circular complex normal: exponential of mean 1."""
 
-    def __init__(self, batch: int, links: tuple[int, int], subcarriers: int) -> None:
-        super().__init__(batch, links, subcarriers)
-        self._rows = list(self.gains)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # a copied or unpickled process must write into its own gains and not into copies of the rows
-        self.__dict__.update(state)
-        self._rows = list(self.gains)
-
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
-        for row in rows:
-            generators[row].standard_exponential(dtype=np.float32, out=self._rows[row])
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+        standard_exponential(generators, rows, self.gains)
 
     advance = start
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import ChannelConfig, CSIConfig, RayleighConfig
 from dmoe_gym.config import StrictConfig, kind_alone, list_as_tuple
-from dmoe_gym.relevance import DirichletConfig, RelevanceConfig
+from dmoe_gym.relevance import DirichletConfig, RelevanceConfig, Sizes, named_source
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -37,7 +37,7 @@ class DMoEConfig(StrictConfig):
             transmission energy of one hidden state.
         round_energy_j: b [J], every node's constant energy per round.
         channel: the channel process, by its `kind` and parameters.
-        relevance: the source of gate scores, by its `kind` and parameters.
+        relevance: the source of gate scores, by its `kind` and parameters; "trace:FILE" for recorded ones.
         csi: what the scheduler knows of the channel.
         slot_duration_s: T [s], the time that a round leaves for transmission; None for as long as it takes.
         relevance_budget: mean relevance asked for over the whole episode, instead of the threshold of every hidden
@@ -66,15 +66,17 @@ class DMoEConfig(StrictConfig):
     relevance_budget: Fraction | None = None
     battery_j: Positive | None = None
 
-    _kind_alone = field_validator("channel", "relevance", mode="before")(kind_alone)
+    _kind_alone = field_validator("channel", mode="before")(kind_alone)
+    _named_source = field_validator("relevance", mode="before")(named_source)
     _list_as_tuple = field_validator("computation_energy_range", mode="before")(list_as_tuple)
 
     @model_validator(mode="after")
-    def _experts_suffice(self) -> DMoEConfig:
+    def _parts_fit(self) -> DMoEConfig:
         if self.max_experts > self.num_experts:
             raise ValueError(
                 f"max_experts = {self.max_experts}: valid are whole numbers from 1 to num_experts = {self.num_experts}"
             )
+        self.relevance.require_fit(Sizes(self.num_layers, self.num_experts, self.num_states))
         return self
 
     @property

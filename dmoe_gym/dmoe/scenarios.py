@@ -12,6 +12,7 @@ from dmoe_gym.channel import (
     TappedDelayLineConfig,
 )
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.relevance import TraceConfig
 
 _ROUND_S = 0.04  # rounds and the slots inside them, where time matters (assumed)
 
@@ -60,6 +61,10 @@ SCENARIOS = MappingProxyType(
             csi=CSIConfig(delay_rounds=1, error_variance=0.05),
             slot_duration_s=0.03,
         ),
+        # gate scores that a real model's gates gave: the classifier of digits, recorded
+        "recorded": DMoEConfig(
+            num_experts=6, num_states=4, num_subcarriers=32, num_layers=6, relevance=TraceConfig(file="digits")
+        ),
     }
 )
 
@@ -75,6 +80,7 @@ HARDNESS = MappingProxyType(
         "budget": "Relevance is worth buying where it is cheap, now or in rounds that are not seen yet.",
         "battery": "The cheapest experts run out of energy before the episode ends, and a node without loses its own.",
         "mobile": "Links differ by their distance, which changes, and what is seen of them is old and noisy.",
+        "recorded": "Gate scores are a real model's: layers differ in how sure their gates are, and patches agree.",
     }
 )
 

@@ -94,7 +94,7 @@ def interquartile_mean(values: np.ndarray, axis: int | None = None) -> np.ndarra
     return stats.trim_mean(values, 0.25, axis=axis)
 
 
-def stratified_interquartile_mean(scores: Mapping[str, Sequence[float]]) -> Interval:
+def stratified_interquartile_mean(scores: Mapping[str, np.ndarray]) -> Interval:
     """Interquartile mean over all scores, with its 95 % percentile bootstrap interval stratified by key.
 
     Args:

@@ -61,7 +61,7 @@ def evaluate(
     rows: list[Row] = []
     for first in range(0, len(seeds), batch):
         chunk = seeds[first : first + batch]
-        core = _core(env_id, len(chunk), scenario, overrides)
+        core = make_core(env_id, len(chunk), scenario, overrides)
         core.seed(core.all_rows, [(seed, 0) for seed in chunk])
         results = _run(core, policy, check)
         label = {"policy": name or type(policy).__name__, "env_id": env_id, "scenario": scenario or "default"}
@@ -95,7 +95,7 @@ def evaluate_bound(
     from joblib import Parallel, delayed
 
     seeds = list(seeds)
-    core = _core(env_id, 1, scenario, overrides)
+    core = make_core(env_id, 1, scenario, overrides)
     known = [*core.bounds, *core.observed_bounds, *core.episode_bounds]
     if name not in known:
         raise ValueError(f"bound = {name!r}: valid for {env_id} here are {', '.join(known) or 'none'}")
@@ -111,7 +111,12 @@ def evaluate_bound(
     return rows
 
 
-def _core(env_id: str, size: int, scenario: str | None, overrides: Mapping[str, Any]) -> BatchedCore:
+def make_core(env_id: str, size: int, scenario: str | None, overrides: Mapping[str, Any]) -> BatchedCore:
+    """A batch of environments of a registered id.
+
+    Raises:
+        ValueError: for an unknown id, scenario or override, or an invalid value.
+    """
     spec = gym.spec(env_id)
     if "core" not in spec.kwargs:
         raise ValueError(f"env_id = {env_id!r}: valid are the ids that dmoe_gym registers")
@@ -163,7 +168,7 @@ def _run(core: BatchedCore, policy: Policy, check: bool) -> list[Row]:
 
 
 def _bound_episode(name: str, env_id: str, scenario: str | None, overrides: dict[str, Any], seed: int) -> Row:
-    core = _core(env_id, 1, scenario, overrides)
+    core = make_core(env_id, 1, scenario, overrides)
     core.seed([0], [(seed, 0)])
     core.start(core.all_rows)
     rounds = []

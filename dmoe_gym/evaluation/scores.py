@@ -9,7 +9,16 @@ import numpy as np
 from dmoe_gym.evaluation.run import Row
 
 # Means of rows that are charted as they are, under eval/.
-CHARTED = ("cost", "energy_per_state_mJ", "latency_ms", "relevance", "shortfall", "violations")
+CHARTED = (
+    "cost",
+    "energy_per_state_mJ",
+    "latency_ms",
+    "relevance",
+    "shortfall",
+    "accuracy",
+    "cross_entropy_nat",
+    "violations",
+)
 
 
 def charted_means(rows: Iterable[Row]) -> dict[str, float]:
@@ -19,8 +28,12 @@ def charted_means(rows: Iterable[Row]) -> dict[str, float]:
 
 
 def scores(cost: float, random_cost: float, optimal_cost: float) -> dict[str, float]:
-    """gap_to_optimum = cost / optimal - 1; normalized_score = 0 for random and 1 for the exact optimum."""
-    return {
-        "gap_to_optimum": cost / optimal_cost - 1,
-        "normalized_score": (random_cost - cost) / (random_cost - optimal_cost),
-    }
+    """gap_to_optimum = cost / optimal - 1; normalized_score = 0 for random and 1 for the exact optimum.
+
+    Not a number or infinite where the optimum costs nothing or as much as random.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            "gap_to_optimum": float(np.divide(cost, optimal_cost) - 1),
+            "normalized_score": float(np.divide(random_cost - cost, random_cost - optimal_cost)),
+        }

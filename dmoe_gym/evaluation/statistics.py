@@ -1,4 +1,4 @@
-"""Means and paired differences of rows with 95 % bootstrap intervals."""
+"""Means and paired differences of rows with 95 % intervals: bootstrap over episodes, Student's t over a few seeds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import bootstrap
+from scipy.stats import t as student
 
 from dmoe_gym.evaluation.run import Row
 
@@ -24,7 +25,7 @@ class Interval:
 
     @classmethod
     def of(cls, values: Sequence[float] | np.ndarray) -> Interval:
-        """The interval of a mean; the bounds equal it where there is one value or no spread."""
+        """The percentile bootstrap interval of a mean over episodes; its ends equal it for one value or no spread."""
         sample = np.asarray(values, float)
         mean = float(sample.mean())
         if len(sample) < 2 or np.ptp(sample) == 0 or not np.isfinite(sample).all():
@@ -39,6 +40,25 @@ class Interval:
             rng=np.random.default_rng(0),
         )
         return cls(mean, float(result.confidence_interval.low), float(result.confidence_interval.high))
+
+    @classmethod
+    def of_few(cls, values: Sequence[float] | np.ndarray) -> Interval:
+        """Student's interval of a mean over a few independent runs, where a bootstrap would be too narrow.
+
+        Raises:
+            ValueError: for fewer than two values.
+        """
+        sample = np.asarray(values, float)
+        if len(sample) < 2:
+            raise ValueError(f"values: has {len(sample)} entries, valid are at least two")
+        mean = float(sample.mean())
+        half_width = float(student.ppf((1 + CONFIDENCE) / 2, len(sample) - 1) * sample.std(ddof=1) / len(sample) ** 0.5)
+        return cls(mean, mean - half_width, mean + half_width)
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval lies on that side of 0, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
 
     def __format__(self, spec: str) -> str:
         return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"

@@ -26,9 +26,13 @@ class Column:
 COLUMNS = (
     Column("cost", "cost", ".4f"),
     Column("energy_per_state_mJ", "energy per hidden state [mJ]", ".4f"),
+    Column("energy_per_answer_mJ", "energy per answer [mJ]", ".2f"),
+    Column("accuracy", "accuracy", ".3f"),
     Column("latency_ms", "block latency [ms]", ".3f"),
     Column("relevance", "relevance", ".3f"),
     Column("shortfall", "shortfall", ".4f"),
+    Column("accuracy", "accuracy", ".4f"),
+    Column("cross_entropy_nat", "cross-entropy [nat]", ".4f"),
     Column("decision_ms", "time per decision [ms]", ".3g", interval=False),
 )
 
@@ -54,7 +58,8 @@ def cells(rows: Sequence[Row], optimum: str, reference: str) -> tuple[list[str],
             values = [row[column.metric] for row in groups[name] if column.metric in row]
             line.append(_cell(values, column))
         if optimum in groups:
-            line.append(f"{mean_cost(groups[name], name) / mean_cost(groups[optimum], optimum) - 1:+.2%}")
+            optimal = mean_cost(groups[optimum], optimum)
+            line.append(f"{mean_cost(groups[name], name) / optimal - 1:+.2%}" if optimal else "–")
         if reference in groups:
             line.append("" if name == reference else two_lines(differences[name].difference, "+.4f"))
         body.append(line)

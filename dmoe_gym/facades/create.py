@@ -10,9 +10,18 @@ from dmoe_gym.core import BatchedCore
 
 
 def core_class(path: str) -> type[BatchedCore]:
-    """The class named by "module:Class"."""
+    """The class named by "module:Class".
+
+    Raises:
+        ImportError: naming what to install, if the system needs a package that is not there.
+    """
     module, _, name = path.partition(":")
-    return getattr(import_module(module), name)
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("dmoe_gym"):
+            raise
+        raise ImportError(f"{path} needs {error.name}: pip install 'dmoe_gym[train]'") from None
 
 
 def create_core(path: str, num_envs: int, scenario: str | None, overrides: Mapping[str, Any]) -> BatchedCore:

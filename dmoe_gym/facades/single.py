@@ -81,7 +81,7 @@ class SingleEnv(gym.Env):
             raise RuntimeError("no episode is running: call reset() before step()")
         actions = self.core.checked_actions(np.asarray(action)[None])
         self.core.step(actions, self.core.all_rows)
-        info: dict[str, Any] = {name: float(values[0]) for name, values in self.core.terms.items()}
+        info: dict[str, Any] = {name: values.item(0) for name, values in self.core.terms.items()}
         info.update(self._mask_info())
         if self.render_mode == "human":
             self.render()

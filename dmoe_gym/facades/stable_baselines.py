@@ -47,7 +47,7 @@ class BatchedVecEnv(VecEnv):
         self._started = time.time()
         self._return = np.zeros(num_envs)
         self._length = np.zeros(num_envs, np.int64)
-        self._term_sums = {name: np.zeros(num_envs) for name in self.core.terms}
+        self._term_sums = np.zeros((num_envs, len(self.core.terms)))
 
     @property
     def config(self) -> Any:
@@ -91,35 +91,37 @@ class BatchedVecEnv(VecEnv):
         rewards, dones = core.rewards.astype(np.float32), core.terminated.copy()
         self._return += core.rewards
         self._length += 1
-        for name, values in core.terms.items():
-            self._term_sums[name] += values
+        for column, values in enumerate(core.terms.values()):
+            self._term_sums[:, column] += values
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if dones.any():
             rows = np.flatnonzero(dones)
-            for row in rows.tolist():
-                infos[row] = self._final_info(row)
+            for row, info in zip(rows.tolist(), self._final_infos(rows), strict=True):
+                infos[row] = info
             self._clear(rows)
             core.start(rows)
         return self._observations(), rewards, dones, infos
 
-    def _final_info(self, row: int) -> dict[str, Any]:
-        rounds = self.core.rounds_per_episode
-        return {
-            "terminal_observation": {key: values[row].copy() for key, values in self.core.observations.items()},
-            "TimeLimit.truncated": False,
-            "episode": {
-                "r": float(self._return[row]),
-                "l": int(self._length[row]),
-                "t": round(time.time() - self._started, 6),
-            },
-            "episode_terms": {name: float(values[row] / rounds) for name, values in self._term_sums.items()},
-        }
+    def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        # one copy per key for all that end together; every environment's observation is its own part of it
+        last = {key: list(values[rows]) for key, values in self.core.observations.items()}
+        returns, lengths = self._return[rows].tolist(), self._length[rows].tolist()
+        means = (self._term_sums[rows] / self.core.rounds_per_episode).tolist()
+        elapsed = round(time.time() - self._started, 6)
+        return [
+            {
+                "terminal_observation": {key: values[index] for key, values in last.items()},
+                "TimeLimit.truncated": False,
+                "episode": {"r": returns[index], "l": lengths[index], "t": elapsed},
+                "episode_terms": dict(zip(self.core.terms, means[index], strict=True)),
+            }
+            for index in range(len(rows))
+        ]
 
     def _clear(self, rows: np.ndarray) -> None:
         self._return[rows] = 0
         self._length[rows] = 0
-        for values in self._term_sums.values():
-            values[rows] = 0
+        self._term_sums[rows] = 0
 
     def _observations(self) -> dict[str, np.ndarray]:
         return {key: values.copy() for key, values in self.core.observations.items()}

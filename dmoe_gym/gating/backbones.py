@@ -67,6 +67,8 @@ def _torchvision(config: GatingConfig) -> ModuleType:
         raise ValueError(f"backbone = {config.backbone!r}: takes image_channels = 3, not {config.image_channels}")
     try:
         from torchvision import models
-    except ImportError:
-        raise ValueError(f"backbone = {config.backbone!r}: needs torchvision; valid without it is 'lenet'") from None
+    except (ImportError, RuntimeError):  # RuntimeError: a torchvision built for another torch
+        raise ValueError(
+            f"backbone = {config.backbone!r}: needs a torchvision that fits this torch; valid without it is 'lenet'"
+        ) from None
     return models

@@ -55,10 +55,10 @@ def _read_binary(dataset: str, path: Path) -> LabelledImages:
 def _read_with_torchvision(dataset: str, root: Path, binary_folder: str) -> tuple[LabelledImages, LabelledImages]:
     try:
         from torchvision import datasets
-    except ImportError:
+    except (ImportError, RuntimeError):  # RuntimeError: a torchvision built for another torch
         raise ValueError(
             f"data_root = {str(root)!r}: holds no folder {binary_folder}, and torchvision, which reads the other "
-            "version, is not installed"
+            "version, is not installed or does not fit this torch"
         ) from None
     reader = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[dataset]
     try:

@@ -31,7 +31,8 @@ class GatingConfig(StrictConfig):
         batch_size: images per gradient step.
         learning_rate: Adam's step size in stage 1; stage 2 starts from it again. Both decay to 0 by a half cosine.
         weight_decay: AdamW's decoupled weight decay.
-        load_balance_weight: factor of the squared coefficient of variation of the gate's importance in stage 2.
+        load_balance_weight: factor of the squared coefficient of variation of the gate's importance; in both stages,
+            since the gate can collapse in the first already.
         training_mean_snr_low_db, training_mean_snr_high_db, training_spread_high_db: stage 2 draws for every input a
             mean SNR [dB] uniformly between the first two and a standard deviation [dB] uniformly from 0 to the third,
             then each expert's SNR [dB] from that normal distribution. One model so serves the whole range.
@@ -47,11 +48,11 @@ class GatingConfig(StrictConfig):
     gate_hidden: Count = 32
     gate: GateKind = "channel_aware"
     stage_one_epochs: Annotated[int, Field(ge=0)] = 40
-    stage_two_epochs: Annotated[int, Field(ge=0)] = 100
+    stage_two_epochs: Annotated[int, Field(ge=0)] = 60
     batch_size: Count = 64
     learning_rate: Annotated[float, Field(gt=0)] = 2e-2
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
-    load_balance_weight: Annotated[float, Field(ge=0)] = 0.1
+    load_balance_weight: Annotated[float, Field(ge=0)] = 0.03
     training_mean_snr_low_db: float = -10.0
     training_mean_snr_high_db: float = 10.0
     training_spread_high_db: Annotated[float, Field(ge=0)] = 12.0

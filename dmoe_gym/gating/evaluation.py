@@ -11,6 +11,7 @@ import torch
 from dmoe_gym.gating.data import LabelledImages
 from dmoe_gym.gating.link import hear
 from dmoe_gym.gating.networks import GatedModel
+from dmoe_gym.gating.output import output_probabilities
 from dmoe_gym.gating.snr import SNRDistribution
 from dmoe_gym.gating.transmission import Analog, Digital
 
@@ -70,8 +71,7 @@ class Reception:
         """
         selected = self.select(choice, top_k)
         log_weights = self.log_weights if choice == "gate" else np.zeros(selected.shape)
-        weights = np.where(selected, np.exp(log_weights), 0)
-        output = (weights[..., None] * np.exp(self.log_answers)).sum(axis=1)
+        output = output_probabilities(log_weights, self.log_answers, selected)
         return output.argmax(axis=1) == self.labels
 
     def load(self, choice: Choice = "gate") -> np.ndarray:

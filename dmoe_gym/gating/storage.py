@@ -9,8 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from dmoe_gym.files import write_whole
 from dmoe_gym.gating.config import GatingConfig
-from dmoe_gym.gating.files import write_whole
 from dmoe_gym.gating.networks import GatedModel
 
 FORMAT = "dmoe_gym.gating.GatedModel/1"
@@ -24,7 +24,9 @@ def save_model(model: GatedModel, path: Path, overwrite: bool = False) -> None:
     """
     header = {"format": FORMAT, "config": json.dumps(model.config.model_dump())}
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    write_whole(path, save(tensors, metadata=header), overwrite)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"path = {str(path)!r}: exists already; ask for overwriting to replace it")
+    write_whole(path, save(tensors, metadata=header))
 
 
 def load_model(path: Path) -> GatedModel:

@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 from tqdm import tqdm
 
-from dmoe_gym.gating.config import GatingConfig
+from dmoe_gym.gating.config import GateKind, GatingConfig
 from dmoe_gym.gating.data import DataSplit
 from dmoe_gym.gating.link import hear
 from dmoe_gym.gating.logs import EpochMeans, scalar_writer
 from dmoe_gym.gating.networks import GatedModel, mixture
+from dmoe_gym.gating.one_thread import one_thread
 from dmoe_gym.gating.transmission import Analog, Digital
 
 
@@ -86,6 +87,33 @@ def train_stage_two(
     return model.eval()
 
 
+def train_gate(
+    experts: GatedModel,
+    gate: GateKind,
+    data: DataSplit,
+    transmission: Analog | Digital | None = None,
+    *,
+    seed: int = 0,
+    progress: bool = False,
+) -> GatedModel:
+    """Train another gate for a model's backbone and experts, which stay as they are; arguments as in `train_two_stage`.
+
+    The gate meets what gates meet in stage 2, for as many epochs.
+
+    Raises:
+        ValueError: if images or labels do not fit the model.
+    """
+    _check_data(data, experts.config)
+    generator = np.random.default_rng([seed, 4])
+    with _reproducible(int(generator.integers(2**31))):
+        model = GatedModel(experts.config.replace(gate=gate))
+        for part, trained in ((model.backbone, experts.backbone), (model.experts, experts.experts)):
+            part.load_state_dict(trained.state_dict())
+            part.requires_grad_(False)
+        _train(model, data, transmission or Analog(), generator, None, progress)
+    return model.requires_grad_(True).eval()
+
+
 def load_balance_penalty(log_weights: Tensor) -> Tensor:
     """Squared coefficient of variation of the gate's importance, the weights (B, K) summed over the batch; a scalar.
 
@@ -131,7 +159,10 @@ def _train(
     images, labels = torch.from_numpy(data.train.images), torch.from_numpy(data.train.labels)
     steps = epochs * -(-len(labels) // config.batch_size)
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=True,
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     model.train()
@@ -186,12 +217,7 @@ def _check_data(data: DataSplit, config: GatingConfig) -> None:
 
 @contextmanager
 def _reproducible(torch_seed: int) -> Iterator[None]:
-    """One thread and a torch random generator of our own, both put back at the end: sums depend on the thread count."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
+    """One thread and a torch random generator of our own, both put back at the end."""
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(torch_seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+        yield

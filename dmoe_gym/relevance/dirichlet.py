@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
 from pydantic import Field
 
-from dmoe_gym.config import StrictConfig
-from dmoe_gym.relevance.process import RelevanceProcess
+from dmoe_gym.draws import GAMMAS_PER_ROUND, compiled, integers, next_gamma, standard_gamma
+from dmoe_gym.relevance.process import RelevanceProcess, RelevanceSource
+from dmoe_gym.threads import serial_or_parallel
 
 
-class DirichletConfig(StrictConfig):
+class DirichletConfig(RelevanceSource):
     """Dirichlet gate scores (assumed; this project's choice).
 
     Fields:
@@ -41,48 +42,54 @@ class DirichletRelevance(RelevanceProcess):
         super().__init__(batch, nodes, states, experts)
         self.config = config
         self.domains = np.zeros((batch, nodes), np.int64)
-        self._bonus = np.zeros((batch, nodes, states), np.float32)
-        self._view_rows()
 
-    def _view_rows(self) -> None:
-        self._score_rows = list(self.gate_scores)
-        self._bonus_rows = list(self._bonus)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # a copied or unpickled process must write into its own scores and not into copies of the rows
-        self.__dict__.update(state)
-        self._view_rows()
-
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
-        nodes, _, experts = self.gate_scores.shape[1:]
-        for row in rows:
-            self.domains[row] = generators[row].integers(experts, size=nodes)
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+        integers(generators, rows, self.gate_scores.shape[-1], self.domains)
         self.advance(rows, generators)
 
-    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
-        concentration, bonus = self.config.concentration, self.config.domain_bonus
-        for row in rows:
-            generators[row].standard_gamma(concentration, dtype=np.float32, out=self._score_rows[row])
-            if bonus > 0:
-                generators[row].standard_gamma(bonus, dtype=np.float32, out=self._bonus_rows[row])
-        _normalise(self.gate_scores, self._bonus, self.domains, np.asarray(rows))
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+        concentration, bonus, chosen = self.config.concentration, self.config.domain_bonus, np.asarray(rows)
+        if compiled(generators):
+            amount = len(chosen) * self.gate_scores[0].size / GAMMAS_PER_ROUND
+            _draw(amount, generators.addresses, chosen, concentration, bonus, self.domains, self.gate_scores)
+            return
+        standard_gamma(generators, rows, concentration, self.gate_scores)
+        extra = np.zeros(self.gate_scores.shape[:-1], np.float32)
+        if bonus > 0:
+            standard_gamma(generators, rows, bonus, extra)
+        for row in chosen:
+            for node, domain in enumerate(self.domains[row]):
+                for state, scores in enumerate(self.gate_scores[row, node]):
+                    _normalise(scores, domain, extra[row, node, state])
+
+
+@serial_or_parallel
+def _draw(addresses, rows, concentration, bonus, domains, gate_scores):
+    """Gate scores of the given rows; every generator gives first all scores and then all bonuses."""
+    _, nodes, states, experts = gate_scores.shape
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        for node in range(nodes):
+            for state in range(states):
+                for expert in range(experts):
+                    gate_scores[row, node, state, expert] = next_gamma(addresses[row], np.float32(concentration))
+        for node in range(nodes):
+            for state in range(states):
+                extra = np.float32(0.0)
+                if bonus > 0:
+                    extra = next_gamma(addresses[row], np.float32(bonus))
+                _normalise(gate_scores[row, node, state], domains[row, node], extra)
 
 
 @njit(cache=True)
-def _normalise(gammas, bonus, domains, rows):
+def _normalise(scores, domain, extra):
     """Gamma variables to Dirichlet in place; a gamma(a) plus a gamma(b) variable is a gamma(a + b) variable."""
-    _, nodes, states, experts = gammas.shape
-    for row in rows:
-        for node in range(nodes):
-            for state in range(states):
-                scores = gammas[row, node, state]
-                scores[domains[row, node]] += bonus[row, node, state]
-                total = np.float32(0.0)
-                for expert in range(experts):
-                    total += scores[expert]
-                if total > 0:
-                    for expert in range(experts):
-                        scores[expert] /= total
-                else:  # every gamma underflowed: only thinkable at tiny concentrations
-                    for expert in range(experts):
-                        scores[expert] = np.float32(1.0) / np.float32(experts)
+    scores[domain] += extra
+    total = np.float32(0.0)
+    for score in scores:
+        total += score
+    if total > 0:
+        for expert in range(scores.shape[0]):
+            scores[expert] /= total
+    else:  # every gamma underflowed: only thinkable at tiny concentrations
+        scores[:] = np.float32(1.0) / np.float32(scores.shape[0])

@@ -4,8 +4,43 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from dmoe_gym.config import StrictConfig
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a system asks of a source, and by which fields of its configuration: errors name them.
+
+    Attributes:
+        layers, experts, states: rounds of an episode, experts of a round, hidden states of a node.
+        layer_field, expert_field, state_field: the fields that say so.
+    """
+
+    layers: int
+    experts: int
+    states: int
+    layer_field: str = "num_layers"
+    expert_field: str = "num_experts"
+    state_field: str = "num_states"
+
+
+class RelevanceSource(StrictConfig):
+    """The configuration of a source, told apart by its `kind`; it builds the process."""
+
+    def build(self, batch: int, nodes: int, states: int, experts: int) -> RelevanceProcess:
+        """The process for `batch` environments."""
+        raise NotImplementedError
+
+    def require_fit(self, sizes: Sizes) -> None:
+        """Refuse a system that the source has no scores for; most fit any.
+
+        Raises:
+            ValueError: naming the source's sizes and the configuration's.
+        """
 
 
 class RelevanceProcess(ABC):
@@ -22,9 +57,9 @@ class RelevanceProcess(ABC):
         self.gate_scores = np.full((batch, nodes, states, experts), 1 / experts, np.float32)
 
     @abstractmethod
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         """Draw the first round of a new episode for the environments in `rows`; generators[row] belongs to row."""
 
     @abstractmethod
-    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         """Draw the next round for the environments in `rows`."""

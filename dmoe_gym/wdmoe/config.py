@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import ChannelConfig, CSIConfig, RayleighConfig
 from dmoe_gym.config import StrictConfig, kind_alone, list_as_tuple
-from dmoe_gym.relevance import DirichletConfig, RelevanceConfig
+from dmoe_gym.relevance import DirichletConfig, RelevanceConfig, Sizes, named_source
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -43,7 +43,7 @@ class WDMoEConfig(StrictConfig):
         device_speed_range_flops: C_k of the first and the last device, linear between [FLOP/s].
         device_speeds_flops: C_k of every device [FLOP/s]; where given, the range is not used.
         channel: the fading process, by its `kind` and parameters.
-        relevance: the source of gate weights, by its `kind` and parameters.
+        relevance: the source of gate weights, by its `kind` and parameters; "trace:FILE" for recorded ones.
         csi: what the scheduler knows of the channel.
     """
 
@@ -69,7 +69,8 @@ class WDMoEConfig(StrictConfig):
     relevance: RelevanceConfig = DirichletConfig()
     csi: CSIConfig = CSIConfig()
 
-    _kind_alone = field_validator("channel", "relevance", mode="before")(kind_alone)
+    _kind_alone = field_validator("channel", mode="before")(kind_alone)
+    _named_source = field_validator("relevance", mode="before")(named_source)
     _list_as_tuple = field_validator(
         "distance_range_m", "device_speed_range_flops", "device_speeds_flops", mode="before"
     )(list_as_tuple)
@@ -87,6 +88,9 @@ class WDMoEConfig(StrictConfig):
                 f"device_speeds_flops has {len(self.device_speeds_flops)} entries: "
                 f"valid is num_devices = {self.num_devices}"
             )
+        self.relevance.require_fit(
+            Sizes(self.num_blocks, self.num_devices, self.num_tokens, "num_blocks", "num_devices", "num_tokens")
+        )
         return self
 
     @cached_property

@@ -180,7 +180,9 @@ def test_a_real_sweep_survives_a_kill(recipe_file: Path, tiny: dict[str, Any], t
     def kill() -> None:
         while checkpoint_steps(job.folder.checkpoint_file) < 1024:
             time.sleep(0.2)
-        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+        # processes are children of the threads that started them
+        lists = [task.read_text() for task in Path(f"/proc/{os.getpid()}/task").glob("*/children")]
+        children = " ".join(lists).split()
         ours = [int(pid) for pid in children if b"--seed\x000" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         os.kill(ours[0], signal.SIGKILL)
 

@@ -29,12 +29,15 @@ def sample(env: gym.Env, info: dict) -> object:
 
 
 def episode(env: gym.Env, info: dict):
-    """Every step's info, whether it completed a round, and the round it worked on."""
-    core, ended = env.unwrapped.core, False
+    """Every step's info, whether it completed a round, and the round it worked on, as it was when it began."""
+    core, ended, complete = env.unwrapped.core, False, True
     while not ended:
-        round, layer = env.unwrapped.round, int(core.layer[0])
+        layer = int(core.layer[0])
+        if complete:
+            round = env.unwrapped.round
         _, _, ended, _, info = env.step(sample(env, info))
-        yield info, ended or core.layer[0] > layer, round
+        complete = bool(ended or core.layer[0] > layer)
+        yield info, complete, round
 
 
 def number_after(words: str, text: str) -> float:
@@ -72,8 +75,10 @@ def test_a_picture_without_change_is_the_same_picture():
 
 
 @pytest.mark.parametrize("env_id", IDS)
-@pytest.mark.parametrize("scenario", ["small", "scarce"])
+@pytest.mark.parametrize("scenario", ["small", "scarce", "battery", "budget"])
 def test_energy_so_far_is_the_sum_of_infos_and_jesa_s_is_solve_jesa_s(env_id, scenario):
+    if env_id == "DMoE-DES-v0" and scenario in ("battery", "budget"):
+        pytest.skip("DMoE-DES-v0 has no limits that bind hidden states together")
     env, first = make(env_id, "ansi", scenario)
     own = reference = 0.0
     for info, complete, round in episode(env, first):

@@ -8,18 +8,23 @@ import gymnasium as gym
 import pytest
 from dmoe_builders import ENV_IDS, SCENARIOS, make
 from gymnasium.utils.env_checker import check_env
-from rollouts import ALL_IDS
+from rollouts import ALL_IDS, system_of
 from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
 # every scenario of a system, long ones shortened: checkers take a few steps
 CASES = {
     "DMoE": {**SCENARIOS, "large": {"scenario": "large", "num_layers": 2}},
+    "Inference": {name: {"scenario": name} for name in ("digits", "digits-scarce", "digits-stale")},
     "WDMoE": {name: {"scenario": name, "num_blocks": 2} for name in ("testbed", "mixtral", "crowd")},
+    "ChannelAwareGating": {
+        **{name: {"scenario": name} for name in ("analog", "digital", "coded", "stale")},
+        "two experts": {"scenario": "analog", "top_k": 2},
+    },
 }
 EVERYWHERE = [
     pytest.param(env_id, options, id=f"{env_id}-{name}", marks=pytest.mark.slow if name == "large" else ())
     for env_id in ALL_IDS
-    for name, options in CASES.get(env_id.split("-")[0], {"default": {}}).items()
+    for name, options in CASES.get(system_of(env_id), {"default": {}}).items()
 ]
 
 # SB3 takes every box of three axes for an image. DESIGN section 7 fixes those shapes (K, N, K) and (K, K, M); they

@@ -14,7 +14,7 @@ import cloudpickle
 import gymnasium as gym
 import numpy as np
 import pytest
-from dmoe_builders import DES, JOINT, PRICE, SEQUENTIAL
+from dmoe_builders import DES, INFERENCE, JOINT, PRICE, SEQUENTIAL
 from rollouts import ALL_IDS, assert_equal, batch_digest, draw_actions, episode_digest, play, short_episodes
 
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
@@ -96,7 +96,7 @@ def test_a_spawned_process_sees_the_same_episodes():
     assert found == {env_id: episode_digest(env_id, **short_episodes(env_id, 3)) for env_id in ALL_IDS}
 
 
-THREADED = {JOINT: (64, 5), PRICE: (64, 5), SEQUENTIAL: (256, 20), DES: (512, 20)}
+THREADED = {JOINT: (64, 5), PRICE: (64, 5), SEQUENTIAL: (256, 20), DES: (512, 20), INFERENCE: (64, 7)}
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,10 @@ THREADED = {JOINT: (64, 5), PRICE: (64, 5), SEQUENTIAL: (256, 20), DES: (512, 20
 def test_the_number_of_threads_changes_no_bit(env_id):
     """Numba fixes the most threads a process may use when it starts, hence processes."""
     size, steps = THREADED[env_id]
+    scenario = "digits-scarce" if env_id == INFERENCE else "scarce"
     program = (
         "import numba, rollouts;"
-        f"print(numba.get_num_threads(), rollouts.batch_digest({env_id!r}, {size}, {steps}, scenario='scarce'))"
+        f"print(numba.get_num_threads(), rollouts.batch_digest({env_id!r}, {size}, {steps}, scenario={scenario!r}))"
     )
     found = {}
     for threads in ("1", "2"):
@@ -121,4 +122,4 @@ def test_the_number_of_threads_changes_no_bit(env_id):
         )
         used, found[threads] = finished.stdout.split()
         assert used == threads
-    assert found["1"] == found["2"] == batch_digest(env_id, size, steps, scenario="scarce")
+    assert found["1"] == found["2"] == batch_digest(env_id, size, steps, scenario=scenario)

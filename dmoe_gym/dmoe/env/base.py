@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+from numba import njit
 
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS, OBSERVED_BOUNDS
@@ -16,6 +17,7 @@ from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario
 from dmoe_gym.dmoe.solvers.informed import informed_about
 from dmoe_gym.lineup import Lineup
+from dmoe_gym.relevance import RelevanceProcess
 from dmoe_gym.rounds import RoundsCore
 
 TERMS = ("cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs", "outages")
@@ -48,7 +50,7 @@ class DMoECore(RoundsCore):
         elif self.bounds and informed_about(config):
             self.observed_bounds = OBSERVED_BOUNDS
         self.knowledge = config.csi.build(self.channel)
-        self.relevance = config.relevance.build(num_envs, experts, states, experts)
+        self.relevance: RelevanceProcess = config.relevance.build(num_envs, experts, states, experts)
         # layers 0..L; 32 bit, so that what schedulers see is what the cost is made of
         self._thresholds = np.array(
             [config.threshold_of_layer(layer) for layer in range(config.num_layers + 1)], np.float32
@@ -108,7 +110,7 @@ class DMoECore(RoundsCore):
 
     # --- episodes
 
-    def _draw_first_round(self, rows: list[int]) -> None:
+    def _draw_first_round(self, rows: np.ndarray) -> None:
         self.channel.start(rows, self.generators)
         self.knowledge.start(rows, self.generators)
         self.relevance.start(rows, self.generators)
@@ -116,7 +118,7 @@ class DMoECore(RoundsCore):
         battery = self.config.battery_j
         self.account[rows, BATTERY:] = np.inf if battery is None else battery / self.config.energy_unit_j
 
-    def _draw_next_round(self, rows: list[int]) -> None:
+    def _draw_next_round(self, rows: np.ndarray) -> None:
         self.channel.advance(rows, self.generators)
         self.knowledge.advance(rows, self.generators)
         self.relevance.advance(rows, self.generators)
@@ -127,21 +129,21 @@ class DMoECore(RoundsCore):
         super()._finish_round(rows)
 
     def _observe_round(self, rows: np.ndarray) -> None:
-        super()._observe_round(rows)
         write_efficiency(self.knowledge.observed_gains, self.constants.snr_per_gain, rows, self.efficiency)
-        self.threshold[rows, 0] = self._thresholds[self.layer[rows]]
-        self._observe_limits(rows)
-
-    def _observe_limits(self, rows: np.ndarray) -> None:
-        """What is left of the relevance budget [mean relevance of the episode] and of every battery [its share]."""
         config = self.config
-        self.account[rows, OWED] = -1.0
-        if config.relevance_budget is not None:
-            missing = np.maximum(0.0, config.num_layers * config.relevance_budget - self.account[rows, GATHERED])
-            self.account[rows, OWED] = np.where(self.layer[rows] == config.num_layers, missing, 0.0)
-            self.budget_left[rows, 0] = missing / config.num_layers
-        if config.battery_j is not None:
-            self.battery[rows] = self.account[rows, BATTERY:] * (config.energy_unit_j / config.battery_j)
+        _write_limits(
+            rows,
+            self.layer,
+            self._thresholds,
+            np.nan if config.relevance_budget is None else config.relevance_budget,
+            np.nan if config.battery_j is None else config.energy_unit_j / config.battery_j,
+            self.threshold,
+            self.account,
+            self.budget_left,
+            self.battery,
+        )
+        if self.recorder is not None:
+            self.recorder.begin_round(self, rows)
 
     # --- for users of one environment
 
@@ -184,3 +186,26 @@ class DMoECore(RoundsCore):
         from dmoe_gym.dmoe.env.render import render_ansi, render_rgb
 
         return render_ansi(self, row) if mode == "ansi" else render_rgb(self, row)
+
+
+@njit(cache=True)
+def _write_limits(rows, layer, thresholds, budget, battery_share, threshold, account, budget_left, battery):
+    """The threshold of the round, and what is left of the relevance budget and of every battery [its share].
+
+    Args:
+        thresholds: (L + 1,) by layer.
+        budget: mean relevance asked for over the episode, NaN for none.
+        battery_share: share of a full battery in one unit of energy, NaN for none.
+        account: see `settle.charge`; what this round owes is written.
+    """
+    last = len(thresholds) - 1
+    for row in rows:
+        threshold[row, 0] = thresholds[layer[row]]
+        account[row, OWED] = -1.0
+        if not np.isnan(budget):
+            missing = max(0.0, last * budget - account[row, GATHERED])
+            account[row, OWED] = missing if layer[row] == last else 0.0
+            budget_left[row, 0] = missing / last
+        if not np.isnan(battery_share):
+            for node in range(battery.shape[1]):
+                battery[row, node] = account[row, BATTERY + node] * battery_share

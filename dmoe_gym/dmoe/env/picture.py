@@ -4,42 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dmoe_gym.dmoe.env.recorder import Scene
 from dmoe_gym.dmoe.env.words import outcome, sizes, title
+from dmoe_gym.rendering.canvas import fold, four_panels, head, mark, pixels, running_sums, whole_ticks
 
-INCHES, DOTS_PER_INCH = (12.8, 8.0), 100
 # The channel panel shows at most this many rows and columns; more are folded, the largest value of each block stays.
 MOST_ROWS, MOST_COLUMNS = 72, 128
 # A node's cells carry numbers up to this many nodes.
 MOST_NUMBERED = 10
-MARK = "#ff2d2d"
 
 
 def draw(scene: Scene) -> np.ndarray:
     """(800, 1280, 3) uint8."""
-    figure = Figure(figsize=INCHES, dpi=DOTS_PER_INCH)
-    canvas = FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(
-        2, 2, left=0.065, right=0.985, bottom=0.075, top=0.87, width_ratios=(1, 1.55), height_ratios=(1.35, 1),
-        wspace=0.17, hspace=0.36,
-    )  # fmt: skip
-    _title(figure, scene)
+    figure, grid = four_panels()
+    head(figure, title(scene), sizes(scene), ", ".join(outcome(scene, digits=4)))
     _gate_scores(figure.add_subplot(grid[0, 0]), scene)
     _channel(figure.add_subplot(grid[0, 1]), scene)
     _schedule(figure.add_subplot(grid[1, 0]), scene)
     _energy(figure.add_subplot(grid[1, 1]), scene)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def _title(figure: Figure, scene: Scene) -> None:
-    figure.text(0.065, 0.955, title(scene), size=15, weight="bold")
-    figure.text(0.065, 0.922, sizes(scene), size=11)
-    figure.text(0.985, 0.955, ", ".join(outcome(scene, digits=4)), size=11, ha="right")
+    return pixels(figure)
 
 
 def _gate_scores(axes: Axes, scene: Scene) -> None:
@@ -52,10 +37,10 @@ def _gate_scores(axes: Axes, scene: Scene) -> None:
         xlabel="expert j",
         ylabel="node i" if states == 1 else f"node i, {states} hidden states each",
     )
-    _whole_ticks(axes, experts)
+    whole_ticks(axes, experts)
     _node_ticks(axes, nodes, states)
     if scene.schedule is not None:
-        _mark(axes, scene.schedule.selected.reshape(nodes * states, experts))
+        mark(axes, scene.schedule.selected.reshape(nodes * states, experts))
 
 
 def _channel(axes: Axes, scene: Scene) -> None:
@@ -71,22 +56,22 @@ def _channel(axes: Axes, scene: Scene) -> None:
         shown, marks = scene.efficiency.max(1), np.asarray(allocated.any(1))
         height = -(-experts // MOST_ROWS)
         rows = "node i, best of its links" if height == 1 else f"{height} nodes i, best of their links"
-    shown, marks = _fold(shown, height, width), _fold(marks, height, width)
+    shown, marks = fold(shown, height, width), fold(marks, height, width)
     image = axes.imshow(
         shown, cmap="GnBu", vmin=0 if height * width == 1 else None, aspect="auto", interpolation="nearest"
     )
     axes.figure.colorbar(image, ax=axes, label="spectral efficiency [bit/s/Hz]", pad=0.015)
     columns = "subcarrier m" if width == 1 else f"subcarrier m, best of {width} in each column"
     axes.set(title="Channel (red: allocated)", xlabel=columns, ylabel=rows)
-    _whole_ticks(axes, shown.shape[1], width)
+    whole_ticks(axes, shown.shape[1], width)
     if links <= MOST_ROWS:
         names = [f"{i}→{j}" for i, j in np.argwhere(off_diagonal)]
         step = -(-links // 30)
         axes.set_yticks(range(0, links, step), names[::step], size=8 if links > 14 else 9)
     else:
-        _whole_ticks(axes, shown.shape[0], height, vertical=True)
+        whole_ticks(axes, shown.shape[0], height, vertical=True)
     if scene.schedule is not None:
-        _mark(axes, marks)
+        mark(axes, marks)
 
 
 def _schedule(axes: Axes, scene: Scene) -> None:
@@ -103,8 +88,8 @@ def _schedule(axes: Axes, scene: Scene) -> None:
         xlabel="expert j",
         ylabel="node i",
     )
-    _whole_ticks(axes, nodes)
-    _whole_ticks(axes, nodes, vertical=True)
+    whole_ticks(axes, nodes)
+    whole_ticks(axes, nodes, vertical=True)
     if not numbered or scene.schedule is None:
         return
     for i, j in np.argwhere(carried):
@@ -117,43 +102,16 @@ def _schedule(axes: Axes, scene: Scene) -> None:
 
 
 def _energy(axes: Axes, scene: Scene) -> None:
-    own, reference = (1e3 * np.r_[0, np.cumsum(values)] for values in (scene.energies, scene.jesa_energies))
-    rounds = np.arange(len(own))
-    axes.plot(rounds, reference, "o--", color="tab:orange", ms=6, label=f"JESA, same rounds: {reference[-1]:.4g} mJ")
-    axes.plot(rounds, own, "o-", color="tab:blue", ms=4, label=f"this episode: {own[-1]:.4g} mJ")
-    axes.set(
-        title=f"Energy so far, {len(rounds) - 1} complete round{'s' * (len(rounds) != 2)}",
-        xlabel="layer l",
-        ylabel="energy [mJ]",
-        xlim=(0, scene.round.config.num_layers),
+    running_sums(
+        axes,
+        1e3 * scene.energies,
+        1e3 * scene.jesa_energies,
+        "JESA, same rounds",
+        what="energy",
+        unit="mJ",
+        steps=scene.round.config.num_layers,
+        step="layer l",
     )
-    axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    # the curves rise to the right
-    axes.legend(loc="lower right")
-
-
-def _fold(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The largest value of every block of `height` x `width`; blocks at the edges may be smaller."""
-    rows = np.maximum.reduceat(values, np.arange(0, values.shape[0], height), axis=0)
-    return np.maximum.reduceat(rows, np.arange(0, values.shape[1], width), axis=1)
-
-
-def _mark(axes: Axes, marked: np.ndarray) -> None:
-    """A dot on every marked cell, as large as the cells allow."""
-    box = axes.get_window_extent()
-    cell = min(box.width / marked.shape[1], box.height / marked.shape[0]) * 72 / DOTS_PER_INCH
-    rows, columns = np.nonzero(marked)
-    size = float(np.clip(0.6 * cell, 4.5 if len(rows) < 80 else 2.5, 11))
-    axes.plot(columns, rows, "o", color=MARK, ms=size, mec="white", mew=min(1.0, size / 8))
-
-
-def _whole_ticks(axes: Axes, count: int, block: int = 1, *, vertical: bool = False) -> None:
-    """Ticks at about 16 positions, named by the first index of each block."""
-    step = next(step for step in (1, 2, 4, 8, 16, 32, 64, count) if count / step <= 16)
-    positions = range(0, count, step)
-    (axes.set_yticks if vertical else axes.set_xticks)(positions, [str(position * block) for position in positions])
 
 
 def _node_ticks(axes: Axes, nodes: int, states: int) -> None:

@@ -61,11 +61,10 @@ class PriceCore(DMoECore):
 
 
 @njit(cache=True)
-def decode_price(action, gate_scores, efficiency, threshold, constants, enforced, budgeted, selected, subcarrier):
-    """JESA under an action's prices, into selected (K, N, K) and subcarrier (K, K); return the number of cures."""
+def price_links(action, efficiency, priced):
+    """Efficiencies as an action's link prices make them seem, (K, K, M); return how many entries that took."""
     experts, _, subcarriers = efficiency.shape
     # a link twice as dear is a link of half the efficiency
-    priced = np.empty(efficiency.shape)
     position = 0
     for i in range(experts):
         for j in range(experts):
@@ -75,6 +74,15 @@ def decode_price(action, gate_scores, efficiency, threshold, constants, enforced
                 position += 1
             for m in range(subcarriers):
                 priced[i, j, m] = efficiency[i, j, m] * factor
+    return position
+
+
+@njit(cache=True)
+def decode_price(action, gate_scores, efficiency, threshold, constants, enforced, budgeted, selected, subcarrier):
+    """JESA under an action's prices, into selected (K, N, K) and subcarrier (K, K); return the number of cures."""
+    subcarriers = efficiency.shape[2]
+    priced = np.empty(efficiency.shape)
+    position = price_links(action, efficiency, priced)
     factor = action[position]
     if budgeted:
         price = RELEVANCE_PRICE * np.exp(LOG_LINK_PRICE * factor)

@@ -45,6 +45,8 @@ class Recorder:
     A core has one only where a facade with a render mode asked for it (`DMoECore.record`): JESA is solved for every
     round that is recorded.
 
+    JESA meets every round as this episode's batteries left it.
+
     Attributes:
         energies, jesa_energies: (num_envs, L) float64 [J]; entries of rounds still to come are those of an earlier
             episode, or NaN.
@@ -54,12 +56,18 @@ class Recorder:
         shape = (core.num_envs, core.config.num_layers)
         self.energies = np.full(shape, np.nan)
         self.jesa_energies = np.full(shape, np.nan)
+        self.begun: list[Round | None] = [None] * core.num_envs
         self.decided: list[tuple[Round, np.ndarray, Schedule] | None] = [None] * core.num_envs
+
+    def begin_round(self, core: DMoECore, rows: np.ndarray) -> None:
+        """Keep the rounds that the environments in `rows` begin, with what their batteries hold before any decision."""
+        for row in rows:
+            self.begun[row] = core.round(row)
 
     def keep_round(self, core: DMoECore, rows: np.ndarray) -> None:
         """Keep the rounds that the environments in `rows` have just completed and still hold."""
         for row in rows:
-            round = core.round(row)
+            round = self.begun[row] or core.round(row)
             schedule = active_part(core.schedule(row))
             self.decided[row] = (round, core.efficiency[row].copy(), schedule)
             layer = core.layer[row] - 1
@@ -92,7 +100,8 @@ def current_scene(core: DMoECore, row: int) -> Scene:
     )
     repairs = int(core.terms["repairs"][row]) if started or complete_rounds else None
     if started or not complete_rounds or decided is None:
-        round, efficiency = core.round(row), core.efficiency[row].copy()
+        round = (recorder.begun[row] if recorder else None) or core.round(row)
         schedule = active_part(core.schedule(row)) if started else None
+        efficiency = core.efficiency[row].copy()
         return Scene(layer, round, efficiency, schedule, False, repairs, energies, jesa_energies)
     return Scene(complete_rounds, *decided, True, repairs, energies, jesa_energies)

@@ -8,14 +8,13 @@ import numpy as np
 
 from dmoe_gym.dmoe.env.recorder import Scene, current_scene
 from dmoe_gym.dmoe.env.words import energy_so_far, outcome, sizes, title
+from dmoe_gym.rendering import MOST_LINES, drawing, left_out
 
 if TYPE_CHECKING:
     from dmoe_gym.dmoe.env.base import DMoECore
 
-# An ansi text shows every gate score up to this many experts (beyond, those of the selected ones), and this many
-# hidden states.
+# An ansi text shows every gate score up to this many experts, beyond, those of the selected ones.
 FULL_SCORES = 12
-MOST_LINES = 64
 
 
 def render_rgb(core: DMoECore, row: int) -> np.ndarray:
@@ -27,13 +26,7 @@ def render_rgb(core: DMoECore, row: int) -> np.ndarray:
     Raises:
         ImportError: with the command that installs matplotlib, if it is missing.
     """
-    try:
-        from dmoe_gym.dmoe.env.picture import draw
-    except ImportError as error:
-        raise ImportError(
-            f"render_mode='rgb_array' needs matplotlib: pip install 'dmoe_gym[render]' ({error})"
-        ) from None
-    return draw(current_scene(core, row))
+    return drawing("dmoe_gym.dmoe.env.picture")(current_scene(core, row))
 
 
 def render_ansi(core: DMoECore, row: int) -> str:
@@ -67,7 +60,7 @@ def _states(scene: Scene) -> list[str]:
         else:
             cells = ", ".join(f"{j}: {scores[i, n, j]:.3f}*" for j in np.flatnonzero(chosen[i, n]))
         lines.append(label + cells)
-    return lines + _left_out(nodes * states, "hidden states")
+    return lines + left_out(nodes * states, "hidden states")
 
 
 def _links(scene: Scene) -> list[str]:
@@ -77,8 +70,4 @@ def _links(scene: Scene) -> list[str]:
     lines = ["links: node -> expert, hidden states, subcarrier, spectral efficiency [bit/s/Hz]"]
     for i, j, m in links[:MOST_LINES]:
         lines.append(f"{i:>4} -> {j:<4} {payload[i, j]:>3}  m={m:<5} {scene.efficiency[i, j, m]:.3f}")
-    return lines + _left_out(len(links), "links")
-
-
-def _left_out(count: int, what: str) -> list[str]:
-    return [f"... and {count - MOST_LINES} more {what}"] if count > MOST_LINES else []
+    return lines + left_out(len(links), "links")

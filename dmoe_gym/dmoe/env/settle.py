@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dmoe_gym.dmoe.physics.terms import limited_terms, round_terms
+from dmoe_gym.dmoe.physics.terms import attainable, limited_terms, round_terms
 from dmoe_gym.dmoe.solvers.repair import (
+    LEAST_SAVING,
     best_change,
     drop_unserved,
     limit_experts,
@@ -81,10 +82,11 @@ def repair_draft(gate_scores, efficiency, threshold, constants, selected, subcar
 def next_free(efficiency, taken, wish):
     """The first free subcarrier with a rate from the wished one on, cyclically; -1 if there is none."""
     subcarriers = taken.shape[0]
-    for step in range(subcarriers):
-        m = (max(wish, 0) + step) % subcarriers
+    m = max(wish, 0)
+    for _ in range(subcarriers):
         if not taken[m] and efficiency[m] > 0:
             return m
+        m = m + 1 if m + 1 < subcarriers else 0
     return -1
 
 
@@ -118,29 +120,60 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
     """
     experts, states, _ = selected.shape
     best = np.empty(constants.max_experts)
+    # of one hidden state more at every expert of the node at hand; negative where not computed since the last change
     energies = np.empty(experts)
     changes = 0
-    changed = True
-    while changed:
-        changed = False
+    # a hidden state that nothing could help may be helped by a subcarrier that a later change frees
+    again = True
+    while again:
+        changed = short = False
         for i in range(experts):
+            energies[:] = -1.0
             for n in range(states):
                 scores, chosen = gate_scores[i, n], selected[i, n]
                 while needs_cure(scores, chosen, threshold, best):
-                    for j in range(experts):
-                        energies[j], _ = reach(i, j, efficiency, selected, subcarrier, taken, constants)
-                    if best_change(scores, energies, chosen, threshold, constants, best)[0] < 0:
-                        break
                     joiner, leaver = most_relevant_change(scores, energies, chosen, constants.max_experts)
+                    while joiner >= 0 and energies[joiner] < 0:
+                        energies[joiner], _ = reach(i, joiner, efficiency, selected, subcarrier, taken, constants)
+                        if energies[joiner] == np.inf:
+                            joiner, leaver = most_relevant_change(scores, energies, chosen, constants.max_experts)
+                    if joiner < 0:
+                        short = True
+                        break
+                    # does any change pay? this one nearly always does, and then no other has to be looked at
+                    if not _pays(joiner, leaver, scores, energies[joiner], chosen, threshold, constants, best):
+                        for j in range(experts):
+                            energies[j], _ = reach(i, j, efficiency, selected, subcarrier, taken, constants)
+                        if best_change(scores, energies, chosen, threshold, constants, best)[0] < 0:
+                            short = True
+                            break
                     m = -1
                     if i != joiner:
                         m = subcarrier[i, joiner]
                         if m < 0:
                             m = next_free(efficiency[i, joiner], taken, wishes[i, joiner])
                     set_expert(i, n, leaver, joiner, m, selected, subcarrier, taken)
+                    energies[:] = -1.0
                     changes += 1
                     changed = True
+        again = changed and short
     return changes
+
+
+@njit(cache=True)
+def _pays(joiner, leaver, scores, energy, selected, threshold, constants, best):
+    """Is it certain that this change lowers the cost? What the leaver saves is left out, so False may be wrong."""
+    served = 0.0
+    count = 0
+    for j in range(scores.shape[0]):
+        if selected[j]:
+            served += scores[j]
+            count += 1
+    gained = scores[joiner] - (scores[leaver] if leaver >= 0 else scores.dtype.type(0))
+    if count == 0:
+        return True
+    missing = attainable(scores, threshold, best) - served
+    return constants.shortfall_price * min(missing, gained) - energy > LEAST_SAVING
 
 
 # What an episode's limits leave, one column each, followed by every node's battery [E_ref / (K N D)].
@@ -151,11 +184,23 @@ GATHERED, OWED, BATTERY = 0, 1, 2
 def charge(
     gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms
 ):  # fmt: skip
+    """`charge_served` where nobody asks who was served."""
+    served = np.empty(selected.shape, np.bool_)
+    return charge_served(
+        gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms, served
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def charge_served(
+    gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms, served
+):  # fmt: skip
     """The terms of a complete schedule under the true gains, in the order of `base.TERMS`; return the cost.
 
     The rates are computed in 64 bit from the gains, as `physics.cost` does, not from what schedulers see.
 
     Args:
+        served: (K, N, K) bool output, who served whom in the end: what was selected, less what outages took.
         account: (2 + K,) mean relevance gathered before this round, mean relevance owed by it (negative for the
             threshold), batteries; relevance and batteries are brought up to date.
     """
@@ -169,7 +214,6 @@ def charge(
                 link_efficiency[i, j] = np.log2(1 + constants.snr_per_gain * gains[i, j, m])
     outages = 0
     if constants.limited:
-        served = np.empty(selected.shape, np.bool_)
         spent = np.empty(experts)
         communication, computation, relevance, shortfall, cost, outages = limited_terms(
             gate_scores, selected, link_efficiency, ones, threshold, constants,
@@ -179,6 +223,7 @@ def charge(
         for j in range(experts):
             account[BATTERY + j] -= spent[j]
     else:
+        served[:] = selected
         communication, computation, relevance, shortfall, cost = round_terms(
             gate_scores, selected, link_efficiency, ones, threshold, constants
         )

@@ -33,6 +33,17 @@ class Analog(StrictConfig):
         """Complex channel uses that one feature vector takes."""
         return self.repetitions * feature_size / 2
 
+    def draw(self, generator: np.random.Generator, links: tuple[int, ...], feature_size: int) -> np.ndarray:
+        """The random numbers of one transmission over links of shape (...): standard normal, (..., D)."""
+        return generator.standard_normal((*links, feature_size))
+
+    def receive(self, features: np.ndarray, snr: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """What the receivers hear, given what `draw` returned; arguments else and result as in `transmit`."""
+        features = np.asarray(features, float)
+        power = np.mean(features**2, axis=-1, keepdims=True)
+        deviation = np.sqrt(power / (np.asarray(snr, float)[..., None] * self.repetitions))
+        return features + deviation * noise
+
     def transmit(self, features: np.ndarray, snr: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """What the receivers hear.
 
@@ -45,7 +56,5 @@ class Analog(StrictConfig):
         Returns:
             (..., D) float64, (...) as broadcast.
         """
-        features = np.asarray(features, float)
-        power = np.mean(features**2, axis=-1, keepdims=True)
-        deviation = np.sqrt(power / (np.asarray(snr, float)[..., None] * self.repetitions))
-        return features + deviation * generator.standard_normal(np.broadcast_shapes(features.shape, deviation.shape))
+        links = np.broadcast_shapes(np.shape(features)[:-1], np.shape(snr))
+        return self.receive(features, snr, self.draw(generator, links, np.shape(features)[-1]))

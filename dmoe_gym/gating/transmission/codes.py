@@ -1,4 +1,4 @@
-"""Short binary linear block codes with hard-decision decoding by a table of syndromes."""
+"""Binary linear block codes with hard-decision decoding: short ones by a table of syndromes, a long one by komm."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-CodeName = Literal["uncoded", "repetition3", "hamming74", "golay2312"]
+CodeName = Literal["uncoded", "repetition3", "hamming74", "golay2312", "bch12764"]
 
 
 class LinearCode:
@@ -60,9 +60,49 @@ class LinearCode:
         return table
 
 
+class BCHCode:
+    """The (127, 64) BCH code, t = 10, of the library komm (Berlekamp's decoder); attributes as in `LinearCode`.
+
+    A word with more errors than the decoder can place is left as received. Decoding takes about a millisecond a word,
+    so it is for evaluation and not for training.
+
+    Raises:
+        ImportError: with the command that installs komm, if it is missing.
+    """
+
+    length, dimension, correctable = 127, 64, 10
+
+    def __init__(self) -> None:
+        try:
+            import komm
+        except ImportError:
+            raise ImportError("code = 'bch12764' needs komm: pip install 'dmoe_gym[codes]'") from None
+        self._code = komm.BCHCode(mu=7, delta=2 * self.correctable + 1)
+        self._decoder = komm.BerlekampDecoder(self._code)
+
+    def encode(self, messages: np.ndarray) -> np.ndarray:
+        """(..., 64) bits to (..., 127) bits, uint8, the message first."""
+        words = self._code.encode(np.asarray(messages, np.int64))
+        # komm has the message last
+        return np.roll(words, self.dimension, axis=-1).astype(np.uint8)
+
+    def decode(self, received: np.ndarray) -> np.ndarray:
+        """(..., 127) hard bits to (..., 64) message bits, uint8."""
+        received = np.asarray(received, np.uint8)
+        words = received.reshape(-1, self.length)
+        messages = words[:, : self.dimension].copy()
+        wrong = (self.encode(messages) != words).any(axis=1)
+        if wrong.any():
+            messages[wrong] = self._decoder.decode(np.roll(words[wrong], -self.dimension, axis=-1).astype(np.int64))
+        return messages.reshape(*received.shape[:-1], self.dimension)
+
+
 @cache
-def code(name: CodeName) -> LinearCode:
-    """The code of that name: "uncoded", "repetition3" (3,1), "hamming74" (7,4), "golay2312" the Golay (23,12)."""
+def code(name: CodeName) -> LinearCode | BCHCode:
+    """The code of that name.
+
+    "uncoded", "repetition3" (3,1), "hamming74" (7,4), "golay2312" the Golay (23,12), "bch12764" the BCH (127,64).
+    """
     match name:
         case "uncoded":
             return LinearCode(np.zeros((1, 0)), correctable=0)
@@ -72,7 +112,9 @@ def code(name: CodeName) -> LinearCode:
             return LinearCode(_cyclic_parity(0b1011, dimension=4), correctable=1)
         case "golay2312":
             return LinearCode(_cyclic_parity(0b110001110101, dimension=12), correctable=3)
-    raise ValueError(f"code = {name!r}: valid are uncoded, repetition3, hamming74, golay2312")
+        case "bch12764":
+            return BCHCode()
+    raise ValueError(f"code = {name!r}: valid are uncoded, repetition3, hamming74, golay2312, bch12764")
 
 
 def _cyclic_parity(polynomial: int, dimension: int) -> np.ndarray:

@@ -42,6 +42,23 @@ class Digital(StrictConfig):
         words = math.ceil(feature_size * self.bits / block.dimension)
         return words * block.length / BITS_PER_SYMBOL[self.modulation]
 
+    def draw(self, generator: np.random.Generator, links: tuple[int, ...], feature_size: int) -> np.ndarray:
+        """The random numbers of one transmission over links of shape (...): uniform, (..., codewords, bits)."""
+        block = code(self.code)
+        return generator.random((*links, math.ceil(feature_size * self.bits / block.dimension), block.length))
+
+    def receive(self, features: np.ndarray, snr: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """What the receivers reconstruct, given what `draw` returned; arguments else and result as in `transmit`."""
+        block = code(self.code)
+        message = to_bits(quantise(features, self.bits), self.bits)
+        size = message.shape[-1]
+        padding = -size % block.dimension
+        padded = np.concatenate([message, np.zeros((*message.shape[:-1], padding), np.uint8)], axis=-1)
+        sent = block.encode(padded.reshape(*message.shape[:-1], -1, block.dimension))
+        received = sent ^ (noise < bit_error_rate(self.modulation, snr)[..., None, None])
+        decoded = block.decode(received).reshape(*received.shape[:-2], -1)
+        return dequantise(from_bits(decoded[..., :size], self.bits), self.bits)
+
     def transmit(self, features: np.ndarray, snr: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """What the receivers reconstruct.
 
@@ -57,14 +74,5 @@ class Digital(StrictConfig):
         Raises:
             ValueError: for features outside [-1, 1].
         """
-        block = code(self.code)
-        message = to_bits(quantise(features, self.bits), self.bits)
-        size = message.shape[-1]
-        padding = -size % block.dimension
-        padded = np.concatenate([message, np.zeros((*message.shape[:-1], padding), np.uint8)], axis=-1)
-        sent = block.encode(padded.reshape(*message.shape[:-1], -1, block.dimension))
-        crossover = bit_error_rate(self.modulation, snr)[..., None, None]
-        links = np.broadcast_shapes(message.shape[:-1], crossover.shape[:-2])
-        received = sent ^ (generator.random((*links, *sent.shape[-2:])) < crossover)
-        decoded = block.decode(received).reshape(*links, -1)
-        return dequantise(from_bits(decoded[..., :size], self.bits), self.bits)
+        links = np.broadcast_shapes(np.shape(features)[:-1], np.shape(snr))
+        return self.receive(features, snr, self.draw(generator, links, np.shape(features)[-1]))

@@ -11,6 +11,7 @@ from dmoe_gym.lineup import Lineup
 from dmoe_gym.rounds import RoundsCore
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.env.bounds import BOUNDS
+from dmoe_gym.wdmoe.env.recorder import Recorder
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.physics.check import check
 from dmoe_gym.wdmoe.physics.cost import reference_latency
@@ -55,9 +56,11 @@ class WDMoECore(RoundsCore):
     """
 
     default_scenario = "testbed"
+    render_modes = ("rgb_array", "ansi", "human")
     decides_rounds = True
     bounds = BOUNDS
     config: WDMoEConfig
+    recorder: Recorder | None = None
     term_names = (
         "cost",
         "latency_s",
@@ -133,7 +136,7 @@ class WDMoECore(RoundsCore):
 
     # --- episodes
 
-    def _draw_first_round(self, rows: list[int]) -> None:
+    def _draw_first_round(self, rows: np.ndarray) -> None:
         nearest, farthest = self.config.distance_range_m
         for row in rows:
             squares = self.generators[row].uniform(nearest**2, farthest**2, self.config.num_devices)
@@ -141,12 +144,16 @@ class WDMoECore(RoundsCore):
         for process in (self.fading, self.knowledge, self.relevance):
             process.start(rows, self.generators)
 
-    def _draw_next_round(self, rows: list[int]) -> None:
+    def _draw_next_round(self, rows: np.ndarray) -> None:
         for process in (self.fading, self.knowledge, self.relevance):
             process.advance(rows, self.generators)
 
+    def _finish_round(self, rows: np.ndarray) -> None:
+        if self.recorder is not None:
+            self.recorder.keep_round(self, rows)
+        super()._finish_round(rows)
+
     def _observe_round(self, rows: np.ndarray) -> None:
-        super()._observe_round(rows)
         _observe(
             rows,
             self.path_gains,
@@ -174,6 +181,9 @@ class WDMoECore(RoundsCore):
         """The allocation that the last step of one environment decided."""
         return Allocation(self.selected[row], self.bandwidth[row])
 
+    def record(self) -> None:
+        self.recorder = Recorder(self)
+
     def check(self, round: Block, schedule: Allocation) -> list[str]:
         """See `wdmoe.check`."""
         return check(round, schedule)
@@ -181,6 +191,11 @@ class WDMoECore(RoundsCore):
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """Adds the block latency in milliseconds."""
         return {**means, "latency_ms": 1e3 * means["latency_s"]}
+
+    def render(self, row: int, mode: str) -> Any:
+        from dmoe_gym.wdmoe.env.render import render_ansi, render_rgb
+
+        return render_ansi(self, row) if mode == "ansi" else render_rgb(self, row)
 
 
 def token_unit(config: WDMoEConfig) -> float:

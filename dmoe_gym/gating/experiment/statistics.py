@@ -1,14 +1,12 @@
-"""Means over seeds and paired differences, with 95 % intervals."""
+"""The rows of a sweep by who chose the expert, and paired differences between choosers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import numpy as np
-from scipy import stats
 
-from dmoe_gym.gating.sweep import Row
+from dmoe_gym.gating.experiment.sweep import Row
 
 NAIVE_STAGE_ONE = ("naive_stage_one", "gate")
 NAIVE = ("naive", "gate")
@@ -29,26 +27,6 @@ LABELS: dict[tuple[str, str], str] = {
     BEST_SNR_SAME_EXPERTS: "best SNR, channel-aware gate's experts",
     RANDOM_SAME_EXPERTS: "random, channel-aware gate's experts",
 }
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over seeds and half the width of its 95 % interval (Student's t)."""
-
-    mean: float
-    half_width: float
-
-    @property
-    def sign(self) -> int:
-        """1 or -1 where the interval excludes 0 on that side, else 0."""
-        return int(self.mean > self.half_width) - int(self.mean < -self.half_width)
-
-
-def interval(values: Sequence[float] | np.ndarray) -> Interval:
-    """Mean and 95 % interval of independent values, one per seed; at least two."""
-    values = np.asarray(values, float)
-    standard_error = values.std(ddof=1) / np.sqrt(len(values))
-    return Interval(float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * standard_error))
 
 
 class Accuracies:

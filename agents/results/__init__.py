@@ -1,0 +1,1 @@
+"""Results: run folders and analytic evaluations, collected into one store, shown as tables and plots."""

@@ -1,0 +1,113 @@
+"""The pictures of docs/results.md."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from agents.results.lines import Comparison, Line
+from dmoe_gym.evaluation import performance_profile
+from dmoe_gym.files import write_whole
+from dmoe_gym.reports.plots import BASELINE_COLOUR, LEARNED_COLOURS
+
+COLUMNS = 3
+KINDS = ("learned", "strongest analytic", "reference", "random")
+STYLES = {
+    "learned": (LEARNED_COLOURS[0], "-"),
+    "strongest analytic": (LEARNED_COLOURS[1], "-"),
+    "reference": (BASELINE_COLOUR, "--"),
+    "random": (BASELINE_COLOUR, ":"),
+}
+
+
+def draw_gaps(path: Path, comparisons: Sequence[Comparison], shown: int = 6) -> None:
+    """A panel per setting: how far its best schedulers are above the bound, learned ones in colour."""
+    rows = -(-len(comparisons) // COLUMNS)
+    figure = Figure(figsize=(4.6 * COLUMNS, 2.3 * rows), layout="constrained", dpi=110)
+    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axes, comparison in zip(panels, comparisons, strict=False):
+        _draw_gap(axes, comparison, shown)
+    for axes in panels[len(comparisons) :]:
+        axes.axis("off")
+    _save(figure, path)
+
+
+def _draw_gap(axes: Axes, comparison: Comparison, shown: int) -> None:
+    schedulers = [(line, line.gap) for line in comparison.lines if line.gap is not None]
+    # the cheapest ones and every learned one but what is off the scale, which its number says
+    kept = [pair for index, pair in enumerate(schedulers) if index < shown or pair[0].kind == "learned"]
+    scale = 1.7 * max(gap.mean for _, gap in schedulers[:shown])
+    means = np.array([min(gap.mean, scale) for _, gap in kept])
+    spread = np.array([[gap.mean - gap.low, gap.high - gap.mean] for _, gap in kept])
+    spread[[gap.mean > scale for _, gap in kept]] = 0
+    colours = [STYLES["learned"][0] if line.kind == "learned" else BASELINE_COLOUR for line, _ in kept]
+    labels = [_label(line) for line, _ in kept]
+    axes.barh(labels, means, xerr=spread.T, color=colours, error_kw={"lw": 1, "capsize": 2})
+    for position, (mean, (_, gap)) in enumerate(zip(means, kept, strict=True)):
+        end = min(mean + spread[position, 1], scale)
+        axes.annotate(
+            f"{gap.mean:.3g}", (end, position), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7
+        )
+    axes.set_xlim(0, 1.25 * scale)
+    axes.invert_yaxis()
+    axes.tick_params(labelsize=7)
+    axes.set_title(comparison.setting.title, fontsize=9)
+    axes.set_xlabel(f"% above {comparison.bound.name}", fontsize=8)
+
+
+def _label(line: Line) -> str:
+    return f"{line.name} ({line.seeds} seeds)" if line.seeds else line.name
+
+
+def draw_profiles(path: Path, comparisons: Sequence[Comparison], learned: Mapping[str, Line]) -> None:
+    """Share of seeds x episodes that come within a gap of the bound; settings weigh the same.
+
+    Args:
+        comparisons: with a learned line each.
+        learned: it, by setting.
+    """
+    thresholds = np.concatenate([[0], np.logspace(-2, 4, 121)])
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained", dpi=110)
+    axes = figure.add_subplot()
+    for kind in KINDS:
+        colour, style = STYLES[kind]
+        curves = [performance_profile(_gaps(_line(c, kind, learned)), thresholds) for c in comparisons]
+        share, low, high = (
+            np.mean([[getattr(point, part) for point in curve] for curve in curves], axis=0)
+            for part in ("mean", "low", "high")
+        )
+        axes.plot(thresholds, share, style, color=colour, label=kind)
+        axes.fill_between(thresholds, low, high, color=colour, alpha=0.15, lw=0)
+    axes.set_xscale("symlog", linthresh=0.01)
+    axes.set_xlim(0, thresholds[-1])
+    axes.set_ylim(0, 1.01)
+    axes.set_xlabel("cost above the bound [%]")
+    axes.set_ylabel("share of seeds x episodes")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", fontsize=8)
+    _save(figure, path)
+
+
+def _line(comparison: Comparison, kind: str, learned: Mapping[str, Line]) -> Line:
+    lineup = comparison.setting.lineup
+    if kind == "learned":
+        return learned[comparison.setting.title]
+    if kind == "strongest analytic":
+        return comparison.strongest
+    return comparison.line(lineup.reference if kind == "reference" else lineup.random)
+
+
+def _gaps(line: Line) -> np.ndarray:
+    # an exact optimum's own rounding is no gap
+    return np.maximum(100 * (line.on_bound / line.bound - 1), 0)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    write_whole(path, picture.getvalue())

@@ -1,0 +1,88 @@
+"""What results are grouped by: an environment's episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import yaml
+
+from agents.config import TrainingConfig
+from dmoe_gym.evaluation import lineup_of
+from dmoe_gym.facades.create import core_class
+from dmoe_gym.lineup import Lineup
+
+# The published scenarios, in the order of the tables.
+PUBLISHED = (
+    *(
+        ("DMoE-JESA-v0", name)
+        for name in ("small", "paper", "scarce", "stale", "selective", "budget", "battery", "mobile")
+    ),
+    *(("WDMoE-v0", name) for name in ("testbed", "mixtral", "crowd")),
+    ("ChannelAwareGating-v0", None),
+    ("DMoE-Inference-v0", None),
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Episodes that schedulers are compared on, whatever their actions look like.
+
+    Fields:
+        env_id: where analytic schedulers run on them.
+        scenario: its name.
+        overrides: of the scenario's fields, as YAML.
+    """
+
+    env_id: str
+    scenario: str
+    overrides: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def of(cls, env_id: str, scenario: str | None, overrides: Mapping[str, Any]) -> Setting:
+        """The setting of an environment.
+
+        Raises:
+            ValueError: for an unknown id, scenario or override.
+        """
+        lineup = lineup_of(env_id, scenario, **overrides)
+        named = scenario or core_class(gym.spec(env_id).kwargs["core"]).default_scenario  # type: ignore[attr-defined]
+        text = yaml.safe_dump(dict(overrides), default_flow_style=True, sort_keys=True).strip() if overrides else ""
+        return cls(lineup.env_id, named, text, dict(overrides))
+
+    @property
+    def lineup(self) -> Lineup:
+        """Its analytic schedulers and bounds."""
+        return lineup_of(self.env_id, self.scenario, **self.fields)
+
+    @property
+    def title(self) -> str:
+        """Its name in tables."""
+        return f"{self.scenario} {self.overrides}".strip()
+
+    @property
+    def file_name(self) -> str:
+        """Its name on disk."""
+        return "-".join("".join(c if c.isalnum() else " " for c in f"{self.env_id} {self.title}").split())
+
+
+def settings_of(recipes: Mapping[str, TrainingConfig]) -> dict[Setting, list[str]]:
+    """The published settings and those of further recipes, each with the names of its recipes."""
+    found: dict[Setting, list[str]] = {}
+    for env_id, scenario in PUBLISHED:
+        if env_id in gym.registry:
+            found[Setting.of(env_id, scenario, {})] = []
+    for name, config in recipes.items():
+        found.setdefault(Setting.of(config.env_id, config.scenario, config.overrides), []).append(name)
+    return found
+
+
+def recipe_files(recipes: Sequence[Path] | None) -> list[Path]:
+    """The recipes asked for, or all of configs/ but the demo's, which has a report of its own."""
+    return (
+        list(recipes) if recipes else [file for file in sorted(Path("configs").glob("*.yaml")) if file.stem != "demo"]
+    )

@@ -1,0 +1,86 @@
+"""`results/times.csv`: milliseconds per decision of every scheduler, measured by `python -m agents time`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents.policy import load_run
+from agents.results.setting import Setting
+from dmoe_gym.evaluation import Row
+from dmoe_gym.evaluation.timing import ROUNDS, time_per_decision
+from dmoe_gym.files import read_csv, write_csv
+
+FILE = "times.csv"
+
+
+def measure(
+    setting: Setting,
+    runs: Sequence[Path],
+    names: Sequence[str] | None,
+    *,
+    rounds: int = ROUNDS,
+    repeats: int = 5,
+    report: Callable[[Row], Any] = lambda row: None,
+) -> list[Row]:
+    """Times of a setting's analytic schedulers and of trained runs in it, one thread each.
+
+    Args:
+        setting: where.
+        runs: run folders or exported weights; trained elsewhere, they act here if their networks fit.
+        names: which analytic schedulers; None for all but random.
+
+    Raises:
+        ValueError: for an unknown scheduler or a run that does not fit.
+    """
+    threads = torch.get_num_threads()
+    lineup = setting.lineup
+    unknown = [name for name in names or () if name not in lineup.policies]
+    if unknown:
+        raise ValueError(f"policy = {unknown[0]!r}: valid for {setting.title} are {', '.join(lineup.policies)}")
+    # loaded first: a run that does not fit is refused before anything is measured
+    learned = [(path, *load_run(path, setting.scenario, setting.fields)) for path in runs]
+    rows: list[Row] = []
+
+    def add(name: str, policy: Any, env_id: str) -> None:
+        milliseconds = time_per_decision(
+            policy, env_id, scenario=setting.scenario, overrides=setting.fields, rounds=rounds, repeats=repeats
+        )
+        rows.append({"setting": setting.title, "scheduler": name, "ms": float(f"{milliseconds:.4g}"), "rounds": rounds})
+        report(rows[-1])
+
+    try:
+        torch.set_num_threads(1)
+        for name, policy in lineup.policies.items():
+            if name in names if names is not None else name != lineup.random:
+                add(name, policy, setting.env_id)
+        for path, config, policy in learned:
+            add(path.resolve().name.partition("-seed")[0], policy, config.env_id)
+    finally:
+        torch.set_num_threads(threads)
+    machine = (
+        f"{platform.machine()}, {os.cpu_count()} cores, numba threads {os.environ.get('NUMBA_NUM_THREADS', 'all')}"
+    )
+    return [{**row, "machine": machine} for row in rows]
+
+
+def read_times(store: Path) -> dict[str, dict[str, float]]:
+    """Milliseconds by setting and scheduler."""
+    file = store / FILE
+    times: dict[str, dict[str, float]] = {}
+    for row in read_csv(file) if file.is_file() else ():
+        times.setdefault(row["setting"], {})[row["scheduler"]] = float(row["ms"])
+    return times
+
+
+def keep(rows: Sequence[Row], store: Path) -> Path:
+    """Write measurements into the store; older ones of the same scheduler and setting go."""
+    file = store / FILE
+    new = {(row["setting"], row["scheduler"]) for row in rows}
+    old = read_csv(file) if file.is_file() else []
+    return write_csv(file, [*(row for row in old if (row["setting"], row["scheduler"]) not in new), *rows])

@@ -1,0 +1,213 @@
+"""DMoE-Inference: one step is one layer of a real classifier; who is heard shapes later gate scores and the answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numba import njit, prange
+
+from dmoe_gym.dmoe.env.base import TERMS, DMoECore
+from dmoe_gym.dmoe.env.joint import JointCore, decode_joint
+from dmoe_gym.dmoe.env.price import price_links
+from dmoe_gym.dmoe.env.settle import charge_served, repair_draft
+from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
+from dmoe_gym.dmoe.physics import Round, Schedule
+from dmoe_gym.dmoe.solvers import lower_bound
+from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
+from dmoe_gym.inference.relevance import ClassifierRelevance
+from dmoe_gym.lineup import Lineup
+from dmoe_gym.threads import serial_or_parallel
+
+# What an action of 1 means for a hidden state (this project's choice): a threshold four times as high, at most 1.
+LOG_STATE_FACTOR = float(np.log(4.0))
+
+
+def _least_energy(round: Round) -> dict[str, float]:
+    """Every hidden state at the expert of least energy, no exclusivity, and every answer right: no scheduler is below.
+
+    It knows nothing of which answers are right, so it is loose; an exact optimum would search all schedules of all
+    layers through the model.
+    """
+    nan = float("nan")
+    cost = lower_bound(Round(round.gate_scores, round.gains, 0.0, round.config))
+    names = ("energy_communication_J", "energy_computation_J", "relevance", "shortfall", "correct")
+    return {"cost": cost, **dict.fromkeys(names, nan)}
+
+
+class InferenceBase(DMoECore):
+    """What both inference environments share; subclasses decode actions in `_decide`.
+
+    Terms as in every DMoE environment, and `correct`: in an episode's last round the share of the K nodes whose
+    answer is right, before that 0. The cost of a round is its energy / E_ref, plus in the last round
+    `wrong_answer_price` times the share of wrong answers; the reward is minus the cost. Relevance and shortfall are
+    reported and not priced.
+    """
+
+    default_scenario = "digits"
+    term_names = (*TERMS, "correct")
+    bounds = MappingProxyType({"lower-bound": _least_energy})
+    config: InferenceConfig
+    relevance: ClassifierRelevance
+
+    def __init__(self, num_envs: int, config: InferenceConfig) -> None:
+        super().__init__(num_envs, config)
+        self.served = np.zeros(self.selected.shape, np.bool_)
+
+    @staticmethod
+    def named_scenario(name: str) -> InferenceConfig:
+        return inference_scenario(name)
+
+    @classmethod
+    def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
+        from dmoe_gym.dmoe.policies.inference import inference_lineup
+
+        return inference_lineup(cls._config(scenario, overrides))
+
+    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        self._decide(actions, rows)
+        config, terms = self.config, self.terms
+        self.relevance.hear(rows, self.served)
+        joules = terms["energy_communication_J"][rows] + terms["energy_computation_J"][rows]
+        cost = joules / config.reference_energy_j
+        correct = np.zeros(len(rows))
+        last = self.layer[rows] == config.num_layers
+        if last.any():
+            correct[last] = self.relevance.correct(rows[last])
+            cost[last] += config.wrong_answer_price * (1 - correct[last])
+        terms["cost"][rows] = cost
+        terms["correct"][rows] = correct
+        self.rewards[rows] = -cost
+        self._finish_round(rows)
+
+    def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        """Write selected, subcarrier, served and the terms that `charge_served` writes."""
+        raise NotImplementedError
+
+    def check(self, round: Round, schedule: Schedule) -> list[str]:
+        """The constraints on experts and subcarriers; a shortfall is no violation here, for none is priced."""
+        return super().check(replace(round, threshold=0.0), schedule)
+
+    def metrics(self, means: dict[str, float]) -> dict[str, float]:
+        """Adds accuracy, the share of right answers, and the energy of one answer [mJ]."""
+        means = super().metrics(means)
+        joules = means["energy_communication_J"] + means["energy_computation_J"]
+        accuracy = means.pop("correct") * self.config.num_layers
+        answers = self.config.num_experts / self.config.num_layers
+        return {**means, "accuracy": accuracy, "energy_per_answer_mJ": 1e3 * joules / answers}
+
+
+class InferenceCore(InferenceBase):
+    """Action: the log price of every ordered link i != j, then a log threshold factor per hidden state, in [-1, 1].
+
+    JESA runs with link energies multiplied by 4^price and every hidden state's threshold by 4^factor (at most 1);
+    action 0 is JESA with the configuration's z and gamma.
+    """
+
+    decides_rounds = True
+
+    def _action_space(self) -> spaces.Space:
+        nodes, states = self.config.num_experts, self.config.num_states
+        return spaces.Box(-1, 1, (nodes * (nodes - 1) + nodes * states,), np.float32)
+
+    def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        _step_priced(
+            len(rows),
+            rows,
+            actions,
+            self.relevance.gate_scores,
+            self.efficiency,
+            self.channel.gains,
+            self.threshold,
+            self.constants,
+            self.config.energy_unit_j,
+            self.selected,
+            self.subcarrier,
+            self.account,
+            self.term_values,
+            self.served,
+        )
+
+
+class InferenceJointCore(InferenceBase):
+    """Action as in `DMoE-JESA-v0`: selection bits and subcarrier wishes; for schedulers that decide schedules.
+
+    Every action is accepted and made feasible; shortfalls are not cured.
+    """
+
+    decides_rounds = True
+    encode = JointCore.encode
+    _action_space = JointCore._action_space
+
+    def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        _step_joint(
+            len(rows),
+            rows,
+            actions,
+            self.relevance.gate_scores,
+            self.efficiency,
+            self.channel.gains,
+            self.threshold,
+            self.constants,
+            self.config.energy_unit_j,
+            self.selected,
+            self.subcarrier,
+            self.account,
+            self.term_values,
+            self.served,
+        )
+
+
+@njit(cache=True)
+def decode_importance(action, gate_scores, efficiency, threshold, constants, selected, subcarrier):
+    """JESA under an action's prices and thresholds, into selected (K, N, K) and subcarrier (K, K)."""
+    experts, states, _ = gate_scores.shape
+    priced = np.empty(efficiency.shape)
+    position = price_links(action, efficiency, priced)
+    # a threshold f times as high is a gate score 1 / f times as high
+    scaled = np.empty(gate_scores.shape, gate_scores.dtype)
+    for i in range(experts):
+        for n in range(states):
+            factor = np.exp(LOG_STATE_FACTOR * action[position])
+            if threshold * factor > 1.0:
+                factor = 1.0 / threshold
+            position += 1
+            for j in range(experts):
+                scaled[i, n, j] = gate_scores[i, n, j] / factor
+    jesa(scaled, priced, threshold, constants, selected, subcarrier, MAX_ITERATIONS)
+
+
+@serial_or_parallel
+def _step_priced(
+    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit,
+    selected, subcarrier, account, terms, served,
+):  # fmt: skip
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        threshold = np.float64(thresholds[row, 0])
+        decode_importance(
+            actions[row], gate_scores[row], efficiency[row], threshold, constants, selected[row], subcarrier[row]
+        )
+        charge_served(
+            gate_scores[row], gains[row], threshold, constants, energy_unit, selected[row], subcarrier[row], 0,
+            account[row], terms[row], served[row],
+        )  # fmt: skip
+
+
+@serial_or_parallel
+def _step_joint(
+    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit,
+    selected, subcarrier, account, terms, served,
+):  # fmt: skip
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        threshold = np.float64(thresholds[row, 0])
+        decode_joint(actions[row], selected[row], subcarrier[row])
+        repairs = repair_draft(gate_scores[row], efficiency[row], 0.0, constants, selected[row], subcarrier[row])
+        charge_served(
+            gate_scores[row], gains[row], threshold, constants, energy_unit, selected[row], subcarrier[row], repairs,
+            account[row], terms[row], served[row],
+        )  # fmt: skip

@@ -1,0 +1,153 @@
+"""Random numbers for whole batches: numpy's own C functions called from compiled loops, one generator per row.
+
+The numbers are bit for bit those of `Generator.standard_exponential` and `Generator.standard_gamma` with 32-bit
+output; only the way to them is shorter (no Python call per row, and threads over large batches). numpy documents these
+functions for use from other languages ("Extending" in its reference of `numpy.random`). Where a build of numpy does
+not export them, the generators' methods are called row by row.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+from llvmlite import binding
+from numba import prange, types
+from numpy.random import _generator
+
+from dmoe_gym.threads import serial_or_parallel
+
+_EXPONENTIALS, _GAMMA, _INTEGERS = (
+    "random_standard_exponential_fill_f",
+    "random_standard_gamma_f",
+    "random_bounded_uint64_fill",
+)
+
+
+def _export(*names: str) -> bool:
+    """Make numpy's functions known to compiled code under a prefix of this package's; False if one is missing."""
+    library = ctypes.CDLL(_generator.__file__)
+    try:
+        for name in names:
+            address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+            binding.add_symbol(f"dmoe_gym_{name}", address)
+    except AttributeError:
+        return False
+    return True
+
+
+EXPORTED = _export(_EXPONENTIALS, _GAMMA, _INTEGERS)
+# void (bitgen_t *, npy_intp count, float *out), float (bitgen_t *, float shape), and
+# void (bitgen_t *, uint64_t least, uint64_t range, npy_intp count, bool masked, uint64_t *out)
+_fill_exponentials: Any = types.ExternalFunction(
+    f"dmoe_gym_{_EXPONENTIALS}", types.void(types.uintp, types.intp, types.uintp)
+)
+next_gamma: Any = types.ExternalFunction(f"dmoe_gym_{_GAMMA}", types.float32(types.uintp, types.float32))
+_fill_integers: Any = types.ExternalFunction(
+    f"dmoe_gym_{_INTEGERS}",
+    types.void(types.uintp, types.uint64, types.uint64, types.intp, types.uint8, types.uintp),
+)
+
+_address = ctypes.pythonapi.PyCapsule_GetPointer
+_address.restype = ctypes.c_void_p
+_address.argtypes = [ctypes.py_object, ctypes.c_char_p]
+
+
+class Generators(list[np.random.Generator]):
+    """One generator per row, and where compiled code finds the state of each.
+
+    Attributes:
+        addresses: (rows,) of the generators' `bitgen_t`.
+    """
+
+    def __init__(self, generators: Iterable[np.random.Generator]) -> None:
+        super().__init__(generators)
+        self.addresses = np.array([_address(g.bit_generator.capsule, b"BitGenerator") for g in self], np.uintp)
+
+    def __setitem__(self, row: Any, generator: Any) -> None:
+        super().__setitem__(row, generator)
+        self.addresses[row] = _address(generator.bit_generator.capsule, b"BitGenerator")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a copied or unpickled list holds other generators, at other addresses
+        return Generators, (list(self),)
+
+
+def compiled(generators: Sequence[np.random.Generator]) -> TypeGuard[Generators]:
+    """Can compiled code draw from these?"""
+    return EXPORTED and isinstance(generators, Generators)
+
+
+# Numbers that one thread draws in about the time that a round takes elsewhere.
+EXPONENTIALS_PER_ROUND, GAMMAS_PER_ROUND = 4096, 512
+
+
+def standard_exponential(
+    generators: Sequence[np.random.Generator], rows: Sequence[int] | np.ndarray, out: np.ndarray
+) -> None:
+    """out[row] <- exponential variables of mean 1 from generators[row], for the given rows.
+
+    Args:
+        out: (batch, ...) float32, C-contiguous.
+    """
+    if compiled(generators):
+        amount = len(rows) * out[0].size / EXPONENTIALS_PER_ROUND
+        _exponentials(amount, generators.addresses, np.asarray(rows), out)
+        return
+    for row in rows:
+        generators[row].standard_exponential(dtype=np.float32, out=out[row])
+
+
+def standard_gamma(
+    generators: Sequence[np.random.Generator], rows: Sequence[int] | np.ndarray, shape: float, out: np.ndarray
+) -> None:
+    """out[row] <- gamma variables of the given shape parameter and scale 1 from generators[row], for the given rows.
+
+    Args:
+        out: (batch, ...) float32, C-contiguous.
+    """
+    if compiled(generators):
+        amount = len(rows) * out[0].size / GAMMAS_PER_ROUND
+        _gammas(amount, generators.addresses, np.asarray(rows), np.float32(shape), out.reshape(len(out), -1))
+        return
+    for row in rows:
+        generators[row].standard_gamma(shape, dtype=np.float32, out=out[row])
+
+
+def integers(
+    generators: Sequence[np.random.Generator], rows: Sequence[int] | np.ndarray, high: int, out: np.ndarray
+) -> None:
+    """out[row] <- uniform whole numbers in 0..high-1 from generators[row], for the given rows.
+
+    Args:
+        out: (batch, ...) int64, C-contiguous.
+    """
+    if compiled(generators):
+        _integers(0, generators.addresses, np.asarray(rows), high, out)
+        return
+    for row in rows:
+        out[row] = generators[row].integers(high, size=out.shape[1:])
+
+
+@serial_or_parallel
+def _exponentials(addresses, rows, out):
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        _fill_exponentials(addresses[row], out[row].size, out[row].ctypes.data)
+
+
+@serial_or_parallel
+def _gammas(addresses, rows, shape, out):
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        for index in range(out.shape[1]):
+            out[row, index] = next_gamma(addresses[row], shape)
+
+
+@serial_or_parallel
+def _integers(addresses, rows, high, out):
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        _fill_integers(addresses[row], 0, high - 1, out[row].size, 0, out[row].ctypes.data)

@@ -1,0 +1,66 @@
+"""Time per decision: wall time until the schedules of a batch of rounds are decided, per round."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from dmoe_gym.core import BatchedCore
+from dmoe_gym.evaluation.seeds import held_out_seeds
+from dmoe_gym.facades.create import create_core
+from dmoe_gym.policy import Policy
+
+ROUNDS = 1024
+
+
+def time_per_decision(
+    policy: Policy,
+    env_id: str,
+    *,
+    scenario: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    rounds: int = ROUNDS,
+    repeats: int = 5,
+) -> float:
+    """Milliseconds per round from observations to charged schedules, the median over repeated batches.
+
+    Counted are observing, masks, `predict` (all picks of a round where it is decided pick by pick) and the
+    environment's step: decoding, repairs and accounts, which are the same for every policy of an id. Episodes end after
+    their first round here, so no channel is drawn in that time.
+
+    Args:
+        policy: anything with Stable-Baselines3's `predict`.
+        env_id, scenario, overrides: where it acts.
+        rounds: in a batch.
+        repeats: batches that are timed, after one that is not.
+    """
+    core = create_core(gym.spec(env_id).kwargs["core"], rounds, scenario, dict(overrides or {}))
+    core.rounds_per_episode = 1
+    durations = []
+    for repeat in range(repeats + 1):
+        core.seed(core.all_rows, [(seed, 0) for seed in held_out_seeds(rounds, repeat * rounds)])
+        core.start(core.all_rows)
+        began = time.perf_counter()
+        _decide(core, policy)
+        durations.append(time.perf_counter() - began)
+    return float(np.median(durations[1:])) / rounds * 1e3
+
+
+def _decide(core: BatchedCore, policy: Policy) -> None:
+    """Decide the one round of every environment."""
+    takes_masks = core.masked and "action_masks" in inspect.signature(policy.predict).parameters
+    running = core.all_rows
+    state: Any = None
+    start = np.ones(core.num_envs, np.bool_)
+    while len(running):
+        observation = {key: values.copy() for key, values in core.observations.items()}
+        masks = {"action_masks": core.masks().copy()} if takes_masks else {}
+        actions, state = policy.predict(observation, state=state, episode_start=start, deterministic=True, **masks)
+        core.step(core.checked_actions(actions), running)
+        running = running[~core.terminated[running]]
+        start[:] = False

@@ -1,0 +1,1 @@
+"""`ChannelAwareGating-v0`."""

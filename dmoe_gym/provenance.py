@@ -1,0 +1,47 @@
+"""How a result came about: what every run writes beside its numbers."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    "dmoe_gym",
+    "gymnasium",
+    "numba",
+    "numpy",
+    "sb3-contrib",
+    "scikit-learn",
+    "scipy",
+    "stable-baselines3",
+    "torch",
+)
+
+
+def provenance(command: str) -> dict[str, object]:
+    """Command line, package versions, git commit and machine."""
+    return {
+        "command": command,
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain")),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "not installed"
+
+
+def _git(*arguments: str) -> str:
+    here = Path(__file__).resolve().parent
+    try:
+        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,176 @@
+"""SAC in WDMoE's testbed: `python scripts/wdmoe_sac.py tune|constant|held-out|quote`.
+
+The entropy weight is chosen on tuning episodes (`tune`), as is the best constant action (`constant`). The recipe with
+the chosen weight is then trained with seeds of its own and run on held-out episodes (`held-out`); `quote` makes the
+tables.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from scipy.optimize import differential_evolution
+
+from agents.config import TrainingConfig, load_config
+from agents.learners import build_env, build_learner
+from agents.policy import as_policy
+from dmoe_gym.command_line import one_line_errors, wide_console
+from dmoe_gym.evaluation import Interval, Row, by_policy, compare, evaluate, evaluate_lineup, held_out_seeds
+from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.files import read_csv, replace_section, write_csv, write_json
+from dmoe_gym.policy import ConstantPolicy
+
+RECIPE = Path("configs/wdmoe_sac_testbed.yaml")
+FOLDER = Path("output/wdmoe-sac")
+# None of these episodes is held out (seeds from 1,000,000), none trains (seeds from 0 and from 500,000).
+TUNING_EPISODES = range(900_000, 900_200)
+TUNING_SEEDS = (500_000, 500_001)
+CANDIDATES: tuple[str | float, ...] = ("auto", "auto_0.1", "auto_0.02", "auto_0.005", 0.005, 0.001)
+METRIC = "latency_ms"
+HELD_OUT_RUNS = (0, 1, 2)
+CONSTANT = "every discount at its end"
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+Steps = Annotated[int, typer.Option(help="Environment steps of every tuning run.")]
+
+
+def trained_rows(config: TrainingConfig, seed: int, episodes: Sequence[int]) -> list[Row]:
+    """Train one seed of a recipe and run it on episodes."""
+    torch.set_num_threads(1)
+    model = build_learner(config, build_env(config, seed), seed)
+    model.learn(config.total_timesteps)
+    name = f"ent_coef {config.hyperparameters['ent_coef']}"
+    rows = evaluate(as_policy(model), config.env_id, scenario=config.scenario, seeds=episodes, name=name)
+    return [{**row, "training_seed": seed} for row in rows]
+
+
+@app.command()
+@one_line_errors
+def tune(
+    steps: Steps = 16_000,
+    candidate: list[str] | None = None,
+    seed: list[int] | None = None,
+    minutes: Annotated[float, typer.Option(help="Start no further run after so long.")] = float("inf"),
+    folder: Path = FOLDER,
+) -> None:
+    """Train every entropy weight on the tuning seeds; runs whose rows are there already are not repeated."""
+    console = wide_console()
+    began = time.monotonic()
+    recipe = load_config(RECIPE).replace(total_timesteps=steps)
+    for weight in CANDIDATES:
+        if candidate and str(weight) not in candidate:
+            continue
+        config = recipe.replace(hyperparameters={**recipe.hyperparameters, "ent_coef": weight})
+        for one in seed or TUNING_SEEDS:
+            file = folder / f"tuning-{weight}-{steps}-seed{one}.csv"
+            if not file.exists():
+                if time.monotonic() - began > 60 * minutes:
+                    return
+                write_csv(file, trained_rows(config, one, TUNING_EPISODES))
+            console.print(f"{weight} seed {one}: {Interval.of([row[METRIC] for row in read_csv(file)]):.3f} ms")
+
+
+@app.command("held-out")
+@one_line_errors
+def held_out(steps: Steps = 16_000, seed: list[int] | None = None, episodes: int = 100, folder: Path = FOLDER) -> None:
+    """Train the recipe as it stands and run it on held-out episodes; seeds whose rows are there are not repeated."""
+    console = wide_console()
+    config = load_config(RECIPE).replace(total_timesteps=steps)
+    for one in seed or HELD_OUT_RUNS:
+        file = held_out_file(folder, config, one)
+        if not file.exists():
+            write_csv(file, trained_rows(config, one, held_out_seeds(episodes)))
+        console.print(f"seed {one}: {Interval.of([row[METRIC] for row in read_csv(file)]):.3f} ms")
+
+
+def held_out_file(folder: Path, config: TrainingConfig, seed: int) -> Path:
+    """Where the rows of one training seed are."""
+    return folder / f"held-out-{config.hyperparameters['ent_coef']}-{config.total_timesteps}-seed{seed}.csv"
+
+
+@app.command()
+@one_line_errors
+def constant(folder: Path = FOLDER) -> None:
+    """The constant action of least mean latency on training episodes: every device's discount, logits 0."""
+    console = wide_console()
+    recipe = load_config(RECIPE)
+    devices = build_env(recipe, 0, 1).action_space.shape[0] // 2  # type: ignore[index]
+
+    def mean_latency(discounts: np.ndarray) -> float:
+        policy = constant_policy(devices, discounts)
+        rows = evaluate(policy, recipe.env_id, scenario=recipe.scenario, seeds=range(600_000, 600_128), check=False)
+        return float(np.mean([row[METRIC] for row in rows]))
+
+    found = differential_evolution(mean_latency, [(-1, 1)] * devices, rng=0, maxiter=15, popsize=8, polish=False)
+    result = {"discounts": found.x.round(4).tolist(), "latency_ms": float(found.fun), "evaluations": int(found.nfev)}
+    write_json(folder / "constant.json", result)
+    console.print(result)
+
+
+def constant_policy(devices: int, discounts: np.ndarray | float) -> ConstantPolicy:
+    """Action with bandwidth logits 0 and the given discounts."""
+    action = np.zeros(2 * devices, np.float32)
+    action[devices:] = discounts
+    return ConstantPolicy(action, "gate_weights", 2)
+
+
+@app.command()
+@one_line_errors
+def quote(steps: Steps = 16_000, folder: Path = FOLDER, document: Path | None = None) -> None:
+    """Tables of the tuning and of the held-out episodes; with `--document`, into that page."""
+    console = wide_console()
+    config = load_config(RECIPE).replace(total_timesteps=steps)
+    by_seed = [read_csv(held_out_file(folder, config, seed)) for seed in HELD_OUT_RUNS]
+    seeds = [int(row["seed"]) for row in by_seed[0]]
+    names = ("top-2-optimal", "WLR-optimal", "greedy-optimal", "exact")
+    rows = evaluate_lineup(config.env_id, scenario=config.scenario, seeds=seeds, names=names)
+    best = json.loads((folder / "constant.json").read_text())["discounts"]
+    for name, discounts in ((CONSTANT, 1.0), (f"constant discounts {best}", np.array(best))):
+        policy = constant_policy(len(best), discounts)
+        rows += evaluate(policy, config.env_id, scenario=config.scenario, seeds=seeds, name=name)
+    label = f"SAC, mean of {len(by_seed)} training seeds"
+    for group in zip(*by_seed, strict=True):
+        rows.append({**group[0], "policy": label, METRIC: float(np.mean([row[METRIC] for row in group]))})
+    differences = {item.policy: item.difference for item in compare(rows, CONSTANT, METRIC)}
+    body = [
+        [name, format(Interval.of([row[METRIC] for row in group]), ".3f"), format(differences[name], "+.3f")]
+        for name, group in by_policy(rows).items()
+    ]
+    each = ", ".join(f"{np.mean([row[METRIC] for row in group]):.3f}" for group in by_seed)
+    text = [
+        f"Choice of SAC's entropy weight: {steps:,} steps, training seeds {' and '.join(map(str, TUNING_SEEDS))}, mean "
+        f"block latency over {len(TUNING_EPISODES)} tuning episodes (seeds from {TUNING_EPISODES[0]:,}):\n",
+        markdown_table(
+            ["`ent_coef`", *(f"seed {seed} [ms]" for seed in TUNING_SEEDS), "mean [ms]"], tuning(folder, steps)
+        ),
+        f"The recipe with `ent_coef: {config.hyperparameters['ent_coef']}` after {steps:,} steps on {len(seeds)} "
+        "held-out episodes beside constant actions, means and 95 % intervals over episodes; differences are to "
+        f"{CONSTANT}:\n",
+        markdown_table(["policy", "latency [ms]", "difference [ms]"], body),
+        f"SAC's training seeds one by one: {each} ms.",
+    ]
+    console.print("\n".join(text), markup=False, highlight=False)
+    if document is not None:
+        replace_section(document, "wdmoe-sac", "\n".join(text))
+
+
+def tuning(folder: Path, steps: int) -> list[list[str]]:
+    """Cells: one line per candidate."""
+    lines = []
+    for weight in CANDIDATES:
+        files = [folder / f"tuning-{weight}-{steps}-seed{seed}.csv" for seed in TUNING_SEEDS]
+        if all(file.exists() for file in files):
+            means = [float(np.mean([row[METRIC] for row in read_csv(file)])) for file in files]
+            lines.append([f"`{weight}`", *(f"{mean:.3f}" for mean in means), f"{np.mean(means):.3f}"])
+    return lines
+
+
+if __name__ == "__main__":
+    app()
