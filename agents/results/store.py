@@ -113,6 +113,7 @@ def analytic_rows(
     episodes: int,
     *,
     fresh: bool = False,
+    compute: bool = True,
     jobs: int = 1,
     progress: Callable[[str], Progress] | None = None,
 ) -> list[Row]:
@@ -125,6 +126,8 @@ def analytic_rows(
         groups: folders whose runs are of this setting.
         episodes: how many are computed, if they must be.
         fresh: forget the store.
+        compute: evaluate what no source has; else the rest goes without, or everything if the bound, the random
+            scheduler or the reference is lacking.
         jobs: processes for the bounds.
         progress: as in `evaluate_lineup`.
     """
@@ -142,7 +145,10 @@ def analytic_rows(
     # every bound but the optimum is an extra
     wanted = [*lineup.policies, lineup.optimum]
     lacking = [name for name in dict.fromkeys(wanted) if name not in best]
-    if lacking:
+    if lacking and not compute:
+        if {lineup.optimum, lineup.random, lineup.reference} & set(lacking):
+            return []
+    elif lacking:
         computed = evaluate_lineup(
             setting.env_id,
             scenario=setting.scenario,

@@ -191,6 +191,13 @@ def test_each_analytic_scheduler_comes_from_its_larger_source(
     (group / "references.csv").unlink()
     assert analytic_rows(SETTING, [group], store, 3) == rows
     assert len(asked) == 1
+    # without computing there are fewer rows, or none where the bound is lacking
+    write_csv(group / "references.csv", analytic)
+    kept = analytic_rows(SETTING, [group], tmp_path / "other", 3, compute=False)
+    assert {row["policy"] for row in kept} == {"exact", "JESA", "value-greedy", "random"}
+    write_csv(group / "references.csv", [row for row in analytic if row["policy"] != "exact"])
+    assert analytic_rows(SETTING, [group], tmp_path / "third", 3, compute=False) == []
+    assert len(asked) == 1
     analytic_rows(SETTING, [], store, 3, fresh=True)
     assert asked[1] == [*lineup.policies, "exact"]
 
@@ -207,7 +214,8 @@ def test_pages_and_pictures(analytic: list[Row], tmp_path: Path) -> None:
     keep([{"setting": "small", "scheduler": "mine", "ms": 0.5}], tmp_path)
     keep([{"setting": "small", "scheduler": "mine", "ms": 0.25}, {"setting": "x", "scheduler": "y", "ms": 1}], tmp_path)
     assert read_times(tmp_path) == {"small": {"mine": 0.25}, "x": {"y": 1.0}}
-    written = write_pages([full, empty], {"small": {"mine": config}, "paper": {}}, tmp_path, tmp_path / "docs", readme)
+    stated = {"small": {"mine": config}, "paper": {}}
+    written = write_pages([full, empty], stated, tmp_path, tmp_path / "docs", readme, ["crowd"])
     text = (tmp_path / "docs" / "results.md").read_text()
     assert "Missing: `gone` (0 of 4 seeds)" in text
     assert "Missing: no recipe in `configs/` is of this scenario" in text
@@ -219,6 +227,7 @@ def test_pages_and_pictures(analytic: list[Row], tmp_path: Path) -> None:
     assert "| `small` | `mine` | 4 |" in table
     assert "| `paper` | missing |" in table
     assert "0.25 / –" in table
+    assert "Not evaluated yet: `crowd`." in table
     assert [file.suffix for file in written] == [".png", ".png", ".md", ".md"]
     for file in written[:2]:
         assert file.read_bytes().startswith(b"\x89PNG")
