@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from benchmarks.side_by_side import Clock, Row
-from benchmarks.table import show
+from benchmarks.table import keep, show
 
 ROWS: list[Row] = []
 
@@ -32,17 +33,22 @@ def in_turns(benchmark: Any) -> Callable[..., tuple[Clock, Clock]]:
 
 
 @pytest.fixture
-def report(benchmark: Any) -> Callable[[Row], None]:
+def report(benchmark: Any, request: pytest.FixtureRequest) -> Callable[[Row], None]:
     """`report(row)` puts a row into the table, the JSON file and pytest-benchmark's extra information."""
+    threads = os.environ.get("NUMBA_NUM_THREADS")
+    prefix = f"NUMBA_NUM_THREADS={threads} " if threads else ""
+    command = f"{prefix}python -m pytest '{request.node.nodeid}' --benchmark-only"
 
     def add(row: Row) -> None:
+        row = replace(row, command=command, load=os.getloadavg()[0])
         ROWS.append(row)
+        keep(row)  # at once: a run may be cut short
         benchmark.extra_info.update(asdict(row))
 
     return add
 
 
 def pytest_terminal_summary() -> None:
-    """Print the rows and keep them in output/benchmarks.json."""
+    """Print the rows and keep them."""
     if ROWS:
-        show(ROWS, "output/benchmarks.json")
+        show(ROWS)

@@ -41,6 +41,8 @@ class Row:
         at_least: is the aim a floor (times faster) or a ceiling?
         unit: of ratio and aim, "x" for a ratio.
         details: further figures under names that carry their units.
+        command: what measured it.
+        load: the machine's load average just after.
     """
 
     what: str
@@ -52,6 +54,8 @@ class Row:
     at_least: bool = True
     unit: str = "x"
     details: dict[str, float] = field(default_factory=dict)
+    command: str = ""
+    load: float = 0.0
 
     @property
     def met(self) -> bool | None:

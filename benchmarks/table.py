@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -16,11 +18,12 @@ from rich.table import Table
 from benchmarks.side_by_side import Row
 from dmoe_gym.files import write_json
 
+RESULTS = "output/benchmarks.json"
 TITLE = "Side by side, in turns, in one run (least wall time; medians and processor time beside it)"
 
 
-def show(rows: list[Row], path: str) -> None:
-    """Print the rows and write them to a JSON file."""
+def show(rows: list[Row]) -> None:
+    """Print the rows."""
     table = Table(title=TITLE)
     for column in ("what", "against"):
         table.add_column(column)
@@ -33,7 +36,7 @@ def show(rows: list[Row], path: str) -> None:
             row.what,
             row.against,
             "" if row.aim is None else f"{sign} {row.aim:,g} {row.unit}",
-            *(_figure(value, row.unit) for value in (row.ratio, row.ratio_median, row.ratio_processor)),
+            *(figure(value, row.unit) for value in (row.ratio, row.ratio_median, row.ratio_processor)),
             {True: "yes", False: "NO", None: ""}[row.met],
         )
     console = Console(width=170, soft_wrap=True)
@@ -43,8 +46,18 @@ def show(rows: list[Row], path: str) -> None:
             console.print(f"{row.what}: " + ", ".join(f"{name} {value:,.4g}" for name, value in row.details.items()))
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     console.print(f"{os.cpu_count()} cores, load average {load}, {numba.get_num_threads()} threads")
-    kept = write_json(path, {"machine": machine(), "rows": [{**asdict(row), "met": row.met} for row in rows]})
-    console.print(f"kept in {kept}")
+    console.print(f"kept in {RESULTS}")
+
+
+def keep(row: Row, path: str = RESULTS) -> None:
+    """Put a row into the JSON file, in the place of the same row of an earlier run."""
+    others = [other for other in read_rows(path) if (other["what"], other["against"]) != (row.what, row.against)]
+    write_json(path, {"rows": [*others, {**asdict(row), "met": row.met, "machine": machine()}]})
+
+
+def read_rows(path: str = RESULTS) -> list[dict[str, Any]]:
+    """The rows that runs left."""
+    return json.loads(Path(path).read_text())["rows"] if Path(path).exists() else []
 
 
 def machine() -> dict[str, Any]:
@@ -52,16 +65,15 @@ def machine() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "load_average": os.getloadavg(),
         "threads": numba.get_num_threads(),
         "threading_layer": _threading_layer(),
         "python": sys.version.split()[0],
         "versions": {name: version(name) for name in ("numpy", "numba", "scipy", "gymnasium", "stable-baselines3")},
-        "command": " ".join(sys.argv),
     }
 
 
-def _figure(value: float | None, unit: str) -> str:
+def figure(value: float | None, unit: str) -> str:
+    """A figure with three digits and its unit."""
     if value is None:
         return ""
     return f"{value:,.3g} {unit}" if abs(value) < 100 else f"{value:,.0f} {unit}"

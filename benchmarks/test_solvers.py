@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.reference_des import des_highs
+from benchmarks.reference_exact import solve_exact_plain
 from benchmarks.reference_jesa import solve_jesa_plain
 from benchmarks.rounds import draw_rounds, jesa_arrays
 from benchmarks.side_by_side import Row, faster
@@ -59,8 +60,13 @@ def test_solve_des(in_turns, report, experts, limit, batch, solved, aim):
         )
 
 
+def test_solve_jesa_against_the_plain_program(in_turns, report):
+    name = "exact optimum, plain mixed-integer program (HiGHS)"
+    _jesa(in_turns, report, solve_exact_plain, name, solved=3, rounds=5, aim=3000, equal=False)
+
+
 def test_solve_jesa_against_exact(in_turns, report):
-    _jesa(in_turns, report, solve_exact, "solve_exact (HiGHS)", solved=2, rounds=4, aim=3000, equal=False)
+    _jesa(in_turns, report, solve_exact, "exact optimum, solve_exact", solved=6, rounds=5, aim=3000, equal=False)
 
 
 def test_solve_jesa_against_plain_scipy(in_turns, report):

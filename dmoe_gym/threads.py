@@ -8,7 +8,7 @@ from functools import wraps
 from types import FunctionType
 from typing import Any
 
-from numba import njit
+from numba import config, njit
 
 # Threads that wait by spinning take the core that others need: on two busy cores a step took two to four times as long.
 # OpenMP reads this when numba starts its threads; a value that the user has set stays.
@@ -33,6 +33,6 @@ def serial_or_parallel(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def run(amount: float, *arguments: Any) -> None:
-        (parallel if amount >= WORTH_THREADS else serial)(*arguments)
+        (parallel if amount >= WORTH_THREADS and config.NUMBA_NUM_THREADS > 1 else serial)(*arguments)
 
     return run

@@ -158,10 +158,7 @@ def time(
     repeats: Annotated[int, typer.Option(min=1, help="Batches, of which the median counts.")] = 5,
     store: Store = Path("results"),
 ) -> None:
-    """Time per decision in batches of rounds, learned beside analytic; kept in the store for the tables.
-
-    For published numbers set NUMBA_NUM_THREADS=1 and let nothing else run.
-    """
+    """Processor time per decision in batches of rounds, learned beside analytic; kept in the store for the tables."""
     console = wide_console()
     if run:
         config = load_config(_recipe_of(run[0]))
@@ -195,14 +192,17 @@ from the files in `results/`, which hold a row per training seed and episode.
 - *cost*: mean per round over seeds and episodes. Brackets are 95 % intervals for new seeds and new episodes (two-way
   random effects; over episodes alone where nothing is trained). *IQM*: interquartile mean over seeds.
 - *above* a bound: ratio of mean costs minus one, interval of the paired difference. Bounds see the true rounds; where
-  the channel is stale or the future counts, no scheduler can reach them.
+  the channel is stale or the future counts, no scheduler can reach them (`informed` knows only what schedulers see).
 - *to* the strongest analytic scheduler: paired by episode, in percent of its mean cost; negative is cheaper. Which one
-  is the strongest is read off these same episodes, which favours it. Its parameters were tuned on training episodes.
+  is the strongest is read off held-out episodes, which favours it. Its parameters were tuned on training episodes. In
+  a bound's line this is the room above it.
+- *episodes*: a row is compared on the episodes that it shares with what it is compared to; some bounds and weak
+  schedulers ran on fewer.
 - *P*: probability that a random seed's run costs less than it on a random episode, ties count one half.
 - A row stands for all the seeds that its recipe states, whatever became of them; with fewer it is listed as missing.
 - Recipes ran as they stand in `configs/`; nothing was chosen by seed.
-- *ms per decision*: `python -m agents time`, batches of 1,024 rounds, from observation to charged schedule; absolute
-  times are of one shared machine.
+- *ms per decision*: `python -m agents time`, milliseconds of one core per round in batches of 1,024 rounds, from
+  observation to charged schedule.
 
 {pictures}
 In the profiles, *learned* is a scenario's best headline row (most seeds); a scenario weighs the same as any other;

@@ -1,8 +1,6 @@
 """Optimal subcarriers for a fixed selection: a linear assignment of active links to subcarriers.
 
 For a fixed selection one subcarrier per link is optimal: P0 |S| s / sum_S r >= P0 s / max_S r (DESIGN section 3).
-SciPy's solver cannot be called from compiled code, hence the shortest augmenting path method here; the tests hold it
-against `scipy.optimize.linear_sum_assignment`.
 """
 
 from __future__ import annotations
@@ -11,90 +9,18 @@ import numpy as np
 from numba import njit
 
 from dmoe_gym.dmoe.physics import Round
+from dmoe_gym.dmoe.solvers.linear_assignment import assign_rows
 from dmoe_gym.validation import checked_bool_array
 
 
-@njit(cache=True)
-def assign_rows(cost, rows, column_of_row, row_of_column):
-    """Minimum-cost assignment of rows 0..rows-1 to distinct columns (rows <= columns).
-
-    Rows whose cheapest columns differ are assigned at once; only the others search for an augmenting path, so
-    nothing is searched where the best subcarriers are already distinct.
-
-    Args:
-        cost: (>= rows, columns) finite.
-        column_of_row, row_of_column: int64 outputs; -1 for a column left free.
-    """
-    columns = cost.shape[1]
-    row_price = np.empty(rows)
-    column_price = np.zeros(columns)
-    row_of_column[:] = -1
-    conflicts = 0
-    for row in range(rows):
-        best = 0
-        for column in range(1, columns):
-            if cost[row, column] < cost[row, best]:
-                best = column
-        row_price[row] = cost[row, best]
-        if row_of_column[best] < 0:
-            row_of_column[best] = row
-            column_of_row[row] = best
-        else:
-            column_of_row[row] = -1
-            conflicts += 1
-    if conflicts == 0:
-        return
-    distance = np.empty(columns)
-    origin = np.empty(columns, np.int64)
-    remaining = np.empty(columns, np.int64)
-    for start in range(rows):
-        if column_of_row[start] >= 0:
-            continue
-        for column in range(columns):
-            distance[column] = np.inf
-            remaining[column] = column
-        left = columns
-        row = start
-        reached = 0.0
-        sink = -1
-        while sink < 0:
-            lowest = np.inf
-            nearest = 0
-            offset = reached - row_price[row]
-            for slot in range(left):
-                column = remaining[slot]
-                through = offset + cost[row, column] - column_price[column]
-                if through < distance[column]:
-                    distance[column] = through
-                    origin[column] = row
-                if distance[column] < lowest or (distance[column] == lowest and row_of_column[column] < 0):
-                    lowest = distance[column]
-                    nearest = slot
-            reached = lowest
-            column = remaining[nearest]
-            left -= 1
-            # the visited columns end up behind `left`, the last visited first
-            remaining[nearest] = remaining[left]
-            remaining[left] = column
-            if row_of_column[column] < 0:
-                sink = column
-            else:
-                row = row_of_column[column]
-        row_price[start] += reached
-        for slot in range(left, columns):
-            column = remaining[slot]
-            if column != sink:
-                row_price[row_of_column[column]] += reached - distance[column]
-            column_price[column] -= reached - distance[column]
-        column = sink
-        while True:
-            row = origin[column]
-            row_of_column[column] = row
-            previous = column_of_row[row]
-            column_of_row[row] = column
-            if row == start:
-                break
-            column = previous
+@njit(cache=True, error_model="numpy")
+def _price_link(payload, efficiency, slot_states, cost, delivers):
+    """cost[m] = payload / rate, infinite without a rate; delivers[m]: is the payload delivered in the slot?"""
+    load = np.float64(payload)
+    for m in range(cost.shape[0]):
+        rate = np.float64(efficiency[m])
+        cost[m] = load / rate
+        delivers[m] = (rate > 0) & (load <= slot_states * rate)
 
 
 @njit(cache=True)
@@ -137,22 +63,22 @@ def allocate(payload, efficiency, weights, slot_states, subcarrier):
         return dropped
     cost = np.empty((active, subcarriers))
     delivers = np.empty((active, subcarriers), np.bool_)
-    dearest = 0.0
     for link in range(active):
         i, j = sources[link], destinations[link]
-        for m in range(subcarriers):
-            rate = efficiency[i, j, m]
-            delivers[link, m] = rate > 0 and payload[i, j] <= slot_states * rate
-            if delivers[link, m]:
-                cost[link, m] = payload[i, j] / rate
-                dearest = max(dearest, cost[link, m])
-    # a subcarrier that does not deliver is dearer than all links together, but no more: rounding would swamp the real
-    # costs
-    useless = active * dearest + 1.0
-    for link in range(active):
-        for m in range(subcarriers):
-            if not delivers[link, m]:
-                cost[link, m] = useless
+        _price_link(payload[i, j], efficiency[i, j], slot_states, cost[link], delivers[link])
+    if not delivers.all():
+        dearest = 0.0
+        for link in range(active):
+            for m in range(subcarriers):
+                if delivers[link, m]:
+                    dearest = max(dearest, cost[link, m])
+        # a subcarrier that does not deliver is dearer than all links together, but no more: rounding would swamp the
+        # real costs
+        useless = active * dearest + 1.0
+        for link in range(active):
+            for m in range(subcarriers):
+                if not delivers[link, m]:
+                    cost[link, m] = useless
     column_of_row = np.empty(active, np.int64)
     row_of_column = np.empty(subcarriers, np.int64)
     assign_rows(cost, active, column_of_row, row_of_column)

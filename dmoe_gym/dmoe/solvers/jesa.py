@@ -9,6 +9,7 @@ from dmoe_gym.dmoe.physics import Constants, Round, Schedule
 from dmoe_gym.dmoe.physics.terms import attainable, round_terms
 from dmoe_gym.dmoe.solvers.assignment import allocate, count_payload
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, search
+from dmoe_gym.dmoe.solvers.des_pairs import MOST_EXPERTS, search_pairs
 from dmoe_gym.dmoe.solvers.repair import (
     best_free,
     cure_shortfalls,
@@ -62,6 +63,9 @@ def link_energies(i, efficiency, subcarrier, constants, energies, capacity):
 def select_state(scores, energies, threshold, constants, selected, floats, ints, best):
     """DES for one hidden state (K,), its threshold hard or priced by `constants.selection_price`."""
     price = constants.selection_price
+    if price == np.inf and constants.max_experts == 2 and scores.shape[0] <= MOST_EXPERTS:
+        search_pairs(scores, energies, threshold, selected)
+        return
     asked = threshold if price == np.inf else attainable(scores, threshold, best)
     search(scores, energies, asked, constants.max_experts, price, selected, floats, ints)
 
@@ -140,6 +144,18 @@ def complete(gate_scores, efficiency, threshold, constants, selected, subcarrier
 
 
 @njit(cache=True)
+def _same(one, other):
+    """Are two selections (K, N, K) equal?"""
+    experts, states, _ = one.shape
+    for i in range(experts):
+        for n in range(states):
+            for j in range(experts):
+                if one[i, n, j] != other[i, n, j]:
+                    return False
+    return True
+
+
+@njit(cache=True)
 def jesa(gate_scores, efficiency, threshold, constants, selected, subcarrier, max_iterations):
     """One round of JESA; the best iterate goes into selected (K, N, K) and subcarrier (K, K).
 
@@ -152,6 +168,7 @@ def jesa(gate_scores, efficiency, threshold, constants, selected, subcarrier, ma
     experts, _, _ = gate_scores.shape
     provisional = np.empty((experts, experts), np.int64)
     draft = np.empty_like(selected)
+    asked = np.zeros_like(selected)
     draft_subcarrier = np.empty((experts, experts), np.int64)
     link_efficiency = np.empty((experts, experts))
     ones = np.ones((experts, experts), np.int64)
@@ -160,6 +177,9 @@ def jesa(gate_scores, efficiency, threshold, constants, selected, subcarrier, ma
     best_cost = np.inf
     for iteration in range(max_iterations):
         select_experts(gate_scores, efficiency, provisional, threshold, constants, draft)
+        if iteration > 0 and _same(draft, asked):
+            return iteration + 1  # the same selection costs the same
+        asked[:] = draft
         complete(gate_scores, efficiency, threshold, constants, draft, draft_subcarrier)
         for i in range(experts):
             for j in range(experts):

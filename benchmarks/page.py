@@ -1,0 +1,98 @@
+"""Writes docs/performance.md's table and the scaling plot from what the benchmarks left in output/.
+
+python -m benchmarks.page
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from benchmarks.scaling import CURVES, SWEEPS
+from benchmarks.table import figure, read_rows
+from benchmarks.test_scaling import SCALING
+from dmoe_gym.files import replace_section
+
+PAGE, PLOT = "docs/performance.md", "docs/images/scaling.png"
+
+
+def line(row: dict[str, Any]) -> str:
+    """One row of the page's table."""
+    aim = "" if row["aim"] is None else f"{'≥' if row['at_least'] else '≤'} {row['aim']:,g} {row['unit']}"
+    cells = [
+        row["what"],
+        row["against"],
+        aim,
+        *(figure(row[name], row["unit"]) for name in ("ratio", "ratio_median", "ratio_processor")),
+        {True: "yes", False: "**no**", None: ""}[row["met"]],
+        f"{row['load']:.1f}",
+        f"`{row['command']}`",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows as a Markdown table, with their further figures below it."""
+    head = "| what | against | aim | measured | median | processor | met | load | command |\n"
+    head += "|---|---|---:|---:|---:|---:|---|---:|---|\n"
+    further = [
+        f"- {row['what']}, against {row['against']}: "
+        + ", ".join(f"{name} {value:,.4g}" for name, value in row["details"].items())
+        for row in rows
+        if row["details"]
+    ]
+    machines = {
+        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, Python {machine['python']}, "
+        + ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+        for machine in (row["machine"] for row in rows)
+    }
+    body = "\n".join(line(row) for row in rows)
+    return (
+        f"{head}{body}\n\nFurther figures:\n\n" + "\n".join(further) + "\n\nMeasured on: " + "; ".join(machines) + "."
+    )
+
+
+def draw(records: list[dict[str, Any]], path: str) -> None:
+    """One panel per quantity that grows, one line per curve, with the fitted power law dashed."""
+    figure_, panels = plt.subplots(1, len(SWEEPS), figsize=(14, 3.6), constrained_layout=True)
+    colours = dict(zip(CURVES, ("tab:blue", "tab:orange"), strict=True))
+    for panel, (name, (fixed, _, values)) in zip(panels, SWEEPS.items(), strict=True):
+        for record in (record for record in records if record["against"] == name):
+            microseconds = 1e6 * np.array(record["seconds"])
+            colour, power = colours[record["curve"]], record["slope"]
+            panel.plot(values, microseconds, "o", color=colour, label=f"{record['curve']}: slope {power:.2f}")
+            centre = np.exp(np.log(microseconds).mean() - power * np.log(values).mean())
+            panel.plot(values, centre * np.array(values, float) ** power, "--", color=colour, linewidth=1)
+        names = {"num_experts": "K", "num_states": "N", "num_subcarriers": "M"}
+        others = ", ".join(f"{names[field]} = {value}" for field, value in fixed.items())
+        panel.set(xscale="log", yscale="log", xlabel=name, title=others)
+        panel.set_ylabel("µs per call" if name == "batch" else "µs per round and environment")
+        panel.set_xticks(values, [str(value) for value in values])
+        panel.minorticks_off()
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=8)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure_.savefig(path, dpi=110)
+    plt.close(figure_)
+
+
+def main() -> None:
+    rows = read_rows()
+    aims = [row for row in rows if row["aim"] is not None]
+    others = [row for row in rows if row["aim"] is None]
+    replace_section(PAGE, "aims", table(aims))
+    replace_section(PAGE, "others", table(others))
+    if Path(SCALING).exists():
+        draw(json.loads(Path(SCALING).read_text())["records"], PLOT)
+    print(f"wrote {PAGE} and {PLOT} from {len(rows)} rows")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""The linear assignment problem, compiled: rows to distinct columns at least cost.
+
+SciPy's solver cannot be called from compiled code. Here is the method of Jonker and Volgenant ("A shortest augmenting
+path algorithm for dense and sparse linear assignment problems", 1987): cheapest columns first, then augmenting row
+reduction for the rows that lost theirs, then shortest augmenting paths for what is left. The tests hold it against
+`scipy.optimize.linear_sum_assignment`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+# Steps of row reduction for every row that lost its column: they nearly always suffice, and bound the time where ties
+# or rounding would let rows take a column from each other for long.
+_STEPS_PER_CONFLICT = 16
+
+
+@njit(cache=True)
+def assign_rows(cost, rows, column_of_row, row_of_column):
+    """Minimum-cost assignment of rows 0..rows-1 to distinct columns (rows <= columns).
+
+    Rows whose cheapest columns differ are assigned at once, so nothing is searched where the best subcarriers are
+    already distinct.
+
+    Args:
+        cost: (>= rows, columns) float64, finite and not negative, rows contiguous.
+        column_of_row, row_of_column: int64 outputs; -1 for a column left free.
+    """
+    columns = cost.shape[1]
+    waiting = np.empty(rows, np.int64)
+    conflicts = 0
+    row_of_column[:] = -1
+    for row in range(rows):
+        best = _least(cost[row])
+        if row_of_column[best] < 0:
+            row_of_column[best] = row
+            column_of_row[row] = best
+        else:
+            column_of_row[row] = -1
+            waiting[conflicts] = row
+            conflicts += 1
+    if conflicts == 0:
+        return
+    # prices only ever fall, and only those of columns that are taken: those of free columns stay 0
+    column_price = np.zeros(columns)
+    if _reduce_rows(cost, waiting[:conflicts], column_price, column_of_row, row_of_column) > 0:
+        row_price = np.zeros(rows)
+        for row in range(rows):
+            column = column_of_row[row]
+            if column >= 0:
+                row_price[row] = cost[row, column] - column_price[column]
+        _augment(cost, row_price, column_price, column_of_row, row_of_column)
+
+
+@njit(cache=True)
+def _least_bits(bits):
+    """The least of some whole numbers; a loop of its own, or the compiler makes no vector code of it."""
+    least = bits[0]
+    for index in range(1, bits.shape[0]):
+        least = min(least, bits[index])
+    return least
+
+
+@njit(cache=True)
+def _least(values):
+    """The index of the least of non-negative float64 numbers: read as whole numbers they have the same order."""
+    bits = values.view(np.int64)
+    least = _least_bits(bits)
+    index = 0
+    while bits[index] != least:
+        index += 1
+    return index
+
+
+@njit(cache=True)
+def _reduce_rows(cost, waiting, column_price, column_of_row, row_of_column):
+    """Give every waiting row its column of least reduced cost, lowering that column's price to the second least.
+
+    The row that had the column waits in its place. Returns how many rows are left without a column.
+    """
+    columns = cost.shape[1]
+    reduced = np.empty(columns)
+    steps = _STEPS_PER_CONFLICT * waiting.shape[0]
+    without = 0
+    for row in waiting:
+        while row >= 0 and steps > 0:
+            steps -= 1
+            for column in range(columns):
+                reduced[column] = cost[row, column] - column_price[column]
+            column = _least(reduced)
+            least = reduced[column]
+            reduced[column] = np.inf
+            second = reduced[_least(reduced)]
+            rival = row_of_column[column]
+            if rival >= 0 and not least < second:
+                break
+            column_price[column] -= second - least
+            row_of_column[column] = row
+            column_of_row[row] = column
+            row = rival
+        if row >= 0:
+            column_of_row[row] = -1
+            without += 1
+    return without
+
+
+@njit(cache=True)
+def _augment(cost, row_price, column_price, column_of_row, row_of_column):
+    """A shortest augmenting path for every row without a column, under prices that no reduced cost undercuts."""
+    rows, columns = row_price.shape[0], column_price.shape[0]
+    distance = np.empty(columns)
+    origin = np.empty(columns, np.int64)
+    remaining = np.empty(columns, np.int64)
+    for start in range(rows):
+        if column_of_row[start] >= 0:
+            continue
+        for column in range(columns):
+            distance[column] = np.inf
+            remaining[column] = column
+        left = columns
+        row = start
+        reached = 0.0
+        sink = -1
+        while sink < 0:
+            lowest = np.inf
+            nearest = 0
+            offset = reached - row_price[row]
+            for slot in range(left):
+                column = remaining[slot]
+                through = offset + cost[row, column] - column_price[column]
+                if through < distance[column]:
+                    distance[column] = through
+                    origin[column] = row
+                if distance[column] < lowest or (distance[column] == lowest and row_of_column[column] < 0):
+                    lowest = distance[column]
+                    nearest = slot
+            reached = lowest
+            column = remaining[nearest]
+            left -= 1
+            # the visited columns end up behind `left`, the last visited first
+            remaining[nearest] = remaining[left]
+            remaining[left] = column
+            if row_of_column[column] < 0:
+                sink = column
+            else:
+                row = row_of_column[column]
+        row_price[start] += reached
+        for slot in range(left, columns):
+            column = remaining[slot]
+            if column != sink:
+                row_price[row_of_column[column]] += reached - distance[column]
+            column_price[column] -= reached - distance[column]
+        column = sink
+        while True:
+            row = origin[column]
+            row_of_column[column] = row
+            previous = column_of_row[row]
+            column_of_row[row] = column
+            if row == start:
+                break
+            column = previous
