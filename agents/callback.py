@@ -65,6 +65,8 @@ class EvaluateAndCheckpoint(BetweenUpdates):
             self.rows = [row for row in done if row["step"] < self.model.num_timesteps]
         self._next_checkpoint = self.model.num_timesteps + self.config.checkpoint_every
         self._next_evaluation = self.model.num_timesteps
+        if self.model.num_timesteps == 0 and not self.config.evaluation.untrained:
+            self._next_evaluation = self.config.evaluation.every
 
     def between_updates(self) -> None:
         """Evaluate and checkpoint if it is time."""
