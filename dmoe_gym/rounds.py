@@ -102,7 +102,6 @@ class RoundsCore(BatchedCore):
     def _draw_next_round(self, rows: np.ndarray) -> None:
         """Draw the next round for the environments in `rows`, from their own generators; `layer` counts it already."""
 
-    @abstractmethod
     def _observe_round(self, rows: np.ndarray) -> None:
         """Write the observations of the current round; `progress` is written already."""
 

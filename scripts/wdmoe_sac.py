@@ -123,39 +123,37 @@ def constant_policy(devices: int, discounts: np.ndarray | float) -> ConstantPoli
 
 @app.command()
 @one_line_errors
-def quote(steps: Steps = 16_000, folder: Path = FOLDER, document: Path | None = None) -> None:
-    """Tables of the tuning and of the held-out episodes; with `--document`, into that page."""
+def quote(steps: Steps = 16_000, episodes: int = 100, folder: Path = FOLDER, document: Path | None = None) -> None:
+    """Tables of the tuning and of the held-out episodes, as far as they were run; with `--document`, into that page."""
     console = wide_console()
     config = load_config(RECIPE).replace(total_timesteps=steps)
-    by_seed = [read_csv(held_out_file(folder, config, seed)) for seed in HELD_OUT_RUNS]
-    seeds = [int(row["seed"]) for row in by_seed[0]]
+    seeds = held_out_seeds(episodes)
     names = ("top-2-optimal", "WLR-optimal", "greedy-optimal", "exact")
     rows = evaluate_lineup(config.env_id, scenario=config.scenario, seeds=seeds, names=names)
     best = json.loads((folder / "constant.json").read_text())["discounts"]
     for name, discounts in ((CONSTANT, 1.0), (f"constant discounts {best}", np.array(best))):
         policy = constant_policy(len(best), discounts)
         rows += evaluate(policy, config.env_id, scenario=config.scenario, seeds=seeds, name=name)
-    label = f"SAC, mean of {len(by_seed)} training seeds"
+    files = [held_out_file(folder, config, seed) for seed in HELD_OUT_RUNS]
+    by_seed = [[row for row in read_csv(file) if row["seed"] in seeds] for file in files if file.exists()]
     for group in zip(*by_seed, strict=True):
+        label = f"SAC, `ent_coef: {config.hyperparameters['ent_coef']}`, mean of {len(by_seed)} training seeds"
         rows.append({**group[0], "policy": label, METRIC: float(np.mean([row[METRIC] for row in group]))})
     differences = {item.policy: item.difference for item in compare(rows, CONSTANT, METRIC)}
     body = [
         [name, format(Interval.of([row[METRIC] for row in group]), ".3f"), format(differences[name], "+.3f")]
         for name, group in by_policy(rows).items()
     ]
-    each = ", ".join(f"{np.mean([row[METRIC] for row in group]):.3f}" for group in by_seed)
     text = [
-        f"Choice of SAC's entropy weight: {steps:,} steps, training seeds {' and '.join(map(str, TUNING_SEEDS))}, mean "
-        f"block latency over {len(TUNING_EPISODES)} tuning episodes (seeds from {TUNING_EPISODES[0]:,}):\n",
-        markdown_table(
-            ["`ent_coef`", *(f"seed {seed} [ms]" for seed in TUNING_SEEDS), "mean [ms]"], tuning(folder, steps)
-        ),
-        f"The recipe with `ent_coef: {config.hyperparameters['ent_coef']}` after {steps:,} steps on {len(seeds)} "
-        "held-out episodes beside constant actions, means and 95 % intervals over episodes; differences are to "
-        f"{CONSTANT}:\n",
+        f"Constant actions of `{config.env_id}` on {episodes} held-out episodes, means and 95 % intervals; "
+        f"differences are to {CONSTANT}:\n",
         markdown_table(["policy", "latency [ms]", "difference [ms]"], body),
-        f"SAC's training seeds one by one: {each} ms.",
     ]
+    chosen = tuning(folder, steps)
+    if chosen:
+        title = f"Mean latency on {len(TUNING_EPISODES)} tuning episodes (seeds from {TUNING_EPISODES[0]:,}) after"
+        headings = ["`ent_coef`", *(f"seed {seed} [ms]" for seed in TUNING_SEEDS), "mean [ms]"]
+        text += [f"{title} {steps:,} steps:\n", markdown_table(headings, chosen)]
     console.print("\n".join(text), markup=False, highlight=False)
     if document is not None:
         replace_section(document, "wdmoe-sac", "\n".join(text))

@@ -11,12 +11,12 @@ import yaml
 from agents.importance.report import learned_rows, saving_cells
 from agents.importance.storage import load_network, save_network
 from agents.importance.training import ImportanceConfig, train_selection
-from agents.run_folder import provenance
 from dmoe_gym.command_line import bar, one_line_errors, wide_console
 from dmoe_gym.evaluation.inference import read_rows
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import rich_table
 from dmoe_gym.files import replace_section, write_csv, write_json
+from dmoe_gym.provenance import provenance
 from dmoe_gym.reports.inference_plots import pareto
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -35,6 +35,7 @@ def train(
     console = wide_console()
     config = ImportanceConfig(**(yaml.safe_load(recipe.read_text()) or {}))
     for one in seed or config.seeds:
+        command = f"python -m agents.importance train {recipe} --seed {one}"
         folder = runs / f"{recipe.stem}-seed{one}"
         if (folder / MODEL).exists() and not overwrite:
             raise ValueError(f"{folder}: holds a finished run already; --overwrite replaces it")
@@ -42,7 +43,7 @@ def train(
         with bar(console) as progress:
             tick = progress.task(f"seed {one}", config.epochs)
             network = train_selection(config, one, lambda epoch, curve=curve, tick=tick: (curve.append(epoch), tick(1)))
-        write_json(folder / "provenance.json", {**provenance(one), "config": config.model_dump()})
+        write_json(folder / "provenance.json", {**provenance(command), "seed": one, "config": config.model_dump()})
         write_csv(folder / "curve.csv", [{"epoch": number, **epoch} for number, epoch in enumerate(curve, 1)])
         save_network(folder / MODEL, config, network)
         console.print(f"{folder}: trained")
@@ -76,7 +77,7 @@ def report(
     if document is not None:
         replace_section(document, "inference-learned", f"{title}:\n\n{markdown_table(headings, body)}")
     if picture is not None:
-        pareto(picture, [row for row in [*known, *learned] if row["inputs"] == "test"], {})
+        pareto(picture, [row for row in [*known, *learned] if row["inputs"] == "test"])
 
 
 if __name__ == "__main__":

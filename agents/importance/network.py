@@ -9,10 +9,15 @@ from torch.nn.functional import one_hot
 
 # what a wrong answer costs in training, drawn log-uniformly [E_ref]
 PRICES = (5.0, 400.0)
+# slope of the sigmoid that gradients go through, per unit of energy
+SHARPNESS = 3.0
 
 
 class SelectionNetwork(nn.Module):
-    """A multilayer perceptron, the same for every pair of hidden state and expert.
+    """importance * gate score - energy, where a multilayer perceptron corrects both, the same for every pair.
+
+    Untrained it is a Lagrangian rule: an expert answers where its gate score is worth its energy, at an importance
+    that grows with the root of the price and falls from layer to layer.
 
     It sees of the pair: gate score, energy, whether the expert is the node's own; of the hidden state: its sorted gate
     scores, position, its image's mean gate scores; layer, expert and the price of a wrong answer.
@@ -23,8 +28,10 @@ class SelectionNetwork(nn.Module):
         self.sizes = (layers, states, experts)
         features = 7 + 2 * experts + layers + states + experts
         self.body = nn.Sequential(
-            nn.Linear(features, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1)
+            nn.Linear(features, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 2)
         )
+        nn.init.zeros_(self.body[-1].weight)
+        nn.init.zeros_(self.body[-1].bias)
 
     def forward(self, layer: Tensor, node: Tensor, scores: Tensor, energies: Tensor, price: Tensor) -> Tensor:
         """Logits (B, N, K), above 0 for experts that should answer.
@@ -63,13 +70,21 @@ class SelectionNetwork(nn.Module):
             spread(torch.eye(states)[None, :, None]),
             spread(torch.eye(experts)[None, None]),
         ]
-        return self.body(torch.cat(known, -1))[..., 0]
+        correction = self.body(torch.cat(known, -1))
+        importance = 6.0 * (price[:, None, None] / 50).sqrt() * (-0.25 * layer[:, None, None]).exp()
+        return SHARPNESS * (importance * correction[..., 0].exp() * scores - place + correction[..., 1])
 
 
 def keep_best(logits: Tensor, most: int) -> Tensor:
     """Selections (..., K) bool: logits above 0, the largest `most` of them, and always the largest."""
     ranks = logits.argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
     return ((logits > 0) & (ranks < most)) | (ranks == 0)
+
+
+def soften(logits: Tensor) -> Tensor:
+    """How likely each expert answers, (..., K): the gradient's view of `keep_best`, where the largest always does."""
+    first = logits.softmax(-1)
+    return first + (1 - first) * logits.sigmoid()
 
 
 def link_energies(efficiency: np.ndarray, computation: np.ndarray, transmission: float) -> np.ndarray:

@@ -22,7 +22,7 @@ from dmoe_gym.evaluation.inference import (
 from dmoe_gym.evaluation.table import two_lines
 
 # What a wrong answer costs, as told to the network: each seed's is chosen on validation inputs.
-PRICES = (10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 65.0, 80.0, 100.0, 130.0, 200.0)
+PRICES = (18.0, 27.0, 40.0, 60.0, 90.0)
 Cells = tuple[list[str], list[list[str]]]
 
 

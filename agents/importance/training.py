@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from agents.importance.network import PRICES, SelectionNetwork, keep_best, link_energies
+from agents.importance.network import PRICES, SelectionNetwork, keep_best, link_energies, soften
 from dmoe_gym.config import StrictConfig, list_as_tuple
 from dmoe_gym.digits import load_digits_split
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
@@ -40,12 +40,12 @@ class ImportanceConfig(StrictConfig):
 
     scenario: str = "digits"
     inputs: Literal["train", "validation"] = "train"
-    epochs: Count = 16
-    batch_size: Count = 384
-    learning_rate: Positive = 5e-3
+    epochs: Count = 8
+    batch_size: Count = 192
+    learning_rate: Positive = 3e-3
     width: Count = 32
     answer_weight: Positive = 0.4
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] = (0, 1, 2)
 
     _list_as_tuple = field_validator("seeds", mode="before")(list_as_tuple)
 
@@ -134,7 +134,7 @@ def differentiable_inference(
     def choose(layer: int, log_scores: Tensor) -> Tensor:
         scores = log_scores.exp()
         logits = network(torch.full_like(node, layer), node, scores.detach(), energies[layer], price)
-        soft = logits.sigmoid()
+        soft = soften(logits)
         hard = keep_best(logits.detach(), system.max_experts)
         heard = hard + soft - soft.detach()
         spent.append((heard * energies[layer][:, None]).sum((1, 2)))

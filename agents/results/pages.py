@@ -11,6 +11,13 @@ from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import COLUMNS
 
 Times = Mapping[str, Mapping[str, float]]
+# Pages with more on a system, by the beginning of its environments' ids.
+MORE = {
+    "WDMoE": "wdmoe.md",
+    "ChannelAwareGating": "gating.md",
+    "DMoE-Inference": "inference.md",
+    "DMoE-JESA": "scenarios.md",
+}
 # Stated seeds that make a row a headline row.
 HEADLINE_SEEDS = 10
 
@@ -51,7 +58,10 @@ def setting_section(comparison: Comparison, times: Times) -> str:
         )
     words = [verdict(comparison), *(f"Missing: `{name}` ({why})." for name, why in comparison.missing.items())]
     if not comparison.learned and not comparison.missing:
-        words.append("Missing: no recipe is of this scenario.")
+        words.append("Missing: no recipe in `configs/` is of this scenario.")
+    page = next((page for start, page in MORE.items() if comparison.setting.env_id.startswith(start)), None)
+    if page is not None:
+        words.append(f"More: [{page}]({page}).")
     return f"## `{comparison.setting.title}`\n\n" + "\n".join(words) + f"\n\n{markdown_table(headings, body)}"
 
 

@@ -65,9 +65,13 @@ def _unusable(folder: RunFolder, config: TrainingConfig) -> str:
     """Why a run gives no result; empty if it does. A run that ended badly but ended is one."""
     if not folder.config_file.is_file():
         return "not run"
-    if load_config(folder.config_file).replace(seeds=config.seeds) != config:
+    try:
+        own, steps = load_config(folder.config_file), checkpoint_steps(folder.checkpoint_file)
+    except ValueError as error:
+        return f"unreadable ({error})"
+    if own.replace(seeds=config.seeds) != config:
         return "run with another version of the recipe"
-    if checkpoint_steps(folder.checkpoint_file) < config.total_timesteps or not folder.evaluations_file.is_file():
+    if steps < config.total_timesteps or not folder.evaluations_file.is_file():
         status = read_status(folder.path)
         return f"failed ({status.error})" if status is not None and status.state == "failed" else "unfinished"
     return ""
@@ -109,6 +113,7 @@ def analytic_rows(
     episodes: int,
     *,
     fresh: bool = False,
+    compute: bool = True,
     jobs: int = 1,
     progress: Callable[[str], Progress] | None = None,
 ) -> list[Row]:
@@ -121,6 +126,8 @@ def analytic_rows(
         groups: folders whose runs are of this setting.
         episodes: how many are computed, if they must be.
         fresh: forget the store.
+        compute: evaluate what no source has; else the rest goes without, or everything if the bound, the random
+            scheduler or the reference is lacking.
         jobs: processes for the bounds.
         progress: as in `evaluate_lineup`.
     """
@@ -138,7 +145,10 @@ def analytic_rows(
     # every bound but the optimum is an extra
     wanted = [*lineup.policies, lineup.optimum]
     lacking = [name for name in dict.fromkeys(wanted) if name not in best]
-    if lacking:
+    if lacking and not compute:
+        if {lineup.optimum, lineup.random, lineup.reference} & set(lacking):
+            return []
+    elif lacking:
         computed = evaluate_lineup(
             setting.env_id,
             scenario=setting.scenario,

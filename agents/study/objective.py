@@ -19,6 +19,8 @@ from agents.train import learn
 from dmoe_gym.evaluation import evaluate
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, FIRST_VALIDATION_SEED
 
+# Overrides of training that say which inputs are drawn (images of a data set): test inputs are held out too.
+INPUTS = ("inputs", "relevance")
 # How often a trial is compared to the others while it trains.
 LOOKS = 5
 
@@ -79,13 +81,14 @@ class Objective:
 
     def cost(self, model: object, config: TrainingConfig) -> float:
         """Mean cost of a learner on the validation episodes; infinite if it is no number."""
+        inputs = {name: value for name, value in config.training_overrides.items() if name in INPUTS}
         rows = evaluate(
             as_policy(model),  # type: ignore[arg-type]
             config.env_id,
             scenario=config.scenario,
             seeds=self.episodes,
             check=False,
-            **config.overrides,
+            **{**config.overrides, **inputs},
         )
         cost = float(np.mean([row["cost"] for row in rows]))
         return cost if np.isfinite(cost) else float("inf")

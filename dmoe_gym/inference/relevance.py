@@ -75,7 +75,7 @@ class ClassifierRelevance(RelevanceProcess):
         self.model = load_model()
         self.inputs = load_inputs(self.config.inputs)
 
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         domains, images = self.inputs.patches.shape[:2]
         for row in rows:
             self.domains[row] = generators[row].integers(domains, size=self.domains.shape[1])
@@ -84,7 +84,7 @@ class ClassifierRelevance(RelevanceProcess):
         self.layer[rows] = 0
         self.advance(rows, generators)
 
-    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         self.layer[rows] += 1
         within = np.asarray(rows)[self.layer[rows] <= self.model.config.layers]
         if len(within):

@@ -77,7 +77,7 @@ class TraceRelevance(RelevanceProcess):
         self._domain_start = np.r_[0, np.cumsum(counts)[:-1]]
         self._starts = (counts - states) // trace.tokens_per_input + 1
 
-    def start(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         nodes = self.domains.shape[1]
         for row in rows:
             domains = generators[row].integers(len(self._starts), size=nodes)
@@ -89,7 +89,7 @@ class TraceRelevance(RelevanceProcess):
         self.layer[rows] = 0
         _show(self.trace.gate_scores, self.layer, self.first, np.asarray(rows), self.gate_scores)
 
-    def advance(self, rows: Sequence[int], generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         chosen, layers = np.asarray(rows), len(self.trace.gate_scores)
         if (self.layer[chosen] + 1 >= layers).any():
             raise ValueError(f"advance: the trace has {layers} layers and all of them were shown")

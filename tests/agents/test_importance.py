@@ -34,6 +34,8 @@ def network(seed: int = 0, bias: float = 0.0) -> SelectionNetwork:
     torch.manual_seed(seed)
     made = SelectionNetwork(6, 4, 6, 8)
     with torch.no_grad():
+        # untrained, its last layer is 0 and the rest has no say
+        made.body[-1].weight.normal_(std=0.3)
         made.body[-1].bias += bias
     return made.eval()
 

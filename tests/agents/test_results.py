@@ -150,6 +150,8 @@ def test_runs_are_collected_whole_or_named_as_missing(tiny: dict[str, Any], tmp_
     why = collect_runs("mine", config, runs, store)
     assert why == "1 of 3 seeds; 1 run with another version of the recipe; 2 unfinished"
     assert learned_rows("mine", config, store) == []
+    (unfinished.path / "checkpoint.pt").write_bytes(b"damaged")
+    assert "; 2 unreadable (" in collect_runs("mine", config, runs, store)
     for seed, folder in ((1, runs / "tiny" / "mine-seed1"), (2, unfinished.path)):
         for file in folder.iterdir():
             file.unlink()
@@ -189,6 +191,13 @@ def test_each_analytic_scheduler_comes_from_its_larger_source(
     (group / "references.csv").unlink()
     assert analytic_rows(SETTING, [group], store, 3) == rows
     assert len(asked) == 1
+    # without computing there are fewer rows, or none where the bound is lacking
+    write_csv(group / "references.csv", analytic)
+    kept = analytic_rows(SETTING, [group], tmp_path / "other", 3, compute=False)
+    assert {row["policy"] for row in kept} == {"exact", "JESA", "value-greedy", "random"}
+    write_csv(group / "references.csv", [row for row in analytic if row["policy"] != "exact"])
+    assert analytic_rows(SETTING, [group], tmp_path / "third", 3, compute=False) == []
+    assert len(asked) == 1
     analytic_rows(SETTING, [], store, 3, fresh=True)
     assert asked[1] == [*lineup.policies, "exact"]
 
@@ -205,10 +214,11 @@ def test_pages_and_pictures(analytic: list[Row], tmp_path: Path) -> None:
     keep([{"setting": "small", "scheduler": "mine", "ms": 0.5}], tmp_path)
     keep([{"setting": "small", "scheduler": "mine", "ms": 0.25}, {"setting": "x", "scheduler": "y", "ms": 1}], tmp_path)
     assert read_times(tmp_path) == {"small": {"mine": 0.25}, "x": {"y": 1.0}}
-    written = write_pages([full, empty], {"small": {"mine": config}, "paper": {}}, tmp_path, tmp_path / "docs", readme)
+    stated = {"small": {"mine": config}, "paper": {}}
+    written = write_pages([full, empty], stated, tmp_path, tmp_path / "docs", readme, ["crowd"])
     text = (tmp_path / "docs" / "results.md").read_text()
     assert "Missing: `gone` (0 of 4 seeds)" in text
-    assert "Missing: no recipe is of this scenario" in text
+    assert "Missing: no recipe in `configs/` is of this scenario" in text
     assert "| *mine* | 4 |" in text
     table = readme.read_text()
     assert table.startswith("before")
@@ -217,6 +227,7 @@ def test_pages_and_pictures(analytic: list[Row], tmp_path: Path) -> None:
     assert "| `small` | `mine` | 4 |" in table
     assert "| `paper` | missing |" in table
     assert "0.25 / –" in table
+    assert "Not evaluated yet: `crowd`." in table
     assert [file.suffix for file in written] == [".png", ".png", ".md", ".md"]
     for file in written[:2]:
         assert file.read_bytes().startswith(b"\x89PNG")
@@ -251,3 +262,13 @@ def test_the_command_reads_run_folders(
     assert "`mine` is below it" in result.output
     assert json.loads((store / "learned" / "mine.json").read_text())["runs"]["1"]["seed"] == 1
     assert "`mine`: seeds 0, 1" in (tmp_path / "docs" / "results.md").read_text()
+
+
+def test_times_are_measured_and_kept(tmp_path: Path) -> None:
+    command = ["time", "--scenario", "small", "-p", "JESA", "--rounds", "4", "--repeats", "1", "--store", str(tmp_path)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert read_times(tmp_path)["small"]["JESA"] > 0
+    refused = CliRunner().invoke(app, [*command, "-p", "nobody"])
+    assert refused.exit_code == 2
+    assert "valid for small are" in refused.output
