@@ -41,11 +41,15 @@ class DetourResidual(Surveyed):
 
     @abstractmethod
     def _node_costs(self, layer: int, *arguments: Any) -> None:
-        """Every node's cost: scores, efficiency, threshold, selected, subcarrier as observed rounds give; costs (K,)."""
+        """Every node's cost into the last argument, costs (K,); the others are what `observed_rounds` gives."""
 
     @abstractmethod
     def _detours(self, layer: int, *arguments: Any) -> None:
-        """scores, efficiency, threshold, links, keep, selected, subcarrier, savings: the kernel of `solvers.detours` that values schedules as this scheduler does."""
+        """The kernel of `solvers.detours` that values schedules as this scheduler does.
+
+        Args:
+            arguments: gate scores, efficiency, threshold, links, keep, selected, subcarrier, savings.
+        """
 
     def start(self, batch: int) -> Arrays:
         return {"rounds": np.zeros(batch)}
@@ -160,7 +164,7 @@ class ValuedDetours(DetourResidual):
         self.planner = ValueGreedy(config)
 
     def _node_costs(self, layer: int, *arguments: Any) -> None:
-        scores, efficiency, threshold, selected, subcarrier, costs = arguments
+        scores, efficiency, threshold, _, subcarrier, costs = arguments
         node_costs(scores, efficiency, threshold, self.constants, subcarrier, costs)
 
     def _detours(self, layer: int, *arguments: Any) -> None:
