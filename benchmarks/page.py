@@ -84,7 +84,7 @@ def draw(records: list[dict[str, Any]], path: str) -> None:
 
 
 def main() -> None:
-    rows = read_rows()
+    rows = [row for row in read_rows() if row.get("command")]
     aims = [row for row in rows if row["aim"] is not None]
     others = [row for row in rows if row["aim"] is None]
     replace_section(PAGE, "aims", table(aims))
