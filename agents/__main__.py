@@ -14,6 +14,7 @@ from agents.export import export_run, is_export
 from agents.policy import load_learner
 from agents.publish import publish
 from agents.results.command import results, time
+from agents.study.command import study
 from agents.sweep.command import sweep
 from agents.train import check_recipe, reference_rows
 from agents.train import train as train_seed
@@ -25,6 +26,7 @@ from dmoe_gym.reports import write_report
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command()(sweep)
+app.command()(study)
 app.command()(results)
 app.command()(time)
 app.command()(publish)

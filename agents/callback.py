@@ -18,7 +18,21 @@ from dmoe_gym.files import read_csv, write_csv
 from dmoe_gym.lineup import Lineup
 
 
-class EvaluateAndCheckpoint(BaseCallback):
+class BetweenUpdates(BaseCallback):
+    """Looks at the policy between rollouts, so that it sees a policy and not half an update."""
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        self.between_updates()
+
+    def between_updates(self) -> None:
+        """Called with a whole policy, also by `agents.imitation`."""
+        raise NotImplementedError
+
+
+class EvaluateAndCheckpoint(BetweenUpdates):
     """Evaluates before training, every `evaluation.every` steps and after training; checkpoints likewise.
 
     Args:
@@ -51,13 +65,8 @@ class EvaluateAndCheckpoint(BaseCallback):
             self.rows = [row for row in done if row["step"] < self.model.num_timesteps]
         self._next_checkpoint = self.model.num_timesteps + self.config.checkpoint_every
         self._next_evaluation = self.model.num_timesteps
-
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_rollout_start(self) -> None:
-        # between rollouts, so that an evaluation sees a policy and not half an update
-        self.between_updates()
+        if self.model.num_timesteps == 0 and not self.config.evaluation.untrained:
+            self._next_evaluation = self.config.evaluation.every
 
     def between_updates(self) -> None:
         """Evaluate and checkpoint if it is time."""

@@ -20,12 +20,14 @@ class EvaluationConfig(StrictConfig):
     Fields:
         episodes: how many, the same for every run and baseline of a group.
         every: time steps between evaluations during training.
+        untrained: evaluate before training, too.
         references: the analytic schedulers and bounds to run on them; all by default. An exact optimum under a slot
             takes a quarter of a second per round.
     """
 
     episodes: Count = 100
     every: Count = 50_000
+    untrained: bool = True
     references: tuple[str, ...] | None = None
 
     _list_as_tuple = field_validator("references", mode="before")(list_as_tuple)

@@ -19,7 +19,7 @@ from agents.teachers import Teacher
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
 if TYPE_CHECKING:
-    from agents.callback import EvaluateAndCheckpoint
+    from agents.callback import BetweenUpdates
 
 Batch = dict[str, Any]
 
@@ -28,7 +28,7 @@ def imitate(
     model: MaskablePPO,
     config: ImitationConfig,
     env: BatchedVecEnv | RelativeRewards,
-    callback: EvaluateAndCheckpoint,
+    callback: BetweenUpdates,
     *,
     seed: int,
     progress_bar: bool = True,

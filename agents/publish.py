@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,13 +41,18 @@ def publish(
     console.print(rich_table(title, headings, body))
     console.print(f"all rows: {file}")
     if document is not None:
-        command = shlex.join(["python", "-m", "agents", *sys.argv[1:]])
-        text = (
-            f"Made by `{command}`: {title}. Differences are paired by episode; brackets hold 95 % intervals, over "
-            "episodes by the bootstrap (of a recipe: of the mean of its runs) and over a recipe's runs by Student's t."
-        )
-        replace_section(document, section, f"{text}\n\n{markdown_table(headings, body)}")
+        replace_section(document, section, published(rows, lineup, title, sys.argv[1:]))
         console.print(f"table: {document}")
+
+
+def published(rows: Sequence[Row], lineup: Lineup, title: str, arguments: Sequence[str]) -> str:
+    """The section of a page: the command, with runs of one recipe as one pattern, and the table."""
+    short = dict.fromkeys(re.sub(r"-seed\d+/?$", "-seed*", argument) for argument in arguments)
+    return (
+        f"Made by `python -m agents {' '.join(short)}`: {title}. Differences are paired by episode; brackets hold 95 % "
+        "intervals, over episodes by the bootstrap (of a recipe: of the mean of its runs) and over a recipe's runs by "
+        f"Student's t.\n\n{markdown_table(*recipe_cells(rows, lineup))}"
+    )
 
 
 def recipe_cells(rows: Sequence[Row], lineup: Lineup) -> tuple[list[str], list[list[str]]]:

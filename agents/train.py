@@ -7,18 +7,21 @@ from pathlib import Path
 
 import torch
 from sb3_contrib import MaskablePPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
 
-from agents.callback import EvaluateAndCheckpoint
+from agents.callback import BetweenUpdates, EvaluateAndCheckpoint
 from agents.config import TrainingConfig
 from agents.imitation import imitate
 from agents.learners import build_env, build_learner, checkpoint_steps, load_checkpoint
+from agents.relative import RelativeRewards
 from agents.run_folder import RunFolder
 from agents.status import StatusKeeper
 from agents.teachers import teacher_scheduler
 from dmoe_gym.evaluation import Row, evaluate_lineup, held_out_seeds, lineup_of
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
+from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.files import read_csv, write_csv
 
 
@@ -103,6 +106,29 @@ def train(
     return folder
 
 
+def learn(
+    model: BaseAlgorithm,
+    config: TrainingConfig,
+    env: BatchedVecEnv | RelativeRewards,
+    callback: BetweenUpdates,
+    *,
+    seed: int,
+    progress_bar: bool = False,
+) -> None:
+    """Imitation and reinforcement learning from wherever the learner stands to the recipe's last step."""
+    done = model.num_timesteps
+    if config.imitation is not None and done < config.imitation.steps:
+        assert isinstance(model, MaskablePPO)  # the recipe's check has seen to it
+        imitate(model, config.imitation, env, callback, seed=seed + done, progress_bar=progress_bar)
+    remaining = config.total_timesteps - model.num_timesteps
+    if remaining > 0:
+        model.learn(
+            remaining, callback=callback, progress_bar=progress_bar, reset_num_timesteps=model.num_timesteps == 0
+        )
+    else:
+        callback.on_training_end()
+
+
 def _train(
     config: TrainingConfig, name: str, seed: int, folder: RunFolder, references: Sequence[Row], progress_bar: bool
 ) -> None:
@@ -120,16 +146,7 @@ def _train(
     callback = EvaluateAndCheckpoint(config, folder, f"{name}-seed{seed}", references, lineup, status)
     status.update(done)
     try:
-        if config.imitation is not None and done < config.imitation.steps:
-            assert isinstance(model, MaskablePPO)  # the recipe's check has seen to it
-            imitate(model, config.imitation, env, callback, seed=seed + done, progress_bar=progress_bar)
-        remaining = config.total_timesteps - model.num_timesteps
-        if remaining > 0:
-            model.learn(
-                remaining, callback=callback, progress_bar=progress_bar, reset_num_timesteps=model.num_timesteps == 0
-            )
-        else:
-            callback.on_training_end()
+        learn(model, config, env, callback, seed=seed, progress_bar=progress_bar)
     except KeyboardInterrupt:
         callback.checkpoint()
         status.update(model.num_timesteps, "interrupted")

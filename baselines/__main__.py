@@ -11,6 +11,7 @@ import dmoe_gym
 from baselines import regimes
 from baselines.inference import inference
 from baselines.wdmoe import wdmoe_comparison
+from baselines.wdmoe_inference import wdmoe_inference
 from dmoe_gym import dmoe, wdmoe
 from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
 from dmoe_gym.evaluation import evaluate_lineup, held_out_seeds, lineup_of
@@ -20,6 +21,7 @@ from dmoe_gym.files import write_csv
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command("wdmoe-comparison")(wdmoe_comparison)
+app.command("wdmoe-inference")(wdmoe_inference)
 app.add_typer(regimes.app, name="regimes")
 app.command("inference")(inference)
 

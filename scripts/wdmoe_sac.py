@@ -1,13 +1,15 @@
-"""SAC in WDMoE's testbed: `python scripts/wdmoe_sac.py tune|constant|quote`.
+"""SAC in WDMoE's testbed: `python scripts/wdmoe_sac.py tune|constant|held-out|quote`.
 
-The entropy weight is chosen on tuning episodes; the chosen recipe is then trained with its own seeds and quoted on
-held-out episodes beside the best constant action and the analytic schedulers.
+The entropy weight is chosen on tuning episodes (`tune`), as is the best constant action (`constant`). The recipe with
+the chosen weight is then trained with seeds of its own and run on held-out episodes (`held-out`); `quote` makes the
+tables.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +20,7 @@ from scipy.optimize import differential_evolution
 
 from agents.config import TrainingConfig, load_config
 from agents.learners import build_env, build_learner
-from agents.policy import as_policy, load_run
+from agents.policy import as_policy
 from dmoe_gym.command_line import one_line_errors, wide_console
 from dmoe_gym.evaluation import Interval, Row, by_policy, compare, evaluate, evaluate_lineup, held_out_seeds
 from dmoe_gym.evaluation.markdown import markdown_table
@@ -32,18 +34,20 @@ TUNING_EPISODES = range(900_000, 900_200)
 TUNING_SEEDS = (500_000, 500_001)
 CANDIDATES: tuple[str | float, ...] = ("auto", "auto_0.1", "auto_0.02", "auto_0.005", 0.005, 0.001)
 METRIC = "latency_ms"
+HELD_OUT_RUNS = (0, 1, 2)
+CONSTANT = "every discount at its end"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 Steps = Annotated[int, typer.Option(help="Environment steps of every tuning run.")]
 
 
-def trained_rows(config: TrainingConfig, seed: int) -> list[Row]:
-    """Train one seed of a recipe and run it on the tuning episodes."""
+def trained_rows(config: TrainingConfig, seed: int, episodes: Sequence[int]) -> list[Row]:
+    """Train one seed of a recipe and run it on episodes."""
     torch.set_num_threads(1)
     model = build_learner(config, build_env(config, seed), seed)
     model.learn(config.total_timesteps)
     name = f"ent_coef {config.hyperparameters['ent_coef']}"
-    rows = evaluate(as_policy(model), config.env_id, scenario=config.scenario, seeds=TUNING_EPISODES, name=name)
+    rows = evaluate(as_policy(model), config.env_id, scenario=config.scenario, seeds=episodes, name=name)
     return [{**row, "training_seed": seed} for row in rows]
 
 
@@ -69,8 +73,26 @@ def tune(
             if not file.exists():
                 if time.monotonic() - began > 60 * minutes:
                     return
-                write_csv(file, trained_rows(config, one))
+                write_csv(file, trained_rows(config, one, TUNING_EPISODES))
             console.print(f"{weight} seed {one}: {Interval.of([row[METRIC] for row in read_csv(file)]):.3f} ms")
+
+
+@app.command("held-out")
+@one_line_errors
+def held_out(steps: Steps = 16_000, seed: list[int] | None = None, episodes: int = 100, folder: Path = FOLDER) -> None:
+    """Train the recipe as it stands and run it on held-out episodes; seeds whose rows are there are not repeated."""
+    console = wide_console()
+    config = load_config(RECIPE).replace(total_timesteps=steps)
+    for one in seed or HELD_OUT_RUNS:
+        file = held_out_file(folder, config, one)
+        if not file.exists():
+            write_csv(file, trained_rows(config, one, held_out_seeds(episodes)))
+        console.print(f"seed {one}: {Interval.of([row[METRIC] for row in read_csv(file)]):.3f} ms")
+
+
+def held_out_file(folder: Path, config: TrainingConfig, seed: int) -> Path:
+    """Where the rows of one training seed are."""
+    return folder / f"held-out-{config.hyperparameters['ent_coef']}-{config.total_timesteps}-seed{seed}.csv"
 
 
 @app.command()
@@ -86,7 +108,7 @@ def constant(folder: Path = FOLDER) -> None:
         rows = evaluate(policy, recipe.env_id, scenario=recipe.scenario, seeds=range(600_000, 600_128), check=False)
         return float(np.mean([row[METRIC] for row in rows]))
 
-    found = differential_evolution(mean_latency, [(-1, 1)] * devices, rng=0, maxiter=40, popsize=12, polish=False)
+    found = differential_evolution(mean_latency, [(-1, 1)] * devices, rng=0, maxiter=15, popsize=8, polish=False)
     result = {"discounts": found.x.round(4).tolist(), "latency_ms": float(found.fun), "evaluations": int(found.nfev)}
     write_json(folder / "constant.json", result)
     console.print(result)
@@ -101,49 +123,38 @@ def constant_policy(devices: int, discounts: np.ndarray | float) -> ConstantPoli
 
 @app.command()
 @one_line_errors
-def quote(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of the recipe.")],
-    episodes: int = 100,
-    steps: Steps = 16_000,
-    folder: Path = FOLDER,
-    document: Path | None = None,
-) -> None:
-    """Tables of the tuning and of the held-out episodes; with `--document`, into that page."""
+def quote(steps: Steps = 16_000, episodes: int = 100, folder: Path = FOLDER, document: Path | None = None) -> None:
+    """Tables of the tuning and of the held-out episodes, as far as they were run; with `--document`, into that page."""
     console = wide_console()
+    config = load_config(RECIPE).replace(total_timesteps=steps)
     seeds = held_out_seeds(episodes)
-    rows: list[Row] = []
-    learned = {str(path): load_run(path) for path in runs}
-    config, _ = next(iter(learned.values()))
     names = ("top-2-optimal", "WLR-optimal", "greedy-optimal", "exact")
-    rows += evaluate_lineup(config.env_id, scenario=config.scenario, seeds=seeds, names=names)
+    rows = evaluate_lineup(config.env_id, scenario=config.scenario, seeds=seeds, names=names)
     best = json.loads((folder / "constant.json").read_text())["discounts"]
-    for name, discounts in (("every discount at its end", 1.0), ("best constant discounts", np.array(best))):
+    for name, discounts in ((CONSTANT, 1.0), (f"constant discounts {best}", np.array(best))):
         policy = constant_policy(len(best), discounts)
         rows += evaluate(policy, config.env_id, scenario=config.scenario, seeds=seeds, name=name)
-    by_seed = [evaluate(policy, config.env_id, scenario=config.scenario, seeds=seeds) for _, policy in learned.values()]
-    label = f"SAC, mean of {len(by_seed)} training seeds"
+    files = [held_out_file(folder, config, seed) for seed in HELD_OUT_RUNS]
+    by_seed = [[row for row in read_csv(file) if row["seed"] in seeds] for file in files if file.exists()]
     for group in zip(*by_seed, strict=True):
+        label = f"SAC, `ent_coef: {config.hyperparameters['ent_coef']}`, mean of {len(by_seed)} training seeds"
         rows.append({**group[0], "policy": label, METRIC: float(np.mean([row[METRIC] for row in group]))})
-    groups = by_policy(rows)
-    differences = {item.policy: item.difference for item in compare(rows, "every discount at its end", METRIC)}
+    differences = {item.policy: item.difference for item in compare(rows, CONSTANT, METRIC)}
     body = [
         [name, format(Interval.of([row[METRIC] for row in group]), ".3f"), format(differences[name], "+.3f")]
-        for name, group in groups.items()
+        for name, group in by_policy(rows).items()
     ]
-    each = ", ".join(f"{np.mean([row[METRIC] for row in group]):.3f}" for group in by_seed)
     text = [
-        f"Choice of the entropy weight: {steps:,} steps, {len(TUNING_SEEDS)} training seeds, {len(TUNING_EPISODES)} "
-        "tuning episodes (seeds from 900,000), mean block latency over the tuning episodes:\n",
-        markdown_table(
-            ["`ent_coef`", *(f"seed {seed} [ms]" for seed in TUNING_SEEDS), "mean [ms]"], tuning(folder, steps)
-        ),
-        f"The recipe on {episodes} held-out episodes, {config.total_timesteps:,} steps, block latency and its "
-        "difference to the constant action, means and 95 % intervals over episodes:\n",
-        markdown_table(["policy", "latency [ms]", "difference to every discount at its end [ms]"], body),
-        f"SAC's training seeds one by one: {each} ms.",
+        f"Constant actions of `{config.env_id}` on {episodes} held-out episodes, means and 95 % intervals; "
+        f"differences are to {CONSTANT}:\n",
+        markdown_table(["policy", "latency [ms]", "difference [ms]"], body),
     ]
+    chosen = tuning(folder, steps)
+    if chosen:
+        title = f"Mean latency on {len(TUNING_EPISODES)} tuning episodes (seeds from {TUNING_EPISODES[0]:,}) after"
+        headings = ["`ent_coef`", *(f"seed {seed} [ms]" for seed in TUNING_SEEDS), "mean [ms]"]
+        text += [f"{title} {steps:,} steps:\n", markdown_table(headings, chosen)]
     console.print("\n".join(text), markup=False, highlight=False)
-    write_csv(folder / "held-out.csv", rows)
     if document is not None:
         replace_section(document, "wdmoe-sac", "\n".join(text))
 

@@ -37,7 +37,8 @@ def results(
         list[str] | None, typer.Option(help="Only look at this scenario and write no page; may be repeated.")
     ] = None,
     episodes: Annotated[int, typer.Option(min=2, help="Held-out episodes of analytic rows that must be made.")] = 100,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Evaluate analytic schedulers anew.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget stored evaluations of analytic schedulers.")] = False,
+    compute: Annotated[bool, typer.Option(help="Evaluate analytic schedulers that were not yet.")] = True,
     jobs: Annotated[int, typer.Option(help="Processes for the bounds; -1 is one per core.")] = -1,
 ) -> None:
     """Collect run folders into the store and make docs/results.md, its plots and the README's table from it.
@@ -46,12 +47,16 @@ def results(
     """
     console = wide_console()
     recipes = {file.stem: load_config(file) for file in recipe_files(recipe)}
-    comparisons, stated = [], {}
+    comparisons, stated, skipped = [], {}, []
     for setting, names in settings_of(recipes).items():
         if scenario and setting.scenario not in scenario:
             continue
         kept = {name: recipes[name] for name in names}
-        comparison = _compare(console, setting, kept, runs, store, episodes, fresh, jobs)
+        comparison = _compare(console, setting, kept, runs, store, episodes, fresh, compute, jobs)
+        if comparison is None:
+            console.print(f"{setting.title}: not evaluated")
+            skipped.append(setting.title)
+            continue
         console.print(f"{setting.title}: {verdict(comparison)}", markup=False, soft_wrap=True)
         for name, why in comparison.missing.items():
             console.print(f"  missing: {name} ({why})", markup=False, soft_wrap=True)
@@ -59,7 +64,9 @@ def results(
         stated[setting.title] = kept
     if scenario:
         return
-    written = write_pages(comparisons, stated, store, docs, readme)
+    if not comparisons:
+        raise ValueError("no scenario has been evaluated; without --no-compute they are")
+    written = write_pages(comparisons, stated, store, docs, readme, skipped)
     console.print(f"written: {', '.join(map(str, written))}")
 
 
@@ -71,9 +78,10 @@ def _compare(
     store: Path,
     episodes: int,
     fresh: bool,
+    compute: bool,
     jobs: int,
-) -> Comparison:
-    """Collect, read or compute a setting's rows and compare them."""
+) -> Comparison | None:
+    """Collect, read or compute a setting's rows and compare them; None where nothing is to be compared to."""
     learned, missing = {}, {}
     for name, config in kept.items():
         why = collect_runs(name, config, runs, store)
@@ -90,9 +98,12 @@ def _compare(
             store,
             episodes,
             fresh=fresh,
+            compute=compute,
             jobs=jobs,
             progress=partial(progress.task, total=episodes),
         )
+    if not analytic:
+        return None
     return compare_setting(setting, analytic, learned, {name: kept[name].seeds for name in learned}, missing)
 
 
@@ -102,6 +113,7 @@ def write_pages(
     store: Path,
     docs: Path,
     readme: Path,
+    skipped: Sequence[str] = (),
 ) -> list[Path]:
     """Write the page, its plots and the README's section; returns what was written."""
     times = read_times(store)
@@ -119,9 +131,13 @@ def write_pages(
         pictures += "\n![Performance profiles](images/results_profiles.png)\n"
         aggregate = aggregate_section(with_learned, best) + "\n"
     sections = "\n".join(setting_section(comparison, times) for comparison in comparisons)
+    if skipped:
+        sections += f"\n## Not evaluated yet\n\n{', '.join(f'`{title}`' for title in skipped)}.\n"
     text = _PAGE.format(pictures=pictures, aggregate=aggregate, sections=sections, made=_made(comparisons, store))
     written.append(write_whole(docs / "results.md", text))
     table = readme_table(published, headlines, times)
+    if skipped:
+        table += f"\nNot evaluated yet: {', '.join(f'`{title}`' for title in skipped)}.\n"
     written.append(replace_section(readme, "results", _README.format(table=table)))
     return written
 
@@ -158,10 +174,7 @@ def time(
     repeats: Annotated[int, typer.Option(min=1, help="Batches, of which the median counts.")] = 5,
     store: Store = Path("results"),
 ) -> None:
-    """Time per decision in batches of rounds, learned beside analytic; kept in the store for the tables.
-
-    For published numbers set NUMBA_NUM_THREADS=1 and let nothing else run.
-    """
+    """Processor time per decision in batches of rounds, learned beside analytic; kept in the store for the tables."""
     console = wide_console()
     if run:
         config = load_config(_recipe_of(run[0]))
@@ -195,14 +208,17 @@ from the files in `results/`, which hold a row per training seed and episode.
 - *cost*: mean per round over seeds and episodes. Brackets are 95 % intervals for new seeds and new episodes (two-way
   random effects; over episodes alone where nothing is trained). *IQM*: interquartile mean over seeds.
 - *above* a bound: ratio of mean costs minus one, interval of the paired difference. Bounds see the true rounds; where
-  the channel is stale or the future counts, no scheduler can reach them.
+  the channel is stale or the future counts, no scheduler can reach them (`informed` knows only what schedulers see).
 - *to* the strongest analytic scheduler: paired by episode, in percent of its mean cost; negative is cheaper. Which one
-  is the strongest is read off these same episodes, which favours it. Its parameters were tuned on training episodes.
+  is the strongest is read off held-out episodes, which favours it. Its parameters were tuned on training episodes. In
+  a bound's line this is the room above it.
+- *episodes*: a row is compared on the episodes that it shares with what it is compared to; some bounds and weak
+  schedulers ran on fewer.
 - *P*: probability that a random seed's run costs less than it on a random episode, ties count one half.
 - A row stands for all the seeds that its recipe states, whatever became of them; with fewer it is listed as missing.
 - Recipes ran as they stand in `configs/`; nothing was chosen by seed.
-- *ms per decision*: `python -m agents time`, batches of 1,024 rounds, from observation to charged schedule; absolute
-  times are of one shared machine.
+- *ms per decision*: `python -m agents time`, milliseconds of one core per round in batches of 1,024 rounds, from
+  observation to charged schedule.
 
 {pictures}
 In the profiles, *learned* is a scenario's best headline row (most seeds); a scenario weighs the same as any other;

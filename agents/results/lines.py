@@ -32,23 +32,27 @@ class Line:
 
     Fields:
         name, kind: what it is; random is analytic.
-        costs: (S, E), one row where nothing is trained.
+        episodes: how many its cost is of.
         seeds: of training; 0 where nothing is trained.
         cost: mean and interval over seeds and episodes.
         interquartile: interquartile mean over seeds of their mean costs.
-        gap: cost over the bound's, minus one [%].
-        difference: to the strongest analytic scheduler, paired, in percent of its mean; None for itself and bounds.
-        improvement: probability of costing less than it; None likewise.
+        on_bound: (S, E') costs on the episodes that the bound has.
+        bound: (E',) the bound's costs there.
+        gap: cost over the bound's there, minus one [%]; None for bounds and where no episode is left.
+        difference: to the strongest analytic scheduler, paired, in percent of its mean; None for itself.
+        improvement: probability of costing less than it; None for itself and bounds.
         means: of the other metrics.
     """
 
     name: str
     kind: Kind
-    costs: np.ndarray
+    episodes: int
     seeds: int
     cost: Interval
     interquartile: float
-    gap: Interval
+    on_bound: np.ndarray
+    bound: np.ndarray
+    gap: Interval | None
     difference: Interval | None
     improvement: Interval | None
     means: Mapping[str, float]
@@ -61,9 +65,8 @@ class Comparison:
     Fields:
         setting: what they are compared on.
         lines: bounds first, then schedulers by rising mean cost.
-        strongest: the analytic scheduler of least mean cost on these episodes, which is chosen in its favour.
+        strongest: the analytic scheduler of least mean cost on held-out episodes, which is chosen in its favour.
         bound: the line of the optimum or bound.
-        episodes: how many.
         missing: learned rows that are not there, and why.
     """
 
@@ -71,7 +74,6 @@ class Comparison:
     lines: list[Line]
     strongest: Line
     bound: Line
-    episodes: int
     missing: Mapping[str, str] = field(default_factory=dict)
 
     def line(self, name: str) -> Line:
@@ -83,10 +85,29 @@ class Comparison:
         """The trained schedulers, best first."""
         return [line for line in self.lines if line.kind == "learned"]
 
-    def score(self, costs: np.ndarray) -> np.ndarray:
-        """0 for the random scheduler's mean cost, 1 for the bound's."""
-        worst, best = self.line(self.setting.lineup.random).cost.mean, self.bound.cost.mean
-        return (worst - costs) / (worst - best)
+    def score(self, line: Line) -> np.ndarray:
+        """(S,) 0 for the random scheduler's mean cost, 1 for the bound's; on the bound's episodes."""
+        worst, best = self.line(self.setting.lineup.random).on_bound.mean(), self.bound.on_bound.mean()
+        return (worst - line.on_bound.mean(1)) / (worst - best)
+
+
+class _Costs:
+    """Rows of every scheduler by name, looked up by episodes."""
+
+    def __init__(self, groups: Mapping[str, Sequence[Row]], stated: Mapping[str, Sequence[int]]) -> None:
+        self._groups = {name: [{"run_seed": 0, **row} for row in rows] for name, rows in groups.items()}
+        self._stated = stated
+        self.episodes = {name: {row["seed"] for row in rows} for name, rows in groups.items()}
+
+    def rows(self, name: str, episodes: set[int]) -> list[Row]:
+        return [row for row in self._groups[name] if row["seed"] in episodes]
+
+    def matrix(self, name: str, episodes: set[int]) -> np.ndarray:
+        """(S, E) in the order of rising episodes; one seed where nothing is trained."""
+        stated = self._stated.get(name, (0,))
+        if not episodes:
+            return np.empty((len(stated), 0))
+        return seed_matrix(self.rows(name, episodes), "cost", stated, name)
 
 
 def compare_setting(
@@ -96,7 +117,7 @@ def compare_setting(
     seeds: Mapping[str, Sequence[int]],
     missing: Mapping[str, str],
 ) -> Comparison:
-    """Compare everything on the episodes that all have.
+    """Compare everything on the episodes that it shares with what it is compared to.
 
     Args:
         setting: whose rows these are.
@@ -106,51 +127,49 @@ def compare_setting(
         missing: recipes without rows, and why.
 
     Raises:
-        ValueError: if no episode is shared, a stated seed is missing, or somebody undercuts the bound.
+        ValueError: if no episode is shared, a stated seed is missing, or somebody undercuts the bound of a round.
     """
     lineup = setting.lineup
     groups = by_policy(analytic)
-    shared = set.intersection(
-        *({row["seed"] for row in rows} for rows in groups.values()),
-        *({row["seed"] for row in rows} for rows in learned.values()),
-    )
-    if not shared:
-        raise ValueError(f"{setting.title}: its schedulers share no held-out episode")
-
-    def on_shared(rows: Sequence[Row]) -> list[Row]:
-        return [{"run_seed": 0, **row} for row in rows if row["seed"] in shared]
-
-    rows_of = {name: on_shared(rows) for name, rows in {**groups, **learned}.items()}
-    stated = {name: list(seeds[name]) if name in learned else [0] for name in rows_of}
-    costs = {name: seed_matrix(rows, "cost", stated[name], name) for name, rows in rows_of.items()}
-    bound = costs[lineup.optimum]
-    for name, values in costs.items():
-        if name not in lineup.bounds and (values < bound - TOLERANCE * np.abs(bound)).any():
-            raise ValueError(f"{setting.title}: {name} undercuts {lineup.optimum}, which cannot be a bound then")
-    analytic_names = [name for name in groups if name not in lineup.bounds]
-    strongest = min(analytic_names, key=lambda name: costs[name].mean())
+    if lineup.optimum not in groups:
+        raise ValueError(f"{setting.title}: rows of {lineup.optimum} are missing")
+    costs = _Costs({**groups, **learned}, seeds)
+    policies = [name for name in groups if name not in lineup.bounds]
+    common = set.intersection(*(costs.episodes[name] for name in policies))
+    strongest = min(policies, key=lambda name: costs.matrix(name, common).mean())
+    main = set.intersection(costs.episodes[strongest], *(costs.episodes[name] for name in learned))
 
     def line(name: str) -> Line:
-        values, rows = costs[name], rows_of[name]
-        compared = name not in (*lineup.bounds, strongest)
-        difference = paired_difference(values, costs[strongest][0]) if compared else None
-        means = {metric: float(np.mean([row[metric] for row in rows])) for metric in METRICS if metric in rows[0]}
+        own = costs.episodes[name] & main
+        if not own:
+            raise ValueError(f"{setting.title}: {name} and the others share no held-out episode")
+        bounded = own & costs.episodes[lineup.optimum]
+        values, reference = costs.matrix(name, own), costs.matrix(strongest, own)[0]
+        on_bound, bound = costs.matrix(name, bounded), costs.matrix(lineup.optimum, bounded)[0]
+        is_bound = name in lineup.bounds
+        if not is_bound and (on_bound < bound - TOLERANCE * np.abs(bound)).any():
+            raise ValueError(f"{setting.title}: {name} undercuts {lineup.optimum}, which cannot be a bound then")
+        gap = percent(paired_difference(on_bound, bound), bound.mean()) if bounded and not is_bound else None
+        difference = percent(paired_difference(values, reference), reference.mean()) if name != strongest else None
+        rows = costs.rows(name, own)
         return Line(
             name=name,
-            kind="learned" if name in learned else "bound" if name in lineup.bounds else "analytic",
-            costs=values,
+            kind="learned" if name in learned else "bound" if is_bound else "analytic",
+            episodes=len(own),
             seeds=len(values) if name in learned else 0,
             cost=two_way_mean(values),
             interquartile=float(interquartile_mean(values.mean(1))),
-            gap=percent(paired_difference(values, bound[0]), bound.mean()),
-            difference=percent(difference, costs[strongest].mean()) if difference else None,
-            improvement=probability_of_improvement(values, costs[strongest]) if compared else None,
-            means=means,
+            on_bound=on_bound,
+            bound=bound,
+            gap=gap,
+            difference=difference,
+            improvement=None if is_bound or difference is None else probability_of_improvement(values, reference),
+            means={metric: float(np.mean([row[metric] for row in rows])) for metric in METRICS if metric in rows[0]},
         )
 
-    lines = sorted(map(line, rows_of), key=lambda entry: (entry.kind != "bound", entry.cost.mean))
+    lines = sorted(map(line, costs.episodes), key=lambda entry: (entry.kind != "bound", entry.cost.mean))
     named = {entry.name: entry for entry in lines}
-    return Comparison(setting, lines, named[strongest], named[lineup.optimum], len(shared), missing)
+    return Comparison(setting, lines, named[strongest], named[lineup.optimum], missing)
 
 
 def percent(interval: Interval, unit: float) -> Interval:

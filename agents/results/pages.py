@@ -6,11 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.results.lines import Comparison, Line
-from dmoe_gym.evaluation import stratified_interquartile_mean
+from dmoe_gym.evaluation import Interval, stratified_interquartile_mean
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import COLUMNS
 
 Times = Mapping[str, Mapping[str, float]]
+# Pages with more on a system, by the beginning of its environments' ids.
+MORE = {
+    "WDMoE": "wdmoe.md",
+    "ChannelAwareGating": "gating.md",
+    "DMoE-Inference": "inference.md",
+    "DMoE-JESA": "scenarios.md",
+}
 # Stated seeds that make a row a headline row.
 HEADLINE_SEEDS = 10
 
@@ -28,7 +35,7 @@ def setting_section(comparison: Comparison, times: Times) -> str:
     known = {metric for line in comparison.lines for metric in line.means} - {"cost"}
     columns = [column for column in COLUMNS if column.metric in known]
     headings = [
-        "scheduler", "seeds", "cost", "IQM", f"above {bound.name} [%]", f"to {strongest.name} [%]",
+        "scheduler", "seeds", "episodes", "cost", "IQM", f"above {bound.name} [%]", f"to {strongest.name} [%]",
         f"P(below {strongest.name})", *(column.heading for column in columns), "ms per decision",
     ]  # fmt: skip
     body = []
@@ -39,9 +46,10 @@ def setting_section(comparison: Comparison, times: Times) -> str:
             [
                 name,
                 str(line.seeds) if line.seeds else "",
+                str(line.episodes),
                 format(line.cost, ".4f"),
                 f"{line.interquartile:.4f}" if line.seeds else "",
-                format(line.gap, ".2f") if line.kind != "bound" else "",
+                format(line.gap, ".2f") if line.gap else "",
                 format(line.difference, "+.2f") if line.difference else "",
                 format(line.improvement, ".2f") if line.improvement else "",
                 *(_number(line.means.get(column.metric), column.format) for column in columns),
@@ -50,18 +58,18 @@ def setting_section(comparison: Comparison, times: Times) -> str:
         )
     words = [verdict(comparison), *(f"Missing: `{name}` ({why})." for name, why in comparison.missing.items())]
     if not comparison.learned and not comparison.missing:
-        words.append("Missing: no recipe is of this scenario.")
-    return (
-        f"## `{comparison.setting.title}`\n\n{comparison.episodes} held-out episodes. "
-        + "\n".join(words)
-        + f"\n\n{markdown_table(headings, body)}"
-    )
+        words.append("Missing: no recipe in `configs/` is of this scenario.")
+    page = next((page for start, page in MORE.items() if comparison.setting.env_id.startswith(start)), None)
+    if page is not None:
+        words.append(f"More: [{page}]({page}).")
+    return f"## `{comparison.setting.title}`\n\n" + "\n".join(words) + f"\n\n{markdown_table(headings, body)}"
 
 
 def verdict(comparison: Comparison) -> str:
     """How the best learned scheduler stands to the strongest analytic one, in a sentence."""
     strongest, bound = comparison.strongest, comparison.bound
-    room = f"`{strongest.name}` is the strongest analytic scheduler, {strongest.gap:.2f} % above {bound.name}."
+    room = f"`{strongest.name}` is the strongest analytic scheduler"
+    room += f", {strongest.gap:.2f} % above {bound.name}." if strongest.gap else "."
     if not comparison.learned:
         return room
     best = comparison.learned[0]
@@ -77,11 +85,10 @@ def aggregate_section(comparisons: Sequence[Comparison], headlines: Mapping[str,
     learned, analytic, reference, ratios = {}, {}, {}, {}
     for comparison in comparisons:
         title, strongest = comparison.setting.title, comparison.strongest
-        means = headlines[title].costs.mean(1)
-        learned[title] = comparison.score(means)
-        analytic[title] = comparison.score(strongest.costs.mean(1))
-        reference[title] = comparison.score(comparison.line(comparison.setting.lineup.reference).costs.mean(1))
-        ratios[title] = 100 * (means / strongest.cost.mean - 1)
+        learned[title] = comparison.score(headlines[title])
+        analytic[title] = comparison.score(strongest)
+        reference[title] = comparison.score(comparison.line(comparison.setting.lineup.reference))
+        ratios[title] = 100 * (headlines[title].on_bound.mean(1) / strongest.on_bound.mean() - 1)
     body = [
         [
             "learned, best headline row",
@@ -104,17 +111,21 @@ def readme_table(comparisons: Sequence[Comparison], headlines: Mapping[str, Sequ
     body = []
     for comparison in comparisons:
         strongest, clock = comparison.strongest, times.get(comparison.setting.title, {})
-        fixed = [strongest.name, format(strongest.gap, ".2f")]
+        fixed = [strongest.name, _interval(strongest.gap)]
         for line in headlines[comparison.setting.title]:
             assert line.difference is not None
             assert line.improvement is not None
             both = f"{_number(clock.get(line.name), '.3g')} / {_number(clock.get(strongest.name), '.3g')}"
             compared = [format(line.difference, "+.2f"), format(line.improvement, ".2f"), both]
-            row = [f"`{line.name}`", str(line.seeds), format(line.gap, ".2f"), *fixed, *compared]
+            row = [f"`{line.name}`", str(line.seeds), _interval(line.gap), *fixed, *compared]
             body.append([f"`{comparison.setting.title}`", *row])
         if not headlines[comparison.setting.title]:
             body.append([f"`{comparison.setting.title}`", "missing", "", "", *fixed, "", "", ""])
     return markdown_table(headings, body)
+
+
+def _interval(interval: Interval | None) -> str:
+    return "–" if interval is None else format(interval, ".2f")
 
 
 def _number(value: float | None, spec: str) -> str:

@@ -38,19 +38,20 @@ def draw_gaps(path: Path, comparisons: Sequence[Comparison], shown: int = 6) -> 
 
 
 def _draw_gap(axes: Axes, comparison: Comparison, shown: int) -> None:
-    schedulers = [line for line in comparison.lines if line.kind != "bound"]
+    schedulers = [(line, line.gap) for line in comparison.lines if line.gap is not None]
     # the cheapest ones and every learned one but what is off the scale, which its number says
-    lines = [line for index, line in enumerate(schedulers) if index < shown or line.kind == "learned"]
-    scale = 1.7 * max(line.gap.mean for line in schedulers[:shown])
-    means = np.array([min(line.gap.mean, scale) for line in lines])
-    spread = np.array([[line.gap.mean - line.gap.low, line.gap.high - line.gap.mean] for line in lines])
-    spread[[line.gap.mean > scale for line in lines]] = 0
-    colours = [STYLES["learned"][0] if line.kind == "learned" else BASELINE_COLOUR for line in lines]
-    axes.barh([_label(line) for line in lines], means, xerr=spread.T, color=colours, error_kw={"lw": 1, "capsize": 2})
-    for position, (mean, line) in enumerate(zip(means, lines, strict=True)):
+    kept = [pair for index, pair in enumerate(schedulers) if index < shown or pair[0].kind == "learned"]
+    scale = 1.7 * max(gap.mean for _, gap in schedulers[:shown])
+    means = np.array([min(gap.mean, scale) for _, gap in kept])
+    spread = np.array([[gap.mean - gap.low, gap.high - gap.mean] for _, gap in kept])
+    spread[[gap.mean > scale for _, gap in kept]] = 0
+    colours = [STYLES["learned"][0] if line.kind == "learned" else BASELINE_COLOUR for line, _ in kept]
+    labels = [_label(line) for line, _ in kept]
+    axes.barh(labels, means, xerr=spread.T, color=colours, error_kw={"lw": 1, "capsize": 2})
+    for position, (mean, (_, gap)) in enumerate(zip(means, kept, strict=True)):
         end = min(mean + spread[position, 1], scale)
         axes.annotate(
-            f"{line.gap.mean:.3g}", (end, position), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7
+            f"{gap.mean:.3g}", (end, position), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7
         )
     axes.set_xlim(0, 1.25 * scale)
     axes.invert_yaxis()
@@ -75,7 +76,7 @@ def draw_profiles(path: Path, comparisons: Sequence[Comparison], learned: Mappin
     axes = figure.add_subplot()
     for kind in KINDS:
         colour, style = STYLES[kind]
-        curves = [performance_profile(_gaps(c, _line(c, kind, learned)), thresholds) for c in comparisons]
+        curves = [performance_profile(_gaps(_line(c, kind, learned)), thresholds) for c in comparisons]
         share, low, high = (
             np.mean([[getattr(point, part) for point in curve] for curve in curves], axis=0)
             for part in ("mean", "low", "high")
@@ -101,9 +102,9 @@ def _line(comparison: Comparison, kind: str, learned: Mapping[str, Line]) -> Lin
     return comparison.line(lineup.reference if kind == "reference" else lineup.random)
 
 
-def _gaps(comparison: Comparison, line: Line) -> np.ndarray:
+def _gaps(line: Line) -> np.ndarray:
     # an exact optimum's own rounding is no gap
-    return np.maximum(100 * (line.costs / comparison.bound.costs - 1), 0)
+    return np.maximum(100 * (line.on_bound / line.bound - 1), 0)
 
 
 def _save(figure: Figure, path: Path) -> None:

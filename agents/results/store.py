@@ -7,7 +7,7 @@ beside `learned/RECIPE.json` with the recipe and how its runs came about.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from agents.learners import checkpoint_steps
 from agents.results.setting import Setting
 from agents.run_folder import PROVENANCE, RunFolder
 from agents.status import read_status
-from dmoe_gym.evaluation import Row, evaluate_lineup, held_out_seeds, seed_matrix
-from dmoe_gym.evaluation.optima import cached_optima
+from dmoe_gym.evaluation import Row, by_policy, evaluate_lineup, held_out_seeds, seed_matrix
+from dmoe_gym.evaluation.optima import ENV_ID as OPTIMA_ENV
+from dmoe_gym.evaluation.optima import cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.table import COLUMNS
 from dmoe_gym.files import read_csv, write_csv, write_json
@@ -64,9 +65,13 @@ def _unusable(folder: RunFolder, config: TrainingConfig) -> str:
     """Why a run gives no result; empty if it does. A run that ended badly but ended is one."""
     if not folder.config_file.is_file():
         return "not run"
-    if load_config(folder.config_file).replace(seeds=config.seeds) != config:
+    try:
+        own, steps = load_config(folder.config_file), checkpoint_steps(folder.checkpoint_file)
+    except ValueError as error:
+        return f"unreadable ({error})"
+    if own.replace(seeds=config.seeds) != config:
         return "run with another version of the recipe"
-    if checkpoint_steps(folder.checkpoint_file) < config.total_timesteps or not folder.evaluations_file.is_file():
+    if steps < config.total_timesteps or not folder.evaluations_file.is_file():
         status = read_status(folder.path)
         return f"failed ({status.error})" if status is not None and status.state == "failed" else "unfinished"
     return ""
@@ -108,55 +113,55 @@ def analytic_rows(
     episodes: int,
     *,
     fresh: bool = False,
+    compute: bool = True,
     jobs: int = 1,
     progress: Callable[[str], Progress] | None = None,
 ) -> list[Row]:
     """Rows of a setting's analytic schedulers and bounds.
 
-    Taken from the store, or from the references of a run group if those have as many episodes; else computed.
+    Each is taken from where it ran on the most episodes: the store, the references of run groups, cached optima. What
+    no source has is computed.
 
     Args:
         groups: folders whose runs are of this setting.
-        episodes: how many are computed, if they must be; fewer where optima of fewer are cached.
-        fresh: compute in any case.
+        episodes: how many are computed, if they must be.
+        fresh: forget the store.
+        compute: evaluate what no source has; else the rest goes without, or everything if the bound, the random
+            scheduler or the reference is lacking.
         jobs: processes for the bounds.
         progress: as in `evaluate_lineup`.
     """
+    lineup = setting.lineup
     file = store / "analytic" / f"{setting.file_name}.csv"
-    known = {"analytic": file, **{str(group): group / "references.csv" for group in groups}}
-    found = [] if fresh else [read_csv(path) for path in known.values() if path.is_file()]
-    if found:
-        rows = max(reversed(found), key=lambda candidate: len({row["seed"] for row in candidate}))
-    else:
-        rows = _computed(setting, episodes, jobs, progress)
-    lineup = setting.lineup
-    names = {*lineup.policies, *lineup.bounds}
-    kept = [{"policy": row["policy"], **_kept(row)} for row in rows if row["policy"] in names]
-    if not file.is_file() or read_csv(file) != kept:
-        write_csv(file, kept)
+    sources = [*(group / "references.csv" for group in groups), *([] if fresh else [file])]
+    tables = [read_csv(source) for source in sources if source.is_file()]
+    if not setting.fields and setting.env_id == OPTIMA_ENV:
+        tables.append(cached_optima(setting.scenario, held_out_seeds(cached_episodes(setting.scenario) or 1)) or [])
+    best: dict[str, list[Row]] = {}
+    for rows in tables:
+        for name, group in by_policy(rows).items():
+            if len(group) > len(best.get(name, ())):
+                best[name] = group
+    # every bound but the optimum is an extra
+    wanted = [*lineup.policies, lineup.optimum]
+    lacking = [name for name in dict.fromkeys(wanted) if name not in best]
+    if lacking and not compute:
+        if {lineup.optimum, lineup.random, lineup.reference} & set(lacking):
+            return []
+    elif lacking:
+        computed = evaluate_lineup(
+            setting.env_id,
+            scenario=setting.scenario,
+            seeds=held_out_seeds(episodes),
+            names=lacking,
+            jobs=jobs,
+            progress=progress,
+            **setting.fields,
+        )
+        best |= by_policy(computed)
+    names = [name for name in (*lineup.policies, *lineup.bounds) if name in best]
+    write_csv(file, [{"policy": name, **_kept(row)} for name in names for row in best[name]])
     return read_csv(file)
-
-
-def _computed(setting: Setting, episodes: int, jobs: int, progress: Callable[[str], Progress] | None) -> list[Row]:
-    lineup = setting.lineup
-    optima: Sequence[Row] | None = None
-    if not setting.fields and setting.env_id == "DMoE-JESA-v0":
-        for count in (episodes, 60):
-            optima = cached_optima(setting.scenario, held_out_seeds(min(count, episodes)))
-            if optima is not None:
-                episodes = min(count, episodes)
-                break
-    names = [*lineup.policies, *([] if optima is not None else [lineup.optimum])]
-    rows = evaluate_lineup(
-        setting.env_id,
-        scenario=setting.scenario,
-        seeds=held_out_seeds(episodes),
-        names=names,
-        jobs=jobs,
-        progress=progress,
-        **setting.fields,
-    )
-    return [*rows, *(optima or [])]
 
 
 def _kept(row: Row) -> Row:

@@ -28,7 +28,7 @@ def measure(
     repeats: int = 5,
     report: Callable[[Row], Any] = lambda row: None,
 ) -> list[Row]:
-    """Times of a setting's analytic schedulers and of trained runs in it, one thread each.
+    """Times of a setting's analytic schedulers and of trained runs in it.
 
     Args:
         setting: where.
@@ -63,9 +63,7 @@ def measure(
             add(path.resolve().name.partition("-seed")[0], policy, config.env_id)
     finally:
         torch.set_num_threads(threads)
-    machine = (
-        f"{platform.machine()}, {os.cpu_count()} cores, numba threads {os.environ.get('NUMBA_NUM_THREADS', 'all')}"
-    )
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
     return [{**row, "machine": machine} for row in rows]
 
 

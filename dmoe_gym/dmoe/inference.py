@@ -21,7 +21,8 @@ class InferenceConfig(DMoEConfig):
         wrong_answer_price: what a wrong answer costs, in units of E_ref: the cost of an episode's last round has
             wrong_answer_price * (share of the nodes whose answer is wrong) (this project's choice).
         relevance: gate scores are always the classifier's; `inputs` says which part of the digits it is asked.
-        threshold, importance_factor: z and gamma of JESA, which action 0 is. No shortfall is priced: what leaving
+        threshold, importance_factor: z and gamma of JESA, which action 0 is; the default is what cost least of the
+            grid of `python -m baselines inference` on validation inputs. No shortfall is priced: what leaving
             experts out costs are wrong answers.
         others: as in `DMoEConfig`. There is no relevance budget and no battery here.
     """
@@ -31,7 +32,7 @@ class InferenceConfig(DMoEConfig):
     num_subcarriers: Count = 64
     num_layers: Count = 6
     max_experts: Count = 3
-    threshold: Fraction = 0.7
+    threshold: Fraction = 0.8
     importance_factor: Annotated[float, Field(gt=0, le=1)] = 0.8
     wrong_answer_price: Annotated[float, Field(ge=0)] = 50.0
     relevance: ClassifierRelevanceConfig = ClassifierRelevanceConfig()  # type: ignore[assignment]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from dmoe_gym.dmoe.policies.policies import JointPolicy
 from dmoe_gym.dmoe.policies.schedulers import JESA, Random, TopK
 from dmoe_gym.evaluation.run import Row, evaluate, make_core
 from dmoe_gym.evaluation.statistics import CONFIDENCE, RESAMPLES, Interval, by_policy
+from dmoe_gym.files import read_csv, write_csv
 from dmoe_gym.policy import Policy
 
 ENV_ID = "DMoE-Inference-Joint-v0"
 Z_GRID = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-GAMMA_GRID = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
+GAMMA_GRID = (1.0, 0.9, 0.8, 0.7, 0.6)
 ENERGY, ACCURACY = "energy_per_answer_mJ", "accuracy"
 
 
@@ -62,7 +64,35 @@ def run_contender(
     rows = evaluate(
         policy, ENV_ID, scenario=scenario, seeds=seeds, name=contender.name, check=False, relevance=relevance, **changed
     )
-    return [{**row, "family": contender.family, "inputs": inputs, **contender.overrides} for row in rows]
+    kept = ("policy", "scenario", "seed", "cost", ENERGY, ACCURACY, "relevance")
+    told = {"family": contender.family, "inputs": inputs, **contender.overrides}
+    return [{**{name: row[name] for name in kept}, **told} for row in rows]
+
+
+def contender_rows(
+    folder: Path, contender: Contender, inputs: str, seeds: Sequence[int], scenario: str = "digits"
+) -> list[Row]:
+    """`run_contender`, kept as one CSV file; read from there if it holds these very episodes."""
+    path = folder / f"{scenario}-{inputs}-{contender.name.replace(' ', '-')}.csv"
+    if path.is_file():
+        rows = read_csv(path)
+        if [row.get("seed") for row in rows] == list(seeds):
+            return rows
+    rows = run_contender(contender, inputs, seeds, scenario)
+    write_csv(path, rows)
+    return rows
+
+
+def read_rows(folder: Path, scenario: str = "digits") -> list[Row]:
+    """What `contender_rows` kept in a folder.
+
+    Raises:
+        ValueError: if there is nothing, or a damaged file.
+    """
+    rows = [row for path in sorted(folder.glob(f"{scenario}-*.csv")) for row in read_csv(path)]
+    if not rows:
+        raise ValueError(f"{folder}: holds no rows; `python -m baselines inference --output {folder}` makes them")
+    return rows
 
 
 def means(rows: Iterable[Row]) -> dict[str, tuple[float, float]]:

@@ -6,6 +6,10 @@ from __future__ import annotations
 FIRST_HELD_OUT_SEED = 1_000_000
 
 
+# Episodes on which hyperparameters are compared; the training seeds of studies start there too.
+FIRST_VALIDATION_SEED = 900_000
+
+
 def held_out_seeds(count: int, offset: int = 0) -> range:
     """The seeds of `count` held-out episodes, the same for every policy.
 

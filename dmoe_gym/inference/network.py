@@ -36,7 +36,7 @@ class Classifier(nn.Module):
         Args:
             patches: (B, N, pixels).
             choose: which experts are heard: (layer from 0, log gate scores (B, N, K)) to (B, N, K) bool, at least one
-                of each hidden state.
+                of each hidden state, or real factors on the gate scores where gradients shall reach the choice.
         """
         states = patches @ self.embedding + self.position
         every_log_scores = []
@@ -62,14 +62,19 @@ class Classifier(nn.Module):
 
         Args:
             states: (B, N, width) after attention.
-            log_scores, heard: (B, N, K).
+            log_scores: (B, N, K); heard: (B, N, K) bool, or real factors on the gate scores.
         """
         batch, count, width = states.shape
         seen = normalised(states, self.expert_scale[layer]).reshape(1, batch * count, width)
         seen = seen.expand(self.config.experts, -1, -1)
         inside = functional.relu(torch.baddbmm(self.inner_bias[layer][:, None], seen, self.inner[layer]))
         answers = torch.baddbmm(self.outer_bias[layer][:, None], inside, self.outer[layer])
-        weights = log_scores.masked_fill(~heard, -torch.inf).softmax(-1).reshape(batch * count, -1)
+        if heard.dtype == torch.bool:
+            weights = log_scores.masked_fill(~heard, -torch.inf).softmax(-1)
+        else:
+            weights = log_scores.exp() * heard
+            weights = weights / (weights.sum(-1, keepdim=True) + 1e-12)
+        weights = weights.reshape(batch * count, -1)
         return states + torch.einsum("sk,ksd->sd", weights, answers).reshape(states.shape)
 
 

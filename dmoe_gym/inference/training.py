@@ -43,7 +43,7 @@ def train(
     generator = np.random.default_rng([config.seed, 1])
     labels = torch.from_numpy(np.tile(images.labels, len(DOMAINS)))
     domains = torch.arange(len(DOMAINS)).repeat_interleave(len(images))
-    with _reproducible(config.seed):
+    with reproducible(config.seed):
         network = Classifier(config)
         optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -102,7 +102,7 @@ def specialisation_penalty(config: ClassifierConfig, log_scores: list[Tensor], d
 
 
 @contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
+def reproducible(seed: int) -> Iterator[None]:
     """One thread and a torch random generator of our own, both put back at the end: sums depend on the thread count."""
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):

@@ -24,12 +24,8 @@ _STYLES = {
 }
 
 
-def pareto(path: Path, rows: Sequence[Row], named: Mapping[str, str]) -> None:
-    """Accuracy against energy per answer, a point per policy; Top-k and `named` policies with their intervals.
-
-    Args:
-        named: policy to label.
-    """
+def pareto(path: Path, rows: Sequence[Row]) -> None:
+    """Accuracy against energy per answer, a point per policy, Top-k with its intervals; what is far off is named."""
     figure = Figure(figsize=(9.5, 5.6), layout="constrained", dpi=110)
     axes = figure.add_subplot()
     groups = by_policy(rows)
@@ -44,14 +40,30 @@ def pareto(path: Path, rows: Sequence[Row], named: Mapping[str, str]) -> None:
         if family == "homogeneous":
             order = np.argsort(energy)
             axes.plot(np.array(energy)[order], np.array(accuracy)[order], color=colour, lw=1, alpha=0.6)
-        for name in names:
-            if name in named or family in ("top-k", "random"):
-                _mark(axes, groups[name], named.get(name, name), colour)
+        if family == "top-k":
+            for name in names:
+                _mark(axes, groups[name], name, colour)
+    means = {name: _mean(group) for name, group in groups.items()}
+    dearest = max(energy for name, (energy, _) in means.items() if families[name] == "top-k")
+    least = min(accuracy for name, (_, accuracy) in means.items() if families[name] == "top-k")
+    axes.set_xlim(right=1.1 * dearest)
+    axes.set_ylim(bottom=least - 10)
+    far = [
+        f"{name}: {accuracy:.1f} % at {energy:.1f} mJ"
+        for name, (energy, accuracy) in means.items()
+        if energy > 1.1 * dearest
+    ]
+    axes.set_title("; ".join(["outside: " + ", ".join(far)] if far else []), fontsize=9, loc="right")
     axes.set_xlabel("energy per answer [mJ]")
     axes.set_ylabel("accuracy on test inputs [%]")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     _save(figure, path)
+
+
+def _mean(rows: Sequence[Row]) -> tuple[float, float]:
+    """Energy [mJ] and accuracy [%]."""
+    return float(np.mean([row[ENERGY] for row in rows])), 100 * float(np.mean([row[ACCURACY] for row in rows]))
 
 
 def _mark(axes: Axes, rows: Sequence[Row], label: str, colour: str) -> None:

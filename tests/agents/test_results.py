@@ -20,7 +20,7 @@ from agents.results.setting import Setting, settings_of
 from agents.results.store import analytic_rows, collect_runs, learned_rows
 from agents.results.times import keep, read_times
 from agents.run_folder import RunFolder
-from dmoe_gym.evaluation import Row
+from dmoe_gym.evaluation import Row, held_out_seeds, lineup_of
 from dmoe_gym.files import write_csv
 
 SETTING = Setting.of("DMoE-JESA-Sequential-v0", "small", {"num_experts": 3})
@@ -58,15 +58,21 @@ def test_lines_say_what_the_rows_hold(analytic: list[Row]) -> None:
     assert comparison.strongest.name == "value-greedy"
     assert [line.name for line in comparison.lines] == ["exact", "mine", "value-greedy", "JESA", "random"]
     mine = comparison.line("mine")
-    assert (mine.seeds, comparison.episodes) == (4, 20)
-    np.testing.assert_allclose(comparison.line("JESA").gap.mean, 10)
+    assert (mine.seeds, mine.episodes) == (4, 20)
+    jesa = comparison.line("JESA")
+    assert jesa.gap is not None
+    np.testing.assert_allclose(jesa.gap.mean, 10)
+    assert mine.gap is not None
     assert 2 < mine.gap.mean < 2.2
     assert mine.difference is not None
     # 1.021 / 1.05 - 1 in percent, from paired differences
     assert mine.difference.low < 100 * (1.021 / 1.05 - 1) < mine.difference.high < 0
     assert mine.improvement is not None
     assert mine.improvement.mean == 1
-    np.testing.assert_allclose(comparison.score(np.array([comparison.bound.cost.mean])), 1)
+    np.testing.assert_allclose(comparison.score(comparison.bound), 1)
+    np.testing.assert_allclose(comparison.score(comparison.line("random")), 0)
+    assert comparison.bound.difference is not None
+    np.testing.assert_allclose(comparison.bound.difference.mean, 100 * (1 / 1.05 - 1))
     assert "`mine` is below it" in verdict(comparison)
     assert "`mine` is above it" in verdict(_compare(analytic, _learned(1.2)))
     assert "not told apart" in verdict(_compare(analytic, _learned(1.049)))
@@ -81,6 +87,18 @@ def test_a_run_that_failed_to_learn_stays(analytic: list[Row]) -> None:
     assert mine.cost.mean > 25
     assert mine.difference is not None
     assert mine.difference.low < 0 < mine.difference.high
+
+
+def test_fewer_episodes_of_the_bound_take_none_from_the_rest(analytic: list[Row]) -> None:
+    """Differences to the strongest scheduler keep all episodes, gaps those that the bound has."""
+    fewer = [row for row in analytic if row["policy"] not in ("exact", "random") or row["seed"] < 105]
+    whole, part = _compare(analytic, _learned(1.02)), _compare(fewer, _learned(1.02))
+    assert part.line("mine").difference == whole.line("mine").difference
+    assert (part.line("mine").episodes, part.bound.episodes, part.line("random").episodes) == (20, 5, 5)
+    assert part.line("mine").on_bound.shape == (4, 5)
+    np.testing.assert_allclose(part.line("JESA").gap.mean, 10)  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="rows of exact are missing"):
+        _compare([row for row in analytic if row["policy"] != "exact"], _learned(1.02))
 
 
 def test_what_cannot_be_is_refused(analytic: list[Row]) -> None:
@@ -132,6 +150,8 @@ def test_runs_are_collected_whole_or_named_as_missing(tiny: dict[str, Any], tmp_
     why = collect_runs("mine", config, runs, store)
     assert why == "1 of 3 seeds; 1 run with another version of the recipe; 2 unfinished"
     assert learned_rows("mine", config, store) == []
+    (unfinished.path / "checkpoint.pt").write_bytes(b"damaged")
+    assert "; 2 unreadable (" in collect_runs("mine", config, runs, store)
     for seed, folder in ((1, runs / "tiny" / "mine-seed1"), (2, unfinished.path)):
         for file in folder.iterdir():
             file.unlink()
@@ -148,15 +168,38 @@ def test_runs_are_collected_whole_or_named_as_missing(tiny: dict[str, Any], tmp_
         learned_rows("mine", config, store)
 
 
-def test_analytic_rows_come_from_the_larger_source(analytic: list[Row], tmp_path: Path) -> None:
+def test_each_analytic_scheduler_comes_from_its_larger_source(
+    analytic: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group that ran few schedulers on many episodes, a store that has many on few; nothing is computed twice."""
     group, store = tmp_path / "group", tmp_path / "results"
+    asked: list[list[str]] = []
+
+    def pretend(env_id: str, *, names: list[str], seeds: range, **_: Any) -> list[Row]:
+        asked.append(names)
+        return [{"policy": name, "seed": seed, "cost": 9.0} for name in names for seed in seeds]
+
+    monkeypatch.setattr("agents.results.store.evaluate_lineup", pretend)
     write_csv(group / "references.csv", analytic)
-    rows = analytic_rows(SETTING, [group], store, 100)
-    assert len(rows) == len(analytic)
-    write_csv(group / "references.csv", [row for row in analytic if row["seed"] < 105])
-    assert analytic_rows(SETTING, [group], store, 100) == rows
+    rows = analytic_rows(SETTING, [group], store, 3)
+    lineup = SETTING.lineup
+    assert asked == [[name for name in lineup.policies if name not in ("JESA", "value-greedy", "random")]]
+    assert {row["policy"] for row in rows} == {*lineup.policies, "exact"}
+    assert [row["cost"] for row in rows if row["policy"] == "DES"] == [9.0] * 3
+    write_csv(group / "references.csv", [row for row in analytic if row["policy"] == "JESA" and row["seed"] < 105])
+    assert analytic_rows(SETTING, [group], store, 3) == rows
     (group / "references.csv").unlink()
-    assert analytic_rows(SETTING, [group], store, 100) == rows
+    assert analytic_rows(SETTING, [group], store, 3) == rows
+    assert len(asked) == 1
+    # without computing there are fewer rows, or none where the bound is lacking
+    write_csv(group / "references.csv", analytic)
+    kept = analytic_rows(SETTING, [group], tmp_path / "other", 3, compute=False)
+    assert {row["policy"] for row in kept} == {"exact", "JESA", "value-greedy", "random"}
+    write_csv(group / "references.csv", [row for row in analytic if row["policy"] != "exact"])
+    assert analytic_rows(SETTING, [group], tmp_path / "third", 3, compute=False) == []
+    assert len(asked) == 1
+    analytic_rows(SETTING, [], store, 3, fresh=True)
+    assert asked[1] == [*lineup.policies, "exact"]
 
 
 def test_pages_and_pictures(analytic: list[Row], tmp_path: Path) -> None:
@@ -171,10 +214,11 @@ def test_pages_and_pictures(analytic: list[Row], tmp_path: Path) -> None:
     keep([{"setting": "small", "scheduler": "mine", "ms": 0.5}], tmp_path)
     keep([{"setting": "small", "scheduler": "mine", "ms": 0.25}, {"setting": "x", "scheduler": "y", "ms": 1}], tmp_path)
     assert read_times(tmp_path) == {"small": {"mine": 0.25}, "x": {"y": 1.0}}
-    written = write_pages([full, empty], {"small": {"mine": config}, "paper": {}}, tmp_path, tmp_path / "docs", readme)
+    stated = {"small": {"mine": config}, "paper": {}}
+    written = write_pages([full, empty], stated, tmp_path, tmp_path / "docs", readme, ["crowd"])
     text = (tmp_path / "docs" / "results.md").read_text()
     assert "Missing: `gone` (0 of 4 seeds)" in text
-    assert "Missing: no recipe is of this scenario" in text
+    assert "Missing: no recipe in `configs/` is of this scenario" in text
     assert "| *mine* | 4 |" in text
     table = readme.read_text()
     assert table.startswith("before")
@@ -183,12 +227,15 @@ def test_pages_and_pictures(analytic: list[Row], tmp_path: Path) -> None:
     assert "| `small` | `mine` | 4 |" in table
     assert "| `paper` | missing |" in table
     assert "0.25 / –" in table
+    assert "Not evaluated yet: `crowd`." in table
     assert [file.suffix for file in written] == [".png", ".png", ".md", ".md"]
     for file in written[:2]:
         assert file.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_command_reads_run_folders(tiny: dict[str, Any], tmp_path: Path, analytic: list[Row]) -> None:
+def test_the_command_reads_run_folders(
+    tiny: dict[str, Any], tmp_path: Path, analytic: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = tmp_path / "mine.yaml"
     recipe.write_text(yaml.safe_dump({**tiny, "overrides": {"num_experts": 3}, "seeds": [0, 1]}))
     config = TrainingConfig(**yaml.safe_load(recipe.read_text()))
@@ -196,8 +243,18 @@ def test_the_command_reads_run_folders(tiny: dict[str, Any], tmp_path: Path, ana
     write_csv(runs / "tiny" / "references.csv", analytic)
     for seed in (0, 1):
         _run(runs, config, seed, [row for row in _learned(1.02) if row["run_seed"] == seed])
-    for setting in settings_of({"mine": config}):  # what would take minutes to evaluate
-        write_csv(store / "analytic" / f"{setting.file_name}.csv", _like(setting, analytic))
+
+    def pretend(env_id: str, *, scenario: str, names: list[str], **_: Any) -> list[Row]:
+        """In place of minutes of evaluation; optima lie below everything, on the same episodes."""
+        bounds = lineup_of(env_id, scenario).bounds
+        return [
+            {"policy": name, "seed": seed, "cost": 1.0 if name in bounds else 5.0}
+            for name in names
+            for seed in (*range(100, 120), *held_out_seeds(4))
+        ]
+
+    monkeypatch.setattr("agents.results.store.evaluate_lineup", pretend)
+    monkeypatch.setattr("agents.results.store.cached_optima", lambda *_: None)
     (tmp_path / "README.md").write_text("<!-- results begins --><!-- results ends -->")
     options = ["--runs", runs, "--store", store, "--docs", tmp_path / "docs", "--readme", tmp_path / "README.md"]
     result = CliRunner().invoke(app, ["results", str(recipe), *map(str, options)])
@@ -207,8 +264,11 @@ def test_the_command_reads_run_folders(tiny: dict[str, Any], tmp_path: Path, ana
     assert "`mine`: seeds 0, 1" in (tmp_path / "docs" / "results.md").read_text()
 
 
-def _like(setting: Setting, analytic: list[Row]) -> list[Row]:
-    """The rows under the names of another setting's line-up."""
-    lineup = setting.lineup
-    names = {"exact": lineup.optimum, "JESA": lineup.reference, "random": lineup.random}
-    return [{**row, "policy": names[row["policy"]]} for row in analytic if row["policy"] in names]
+def test_times_are_measured_and_kept(tmp_path: Path) -> None:
+    command = ["time", "--scenario", "small", "-p", "JESA", "--rounds", "4", "--repeats", "1", "--store", str(tmp_path)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert read_times(tmp_path)["small"]["JESA"] > 0
+    refused = CliRunner().invoke(app, [*command, "-p", "nobody"])
+    assert refused.exit_code == 2
+    assert "valid for small are" in refused.output

@@ -173,14 +173,17 @@ def test_two_processes_never_train_one_run(jobs: list[Job]) -> None:
 @pytest.mark.slow
 def test_a_real_sweep_survives_a_kill(recipe_file: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
     """Two seeds, one of them killed after its first checkpoint: both end, and a second sweep does nothing."""
-    recipe_file.write_text(yaml.safe_dump({**tiny, "total_timesteps": 6000}))
+    references = {**tiny["evaluation"], "references": ["random", "JESA"]}
+    recipe_file.write_text(yaml.safe_dump({**tiny, "total_timesteps": 6000, "evaluation": references}))
     runs = tmp_path / "runs"
     job = jobs_of([recipe_file], [0], runs)[0]
 
     def kill() -> None:
         while checkpoint_steps(job.folder.checkpoint_file) < 1024:
             time.sleep(0.2)
-        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+        # processes are children of the threads that started them
+        lists = [task.read_text() for task in Path(f"/proc/{os.getpid()}/task").glob("*/children")]
+        children = " ".join(lists).split()
         ours = [int(pid) for pid in children if b"--seed\x000" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         os.kill(ours[0], signal.SIGKILL)
 

@@ -111,7 +111,6 @@ class GatingCore(RoundsCore):
             self._noise[row] = self.config.transmission.draw(generator, links, self._feature_size)
 
     def _observe_round(self, rows: np.ndarray) -> None:
-        super()._observe_round(rows)
         config = self.config
         mean = 10 ** ((config.mean_snr_db + config.snr_spread_db * self._shadowing[rows]) / 10)
         self.features[rows] = self._features[self.image[rows]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -23,8 +24,24 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = WEIGHTS,
     name: Annotated[list[str] | None, typer.Option(help="Only these networks; may be repeated.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; say whether the files there are the same.")
+    ] = False,
 ) -> None:
     """Train the shipped networks, each with its channel-aware gate and a naive gate for the same experts (seed 0)."""
+    if not check:
+        _freeze(out, name, overwrite)
+        return
+    with TemporaryDirectory() as folder:
+        _freeze(Path(folder), name, False)
+        for made in sorted(Path(folder).iterdir()):
+            kept = out / made.name
+            if not kept.is_file() or kept.read_bytes() != made.read_bytes():
+                raise ValueError(f"{kept}: differs from what this machine trains")
+            print(f"{kept}: the same bits")
+
+
+def _freeze(out: Path, name: list[str] | None, overwrite: bool) -> None:
     data = load_digits_split(0)
     for networks in name or SHIPPED:
         if networks not in TRANSMISSIONS:

@@ -35,33 +35,33 @@ STYLES = {
 
 def accuracy_figure(accuracies: Accuracies) -> Figure:
     """Accuracy over the SNR spread, one panel per transmission, 95 % intervals as error bars."""
-    columns = min(3, len(accuracies.transmissions))
-    rows = -(-len(accuracies.transmissions) // columns)
-    figure = Figure(figsize=(3.4 * columns + 0.6, 2.9 * rows + 0.8), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for axis in axes.flat[len(accuracies.transmissions) :]:
-        axis.remove()
-    for axis, name in zip(axes.flat, accuracies.transmissions, strict=False):
+    names = accuracies.transmissions
+    columns = min(3, len(names) + 1)  # one more panel for the legend
+    rows = -(-(len(names) + 1) // columns)
+    figure = Figure(figsize=(3.6 * columns + 0.6, 3.0 * rows + 0.6), layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+    lowest = 100.0
+    for axis, name in zip(panels, names, strict=False):
         for chooser, (color, line, marker) in STYLES.items():
             means = [Interval.of_few(values) for values in accuracies.of(name, chooser)]
+            lowest = min(lowest, *(100 * value.mean for value in means))
             _errorbar(
-                axis,
-                accuracies.spreads_db,
-                means,
-                color=color,
-                linestyle=line,
-                marker=marker,
-                label=LABELS[chooser],
+                axis, accuracies.spreads_db, means, color=color, linestyle=line, marker=marker, label=LABELS[chooser]
             )
         axis.set_title(name.replace("_", " "), fontsize=10)
+        axis.set_xticks(accuracies.spreads_db)
         axis.grid(alpha=0.3)
+    panels[0].set_ylim(10 * (lowest // 10), 101)
+    for axis in panels[len(names) + 1 :]:
+        axis.remove()
+    panels[len(names)].axis("off")
+    panels[len(names)].legend(*panels[0].get_legend_handles_labels(), loc="center", fontsize=9, frameon=False)
     figure.supxlabel("standard deviation of the experts' SNR [dB]", fontsize=10)
     figure.supylabel("accuracy [%]", fontsize=10)
     figure.suptitle(
-        f"One expert per input, mean SNR {accuracies.mean_db:g} dB, {len(accuracies.seeds)} seeds", fontsize=11
+        f"One expert per input, mean SNR {accuracies.mean_db:g} dB, {len(accuracies.seeds)} seeds, 95 % intervals",
+        fontsize=11,
     )
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return figure
 
 
@@ -70,10 +70,13 @@ def gain_figure(sweep: Sequence[Accuracies]) -> Figure:
     figure = Figure(figsize=(9.6, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     accuracies = sweep[len(sweep) // 2]
-    for name in accuracies.transmissions:
+    for place, name in enumerate(accuracies.transmissions):
         gains = [Interval.of_few(values) for values in accuracies.gain(name, CHANNEL_AWARE, NAIVE)]
-        _errorbar(left, accuracies.spreads_db, gains, label=name.replace("_", " "), **_look(name))
-    left.set_title(f"channel-aware gate minus naive gate, mean SNR {accuracies.mean_db:g} dB", fontsize=10)
+        # side by side, so that intervals do not hide each other
+        places = [spread + 0.2 * (place - len(accuracies.transmissions) / 2) for spread in accuracies.spreads_db]
+        _errorbar(left, places, gains, label=name.replace("_", " "), **_look(name))
+    left.set_title(f"channel-aware minus naive gate, mean SNR {accuracies.mean_db:g} dB", fontsize=10)
+    left.set_xticks(accuracies.spreads_db)
     left.set_xlabel("standard deviation of the experts' SNR [dB]")
     left.set_ylabel("difference in accuracy [points]")
     known = set(accuracies.transmissions)
@@ -81,8 +84,8 @@ def gain_figure(sweep: Sequence[Accuracies]) -> Figure:
         if {coded, plain} <= known:
             gains = [Interval.of_few(part.coding_gain(coded, plain, CHANNEL_AWARE).mean(axis=0)) for part in sweep]
             _errorbar(right, [part.mean_db for part in sweep], gains, label=coded.replace("_", " "), **_look(coded))
-    right.set_title("coded minus uncoded, channel-aware gate, mean over the spreads", fontsize=10)
-    right.set_xlabel("mean SNR [dB]")
+    right.set_title("coded minus uncoded, channel-aware gate", fontsize=10)
+    right.set_xlabel("mean SNR [dB], mean over the spreads")
     right.set_ylabel("difference in accuracy [points]")
     for axis in (left, right):
         axis.axhline(0, color="black", linewidth=0.8)

@@ -42,6 +42,8 @@ def results_markdown(rows: Sequence[Row], config: SweepConfig, command: str) -> 
         "**Channel-aware gate minus another choice**, mean over the spreads. The naive gate has the same two stages of "
         'training; "same experts" hears the answers of the channel-aware gate\'s own experts.',
         gain_table(sweep),
+        "**Channel-aware gate minus naive gate by the spread of the SNRs**, mean over the mean SNRs, in points.",
+        spread_table(sweep),
         "**Gain from channel coding**, mean over the spreads, in points. A code of rate r takes 1/r times the channel "
         "uses and the energy.",
         coding_table(sweep),
@@ -63,7 +65,7 @@ def verdicts(sweep: Sequence[Accuracies]) -> str:
                 f"- The channel-aware gate is above the {LABELS[chooser]}, {_plain(name)}: {_verdict(overall)}, "
                 f"{_points(overall)} points; {_cells_above(gains)}."
             )
-    if {*CODING_PAIRS, *CODING_PAIRS.values()} <= set(names):
+    if {"analog", "analog_repetition3", "digital_uncoded", "digital_repetition3"} <= set(names):
         for chooser in (CHANNEL_AWARE, NAIVE):
             excess = [
                 accuracies.coding_gain("digital_repetition3", "digital_uncoded", chooser)
@@ -96,6 +98,15 @@ def gain_table(sweep: Sequence[Accuracies]) -> str:
         for accuracies in sweep
     ]
     return markdown_table(headings, body)
+
+
+def spread_table(sweep: Sequence[Accuracies]) -> str:
+    """Paired differences of the two gates, one line per transmission, one column per spread."""
+    body = []
+    for name in sweep[0].transmissions:
+        gain = np.mean([accuracies.gain(name, CHANNEL_AWARE, NAIVE) for accuracies in sweep], axis=0)
+        body.append([_plain(name), *(_points(Interval.of_few(values)) for values in gain)])
+    return markdown_table(["transmission", *(f"{spread:g} dB" for spread in sweep[0].spreads_db)], body)
 
 
 def coding_table(sweep: Sequence[Accuracies]) -> str:

@@ -74,7 +74,7 @@ def _device_times(axes: Axes, scene: Scene) -> None:
         text = f"{tokens} token{'s' * (tokens != 1)}\n{1e-6 * bandwidth:.3g} MHz" if tokens else "no tokens"
         # on white: some stand on the dashed line
         axes.text(
-            k, bottom[k] + 0.03e3 * times.total, text, ha="center", va="bottom", size=9,
+            float(k), bottom[k] + 0.03e3 * times.total, text, ha="center", va="bottom", size=9,
             bbox={"color": "white", "pad": 1.0},
         )  # fmt: skip
 
