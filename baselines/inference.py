@@ -179,18 +179,18 @@ def claims(chosen_on: Sequence[Row], judged_on: Sequence[Row]) -> str:
     ]
     for reference in ("top-1", "top-2", "top-3"):
         for margin in MARGINS:
-            result = at_equal_accuracy(chosen_on, judged_on, ("JESA", "homogeneous"), reference, margin)
-            if result is None:
+            saved = at_equal_accuracy(chosen_on, judged_on, ("JESA", "homogeneous"), reference, margin)
+            if saved is None:
                 lines.append(f'- "Cost lower by up to 50 % than Top-k", {reference}: no (z, gamma) was as accurate.')
                 continue
-            lower, as_accurate = result.energy.high < 0, result.accuracy.high >= 0
+            lower, as_accurate = saved.energy.high < 0, saved.accuracy.high >= 0
             verdict = "lower at equal accuracy" if lower and as_accurate else "not confirmed"
             if lower and not as_accurate:
                 verdict += ", for accuracy is lower too"
             lines.append(
                 f'- "Cost lower by up to 50 % than Top-k", {reference}, {margin:g} points less allowed on validation '
-                f"inputs: {verdict}. Energy {result.energy:+.1f} %, accuracy {result.accuracy:+.2f} points "
-                f"({result.policy}); 50 % is {'' if result.energy.low <= -50 else 'not '}reached."
+                f"inputs: {verdict}. Energy {saved.energy:+.1f} %, accuracy {saved.accuracy:+.2f} points "
+                f"({saved.policy}); 50 % is {'' if saved.energy.low <= -50 else 'not '}reached."
             )
     return "\n".join(lines)
 
