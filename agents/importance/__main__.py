@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import yaml
@@ -43,11 +44,11 @@ def train(
         with bar(console) as progress:
             tick = progress.task(f"seed {one}", config.epochs)
 
-            def note(epoch: dict[str, float], curve: list[dict[str, float]] = curve, tick: Any = tick) -> None:
+            def keep(epoch: dict[str, float], curve: list = curve, tick: Callable[[int], None] = tick) -> None:
                 curve.append(epoch)
                 tick(1)
 
-            network = train_selection(config, one, note)
+            network = train_selection(config, one, keep)
         write_json(folder / "provenance.json", {**provenance(command), "seed": one, "config": config.model_dump()})
         write_csv(folder / "curve.csv", [{"epoch": number, **epoch} for number, epoch in enumerate(curve, 1)])
         save_network(folder / MODEL, config, network)
