@@ -48,7 +48,7 @@ class InferenceBase(DMoECore):
     """
 
     default_scenario = "digits"
-    term_names = (*TERMS, "correct")
+    term_names = (*TERMS, "correct")  # type: ignore[assignment]
     bounds = MappingProxyType({"lower-bound": _least_energy})
     config: InferenceConfig
     relevance: ClassifierRelevance
