@@ -84,11 +84,11 @@ def draw(records: list[dict[str, Any]], path: str) -> None:
 
 
 def main() -> None:
-    rows = read_rows()
+    rows = [row for row in read_rows() if row.get("command")]
     aims = [row for row in rows if row["aim"] is not None]
     others = [row for row in rows if row["aim"] is None]
     replace_section(PAGE, "aims", table(aims))
-    replace_section(PAGE, "others", table(others))
+    replace_section(PAGE, "others", table(others) if others else "None measured yet.")
     if Path(SCALING).exists():
         draw(json.loads(Path(SCALING).read_text())["records"], PLOT)
     print(f"wrote {PAGE} and {PLOT} from {len(rows)} rows")

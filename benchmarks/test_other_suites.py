@@ -27,7 +27,7 @@ def worker_of(name: str, script: str, *packages: str) -> Iterator[Worker]:
 
 def test_single_environment_against_mobile_env(in_turns: Callable, report: Callable) -> None:
     with worker_of("mobile-env", "mobile_env_small.py", "mobile-env") as worker:
-        ours, _ = in_turns(single_steps(SINGLE_STEPS), worker, rounds=12)
+        ours, _ = in_turns(single_steps(SINGLE_STEPS), worker, rounds=8)
         steps = worker.about["steps"]
         report(
             Row(
@@ -46,7 +46,7 @@ def test_single_environment_against_mobile_env(in_turns: Callable, report: Calla
 def test_des_vector_against_jumanji(in_turns: Callable, report: Callable) -> None:
     with worker_of("jumanji", "jumanji_job_shop.py", "jumanji", "jax") as worker:
         stepper = Stepper("DMoE-DES-v0", "small", BATCH)
-        ours, _ = in_turns(stepper, worker, rounds=12)
+        ours, _ = in_turns(stepper, worker, rounds=8)
         work, steps = stepper.steps * BATCH, worker.about["steps"] * worker.about["num_envs"]
         report(
             Row(

@@ -39,7 +39,7 @@ def test_solve_des(in_turns, report, experts, limit, batch, solved, aim):
     ours, other = in_turns(
         lambda: solve_des(scores, energies, thresholds, limit),
         lambda: [des_highs(scores[row], energies[row], thresholds[row], limit) for row in range(solved)],
-        rounds=15,
+        rounds=8,
     )
     times, median, processor = faster(ours, other, batch, solved)
     speed = batch / min(ours.wall)
@@ -70,7 +70,7 @@ def test_solve_jesa_against_exact(in_turns, report):
 
 
 def test_solve_jesa_against_plain_scipy(in_turns, report):
-    _jesa(in_turns, report, solve_jesa_plain, "JESA with SciPy and loops", solved=10, rounds=12, aim=10, equal=True)
+    _jesa(in_turns, report, solve_jesa_plain, "JESA with SciPy and loops", solved=10, rounds=8, aim=10, equal=True)
 
 
 def _jesa(in_turns, report, reference, name, solved, rounds, aim, equal):

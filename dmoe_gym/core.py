@@ -116,6 +116,10 @@ class BatchedCore(ABC):
     def record(self) -> None:  # noqa: B027 - not every system needs it
         """Keep from now on what pictures need beyond the state; a facade with a render mode calls it once."""
 
+    def terms_of(self, row: int) -> dict[str, Any]:
+        """The terms of one environment's last step."""
+        return {name: float(values[row]) for name, values in self.terms.items()}
+
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """An episode's terms, means per round, with what the system derives from them for tables."""
         return means

@@ -113,6 +113,9 @@ class RoundsCore(BatchedCore):
             self._draw_next_round(rows)
             self._observe_round(rows)
 
+    def terms_of(self, row: int) -> dict[str, Any]:
+        return dict(zip(self.term_names, self.term_values[row].tolist(), strict=True))
+
     def skip_round(self, rows: np.ndarray) -> None:
         self._finish_round(rows)
 

@@ -27,11 +27,10 @@ class SelectionNetwork(nn.Module):
         super().__init__()
         self.sizes = (layers, states, experts)
         features = 7 + 2 * experts + layers + states + experts
-        self.body = nn.Sequential(
-            nn.Linear(features, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 2)
-        )
-        nn.init.zeros_(self.body[-1].weight)
-        nn.init.zeros_(self.body[-1].bias)
+        last = nn.Linear(width, 2)
+        self.body = nn.Sequential(nn.Linear(features, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def forward(self, layer: Tensor, node: Tensor, scores: Tensor, energies: Tensor, price: Tensor) -> Tensor:
         """Logits (B, N, K), above 0 for experts that should answer.

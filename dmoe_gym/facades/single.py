@@ -81,11 +81,12 @@ class SingleEnv(gym.Env):
             raise RuntimeError("no episode is running: call reset() before step()")
         actions = self.core.checked_actions(np.asarray(action)[None])
         self.core.step(actions, self.core.all_rows)
-        info: dict[str, Any] = {name: values.item(0) for name, values in self.core.terms.items()}
-        info.update(self._mask_info())
+        info: dict[str, Any] = self.core.terms_of(0)
+        if self.core.masked:
+            info.update(self._mask_info())
         if self.render_mode == "human":
             self.render()
-        return self._observation(), float(self.core.rewards[0]), bool(self.core.terminated[0]), False, info
+        return self._observation(), self.core.rewards.item(0), self.core.terminated.item(0), False, info
 
     def _observation(self) -> dict[str, np.ndarray]:
         return {key: values[0].copy() for key, values in self.core.observations.items()}
