@@ -35,7 +35,7 @@ class EvolutionStrategy(BaseAlgorithm):
         policy_kwargs: of `ResidualPolicy`.
     """
 
-    policy: ResidualPolicy
+    policy: ResidualPolicy  # type: ignore[assignment]
 
     def __init__(
         self,

@@ -129,10 +129,10 @@ def equal_accuracy_cells(chosen_on: Sequence[Row], judged_on: Sequence[Row]) -> 
     for reference in references():
         families = ("JESA", "homogeneous") if reference.startswith("top") else ("JESA",)
         for margin in MARGINS:
-            result = at_equal_accuracy(chosen_on, judged_on, families, reference, margin)
-            if result is not None:
-                energy, accuracy = two_lines(result.energy, "+.1f"), two_lines(result.accuracy, "+.2f")
-                body.append([result.policy, reference, f"{margin:g}", energy, accuracy])
+            equal = at_equal_accuracy(chosen_on, judged_on, families, reference, margin)
+            if equal is not None:
+                energy, accuracy = two_lines(equal.energy, "+.1f"), two_lines(equal.accuracy, "+.2f")
+                body.append([equal.policy, reference, f"{margin:g}", energy, accuracy])
     return ["scheduler", "reference", "less allowed [points]", "energy [%]", "accuracy [points]"], body
 
 
@@ -179,18 +179,18 @@ def claims(chosen_on: Sequence[Row], judged_on: Sequence[Row]) -> str:
     ]
     for reference in ("top-1", "top-2", "top-3"):
         for margin in MARGINS:
-            result = at_equal_accuracy(chosen_on, judged_on, ("JESA", "homogeneous"), reference, margin)
-            if result is None:
+            equal = at_equal_accuracy(chosen_on, judged_on, ("JESA", "homogeneous"), reference, margin)
+            if equal is None:
                 lines.append(f'- "Cost lower by up to 50 % than Top-k", {reference}: no (z, gamma) was as accurate.')
                 continue
-            lower, as_accurate = result.energy.high < 0, result.accuracy.high >= 0
+            lower, as_accurate = equal.energy.high < 0, equal.accuracy.high >= 0
             verdict = "lower at equal accuracy" if lower and as_accurate else "not confirmed"
             if lower and not as_accurate:
                 verdict += ", for accuracy is lower too"
             lines.append(
                 f'- "Cost lower by up to 50 % than Top-k", {reference}, {margin:g} points less allowed on validation '
-                f"inputs: {verdict}. Energy {result.energy:+.1f} %, accuracy {result.accuracy:+.2f} points "
-                f"({result.policy}); 50 % is {'' if result.energy.low <= -50 else 'not '}reached."
+                f"inputs: {verdict}. Energy {equal.energy:+.1f} %, accuracy {equal.accuracy:+.2f} points "
+                f"({equal.policy}); 50 % is {'' if equal.energy.low <= -50 else 'not '}reached."
             )
     return "\n".join(lines)
 

@@ -33,6 +33,7 @@ def serial_or_parallel(function: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(function)
     def run(amount: float, *arguments: Any) -> None:
-        (parallel if amount >= WORTH_THREADS and config.NUMBA_NUM_THREADS > 1 else serial)(*arguments)
+        threads = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # numba sets its options at import
+        (parallel if amount >= WORTH_THREADS and threads > 1 else serial)(*arguments)
 
     return run

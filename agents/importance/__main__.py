@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,12 @@ def train(
         curve: list[dict[str, float]] = []
         with bar(console) as progress:
             tick = progress.task(f"seed {one}", config.epochs)
-            network = train_selection(config, one, lambda epoch, curve=curve, tick=tick: (curve.append(epoch), tick(1)))
+
+            def keep(epoch: dict[str, float], curve: list = curve, tick: Callable[[int], None] = tick) -> None:
+                curve.append(epoch)
+                tick(1)
+
+            network = train_selection(config, one, keep)
         write_json(folder / "provenance.json", {**provenance(command), "seed": one, "config": config.model_dump()})
         write_csv(folder / "curve.csv", [{"epoch": number, **epoch} for number, epoch in enumerate(curve, 1)])
         save_network(folder / MODEL, config, network)

@@ -27,11 +27,11 @@ class SelectionNetwork(nn.Module):
         super().__init__()
         self.sizes = (layers, states, experts)
         features = 7 + 2 * experts + layers + states + experts
-        self.body = nn.Sequential(
-            nn.Linear(features, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 2)
-        )
-        nn.init.zeros_(self.body[-1].weight)
-        nn.init.zeros_(self.body[-1].bias)
+        first, second = nn.Linear(features, width), nn.Linear(width, width)
+        last = nn.Linear(width, 2)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.body = nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), last)
 
     def forward(self, layer: Tensor, node: Tensor, scores: Tensor, energies: Tensor, price: Tensor) -> Tensor:
         """Logits (B, N, K), above 0 for experts that should answer.

@@ -102,11 +102,11 @@ class BudgetResidual(Residual):
             np.clip(self.gain * (pace - 1), -20, 20) + np.clip(outputs[:, 0, 0], -3, 3)
         )
         owed = pace * self.budget
-        for row in np.flatnonzero(remaining == 1):
-            relevance, energy = seen["last"][row].T
+        for last in np.flatnonzero(remaining == 1):
+            relevance, energy = seen["last"][last].T
             price = self.constants.shortfall_price / self.constants.max_experts
-            cost = energy + price * np.maximum(0, owed[row] - relevance)
-            multipliers[row] = LAST_ROUND_MULTIPLIERS[np.argmin(cost)]
+            cost = energy + price * np.maximum(0, owed[last] - relevance)
+            multipliers[last] = LAST_ROUND_MULTIPLIERS[np.argmin(cost)]
         selected, subcarrier = empty_plan(observation)
         rounds = observed_rounds(
             observation["gate_scores"],

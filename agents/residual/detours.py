@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -39,12 +40,16 @@ class DetourResidual(Surveyed):
         self.tries = tries
 
     @abstractmethod
-    def _node_costs(self, layer: int, scores, efficiency, threshold, selected, subcarrier, costs) -> None:
-        """Every node's cost under a schedule into costs (K,)."""
+    def _node_costs(self, layer: int, *arguments: Any) -> None:
+        """Every node's cost into the last argument, costs (K,); the others are what `observed_rounds` gives."""
 
     @abstractmethod
-    def _detours(self, layer: int, scores, efficiency, threshold, links, keep, selected, subcarrier, savings) -> None:
-        """The kernel of `solvers.detours` that values schedules as this scheduler does."""
+    def _detours(self, layer: int, *arguments: Any) -> None:
+        """The kernel of `solvers.detours` that values schedules as this scheduler does.
+
+        Args:
+            arguments: gate scores, efficiency, threshold, links, keep, selected, subcarrier, savings.
+        """
 
     def start(self, batch: int) -> Arrays:
         return {"rounds": np.zeros(batch)}
@@ -128,18 +133,21 @@ class ExpectedDetours(DetourResidual):
     """
 
     underneath = "JESA-expected"
+    planner: ExpectedCostJESA
 
     def __init__(self, config: DMoEConfig, caution: float = 1.0, tries: int = 6) -> None:
         super().__init__(config, tries)
         self.planner = ExpectedCostJESA(config, caution)
 
-    def _node_costs(self, layer, scores, efficiency, threshold, selected, subcarrier, costs) -> None:
+    def _node_costs(self, layer: int, *arguments: Any) -> None:
+        scores, efficiency, threshold, selected, subcarrier, costs = arguments
         outlook = self.planner.outlooks[layer - 1]
         expected_node_costs(
             scores, efficiency, threshold, self.constants, outlook, self.planner.caution, selected, subcarrier, costs
         )
 
-    def _detours(self, layer, scores, efficiency, threshold, links, keep, selected, subcarrier, savings) -> None:
+    def _detours(self, layer: int, *arguments: Any) -> None:
+        scores, efficiency, threshold, links, keep, selected, subcarrier, savings = arguments
         outlook, caution = self.planner.outlooks[layer - 1], self.planner.caution
         expected_detours(
             scores, efficiency, threshold, self.constants, outlook, caution, links, keep, selected, subcarrier, savings
@@ -155,8 +163,10 @@ class ValuedDetours(DetourResidual):
         super().__init__(config, tries)
         self.planner = ValueGreedy(config)
 
-    def _node_costs(self, layer, scores, efficiency, threshold, selected, subcarrier, costs) -> None:
+    def _node_costs(self, layer: int, *arguments: Any) -> None:
+        scores, efficiency, threshold, _, subcarrier, costs = arguments
         node_costs(scores, efficiency, threshold, self.constants, subcarrier, costs)
 
-    def _detours(self, layer, scores, efficiency, threshold, links, keep, selected, subcarrier, savings) -> None:
+    def _detours(self, layer: int, *arguments: Any) -> None:
+        scores, efficiency, threshold, links, keep, selected, subcarrier, savings = arguments
         valued_detours(scores, efficiency, threshold, self.constants, links, keep, selected, subcarrier, savings)

@@ -129,4 +129,4 @@ def _interval(interval: Interval | None) -> str:
 
 
 def _number(value: float | None, spec: str) -> str:
-    return "–" if value is None else format(value, spec)
+    return "–" if value is None or value != value else format(value, spec)

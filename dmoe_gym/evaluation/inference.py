@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class Contender:
 
 def contenders() -> list[Contender]:
     """Top-1, Top-2, Top-3, random, and JESA on the grid of z and gamma; gamma = 1 is homogeneous selection."""
-    found = [Contender(f"top-{k}", "top-k", lambda config, k=k: TopK(config, k), {}) for k in (1, 2, 3)]
+    found = [Contender(f"top-{k}", "top-k", partial(TopK, k=k), {}) for k in (1, 2, 3)]
     found.append(Contender("random", "random", Random, {}))
     for gamma in GAMMA_GRID:
         for z in Z_GRID:

@@ -18,6 +18,22 @@ class Classifier(nn.Module):
     Parameters are those of `Weights`, of all layers at once: a leading axis L.
     """
 
+    embedding: Tensor
+    position: Tensor
+    attention_scale: Tensor
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    expert_scale: Tensor
+    gate: Tensor
+    inner: Tensor
+    inner_bias: Tensor
+    outer: Tensor
+    outer_bias: Tensor
+    head_scale: Tensor
+    head: Tensor
+    head_bias: Tensor
+
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config

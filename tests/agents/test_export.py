@@ -161,3 +161,13 @@ def test_no_safetensors_file_is_refused(weights: Path) -> None:
     result = _command("evaluate", weights)
     assert result.exit_code == 2
     assert "is no safetensors file" in result.output
+
+
+@pytest.mark.parametrize("path", sorted(Path("agents/weights").glob("*/")), ids=lambda path: path.name)
+def test_what_is_shipped_is_whole_and_fits(path: Path) -> None:
+    config, policy = load_run(path)
+    env = build_env(config, seed=1, num_envs=2, training=False)
+    masks = {"action_masks": env.core.masks()} if env.core.masked else {}
+    observation = env.reset()
+    actions, _ = policy.predict(observation, **masks)  # type: ignore[arg-type]
+    env.core.checked_actions(actions)

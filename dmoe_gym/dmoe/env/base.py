@@ -32,7 +32,7 @@ class DMoECore(RoundsCore):
     """
 
     default_scenario = "small"
-    term_names = TERMS
+    term_names: ClassVar[tuple[str, ...]] = TERMS
     render_modes = ("rgb_array", "ansi", "human")
     config: DMoEConfig
     # (num_envs,) the hidden state whose turn it is, where a step decides less than a round

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numba import njit, prange
 
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
-from dmoe_gym.dmoe.env.joint import JointCore, decode_joint
+from dmoe_gym.dmoe.env.joint import JointCore, decode_joint, encode_joint
 from dmoe_gym.dmoe.env.price import price_links
 from dmoe_gym.dmoe.env.settle import charge_served, repair_draft
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
@@ -139,8 +139,13 @@ class InferenceJointCore(InferenceBase):
     """
 
     decides_rounds = True
-    encode = JointCore.encode
-    _action_space = JointCore._action_space
+
+    def _action_space(self) -> spaces.Space:
+        return JointCore._action_space(self)  # type: ignore[arg-type]
+
+    def encode(self, schedule: Schedule) -> np.ndarray:
+        """As `JointCore.encode`."""
+        return encode_joint(schedule.selected, schedule.allocated.argmax(-1))
 
     def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
         _step_joint(
