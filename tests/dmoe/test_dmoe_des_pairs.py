@@ -8,7 +8,7 @@ from dmoe_builders import generators
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmoe_gym.dmoe import solve_des
+from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, search
 from dmoe_gym.dmoe.solvers.des_pairs import MOST_EXPERTS, search_pairs
 
 
@@ -19,7 +19,9 @@ def test_pairs_find_what_the_search_finds(generator, experts, threshold, share_o
     energies[generator.random(experts) < share_out_of_reach] = np.inf
     selected = np.ones(experts, np.bool_)
     search_pairs(scores, energies, threshold, selected)
-    expected = solve_des(scores, energies, threshold, 2)
+    expected = np.zeros(experts, np.bool_)
+    floats, ints = np.empty((FLOAT_ROWS, experts)), np.empty((INT_ROWS, experts), np.int64)
+    search(scores, energies, threshold, 2, np.inf, expected, floats, ints)
     assert energies[selected].sum() == pytest.approx(energies[expected].sum(), abs=1e-12)
     np.testing.assert_array_equal(selected, expected)
 
