@@ -1,6 +1,6 @@
 """How much of what learned detours save is due to their choice: as many detours, drawn by chance.
 
-    python scripts/detours_by_chance.py stale mobile --episodes 400
+    python -m agents.studies.detours_by_chance stale mobile --episodes 400
 
 Prints the mean cost per round of expected-cost JESA (caution 1), of the same with detours drawn uniformly, and their
 paired difference with its 95 % interval, on held-out episodes.

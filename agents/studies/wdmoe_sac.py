@@ -1,4 +1,4 @@
-"""SAC in WDMoE's testbed: `python scripts/wdmoe_sac.py tune|constant|held-out|quote`.
+"""SAC in WDMoE's testbed: `python -m agents.studies.wdmoe_sac tune|constant|held-out|quote`.
 
 The entropy weight is chosen on tuning episodes (`tune`), as is the best constant action (`constant`). The recipe with
 the chosen weight is then trained with seeds of its own and run on held-out episodes (`held-out`); `quote` makes the
