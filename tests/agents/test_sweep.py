@@ -124,9 +124,14 @@ time.sleep(60)
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
-        list(run_local(jobs, 2, _ignore, command=lambda job: [*_python(code), str(job.folder.path)]))
+    # a shell that starts tests in the background lets them ignore interrupts
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            list(run_local(jobs, 2, _ignore, command=lambda job: [*_python(code), str(job.folder.path)]))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert [(job.folder.path / "interrupts").read_text() for job in jobs[:2]] == ["x", "x"]
     assert not (jobs[2].folder.path / "started").exists()
 
