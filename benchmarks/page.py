@@ -44,7 +44,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     head += "|---|---|---:|---:|---:|---:|---|---:|---|\n"
     further = [
         f"- {row['what']}, against {row['against']}: "
-        + ", ".join(f"{name} {value:,.4g}" for name, value in row["details"].items())
+        + ", ".join(
+            f"{name} {value if isinstance(value, str) else format(value, ',.4g')}"
+            for name, value in row["details"].items()
+        )
         for row in rows
         if row["details"]
     ]
