@@ -103,8 +103,10 @@ def _line(comparison: Comparison, kind: str, learned: Mapping[str, Line]) -> Lin
 
 
 def _gaps(line: Line) -> np.ndarray:
-    # an exact optimum's own rounding is no gap
-    return np.maximum(100 * (line.on_bound / line.bound - 1), 0)
+    # an exact optimum's own rounding is no gap; a bound of 0, as of an oracle that is always right, is met or missed
+    gaps = np.where(line.on_bound > line.bound, np.inf, 0.0)
+    np.divide(100 * (line.on_bound - line.bound), line.bound, out=gaps, where=np.asarray(line.bound) > 0)
+    return np.maximum(gaps, 0)
 
 
 def _save(figure: Figure, path: Path) -> None:
