@@ -14,6 +14,7 @@ from baselines.wdmoe import wdmoe_comparison
 from baselines.wdmoe_inference import wdmoe_inference
 from dmoe_gym import dmoe, wdmoe
 from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
+from dmoe_gym.dmoe.inference import INFERENCE_SCENARIOS
 from dmoe_gym.evaluation import evaluate_lineup, held_out_seeds, lineup_of
 from dmoe_gym.evaluation.table import cells, rich_table
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
@@ -32,7 +33,12 @@ def list_environments() -> None:
     from dmoe_gym.gating.system import SCENARIOS as GATING_SCENARIOS  # the package imports torch
 
     console = wide_console()
-    scenarios = {"DMoE": dmoe.SCENARIOS, "WDMoE": wdmoe.SCENARIOS, "gating": GATING_SCENARIOS}
+    scenarios = {
+        "DMoE": dmoe.SCENARIOS,
+        "inference": INFERENCE_SCENARIOS,
+        "WDMoE": wdmoe.SCENARIOS,
+        "gating": GATING_SCENARIOS,
+    }
     console.print("; ".join(f"scenarios of {system}: {', '.join(names)}" for system, names in scenarios.items()))
     for env_id in dmoe_gym.ENVIRONMENTS:
         lineup = lineup_of(env_id)

@@ -3,6 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
+import dmoe_gym
 from baselines.__main__ import app
 from dmoe_gym.evaluation import lineup_of
 from dmoe_gym.files import read_csv
@@ -57,3 +58,13 @@ def test_regimes_command_says_bad_input_in_one_line():
     assert result.exit_code == 2
     assert "nowhere" in result.output
     assert "Traceback" not in result.output
+
+
+def test_list_names_every_environment_and_scenarios_of_every_system():
+    result = runner.invoke(app, ["list"])
+    assert result.exit_code == 0
+    words = result.output.split()
+    for env_id in dmoe_gym.ENVIRONMENTS:
+        assert f"{env_id}:" in words
+    for name in ("scarce", "digits-stale", "mixtral", "coded"):
+        assert any(word.strip(",;") == name for word in words)
