@@ -8,8 +8,7 @@ import numpy as np
 
 from agents.residual.base import Arrays, Residual, remember_scores
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.policies.planner import empty_plan, observed_rounds
-from dmoe_gym.dmoe.solvers.priced import node_priced
+from dmoe_gym.dmoe.policies.episode import BatteryJESA
 
 
 class BatteryResidual(Residual):
@@ -30,11 +29,8 @@ class BatteryResidual(Residual):
     outputs = 1
 
     def __init__(self, config: DMoEConfig, strength: float = 3.0, power: float = 8.0) -> None:
-        if config.battery_j is None:
-            raise ValueError("battery_j = None: valid for node prices is a number")
         super().__init__(config)
-        self.strength, self.power = strength, power
-        self.battery = config.battery_j / config.energy_unit_j
+        self.scheduler = BatteryJESA(config, strength, power)
 
     def start(self, batch: int) -> Arrays:
         experts = self.config.num_experts
@@ -46,14 +42,8 @@ class BatteryResidual(Residual):
         own = np.diagonal(scores, axis1=1, axis2=2) - 1 / self.config.num_experts
         return {"demand": np.stack([demand, own, observation["gate_scores"].mean(2).sum(1) - 1], -1)}
 
-    def _shares(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Share of every battery left (B, K), and of the episode (B, 1)."""
-        rounds = self.config.num_layers
-        left = (rounds - self.layers(observation) + 1) / rounds
-        return np.maximum(observation["battery"].astype(float), 1e-3), left[:, None]
-
     def features(self, observation: Mapping[str, np.ndarray], seen: Arrays) -> np.ndarray:
-        share, left = self._shares(observation)
+        share, left = self.scheduler.shares(observation)
         computation = observation["computation_energy"].astype(float)
         own = [
             np.clip(np.log(left / share), -3, 3),
@@ -66,19 +56,5 @@ class BatteryResidual(Residual):
     def plan(
         self, observation: Mapping[str, np.ndarray], seen: Arrays, outputs: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        share, left = self._shares(observation)
-        prices = 1 + self.strength * (left / share) ** self.power
-        prices *= np.exp(np.clip(outputs[..., 0], -5, 5))
-        battery = observation["battery"].astype(float) * self.battery
-        asked = self.constants.shortfall_price
-        selected, subcarrier = empty_plan(observation)
-        rounds = observed_rounds(
-            observation["gate_scores"],
-            observation["spectral_efficiency"],
-            observation["threshold"][:, 0],
-            selected,
-            subcarrier,
-        )
-        for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
-            node_priced(scores, efficiency, threshold, asked, self.constants, prices[row], battery[row], chosen, route)
-        return selected, subcarrier
+        prices = self.scheduler.prices(observation) * np.exp(np.clip(outputs[..., 0], -5, 5))
+        return self.scheduler.plan_at(observation, prices)

@@ -9,7 +9,7 @@ import numpy as np
 from agents.residual.base import Arrays, Residual
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.policies.episode import LAST_ROUND_MULTIPLIERS
-from dmoe_gym.dmoe.policies.planner import empty_plan, observed_rounds
+from dmoe_gym.dmoe.policies.planner import planned_rounds
 from dmoe_gym.dmoe.solvers.priced import relevance_priced
 
 # Multiples of the tuned multiplier at which every round is probed.
@@ -47,11 +47,8 @@ class BudgetResidual(Residual):
     def _offers(self, observation: Mapping[str, np.ndarray], rows: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
         """Mean relevance and energy [E_ref] of JESA at every multiplier: (rows, multipliers, 2)."""
         part = {key: values[rows] for key, values in observation.items()}
-        selected, subcarrier = empty_plan(part)
         offers = np.empty((len(rows), len(multipliers), 2))
-        rounds = observed_rounds(
-            part["gate_scores"], part["spectral_efficiency"], part["threshold"][:, 0], selected, subcarrier
-        )
+        _, _, rounds = planned_rounds(part)
         for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
             for position, multiplier in enumerate(multipliers):
                 offers[row, position] = relevance_priced(scores, efficiency, self.constants, multiplier, chosen, route)
@@ -107,14 +104,7 @@ class BudgetResidual(Residual):
             price = self.constants.shortfall_price / self.constants.max_experts
             cost = energy + price * np.maximum(0, owed[last] - relevance)
             multipliers[last] = LAST_ROUND_MULTIPLIERS[np.argmin(cost)]
-        selected, subcarrier = empty_plan(observation)
-        rounds = observed_rounds(
-            observation["gate_scores"],
-            observation["spectral_efficiency"],
-            observation["threshold"][:, 0],
-            selected,
-            subcarrier,
-        )
+        selected, subcarrier, rounds = planned_rounds(observation)
         for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
             relevance_priced(scores, efficiency, self.constants, multipliers[row], chosen, route)
         return selected, subcarrier

@@ -28,12 +28,12 @@ class Sizes:
     state_field: str = "num_states"
 
 
-class RelevanceSource(StrictConfig):
+class RelevanceSource(StrictConfig, ABC):
     """The configuration of a source, told apart by its `kind`; it builds the process."""
 
+    @abstractmethod
     def build(self, batch: int, nodes: int, states: int, experts: int) -> RelevanceProcess:
         """The process for `batch` environments."""
-        raise NotImplementedError
 
     def require_fit(self, sizes: Sizes) -> None:
         """Refuse a system that the source has no scores for; most fit any.

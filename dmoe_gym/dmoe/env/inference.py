@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -48,7 +50,7 @@ class InferenceBase(DMoECore):
     """
 
     default_scenario = "digits"
-    term_names = (*TERMS, "correct")  # type: ignore[assignment]
+    term_names = (*TERMS, "correct")
     bounds = MappingProxyType({"lower-bound": _least_energy})
     config: InferenceConfig
     relevance: ClassifierRelevance
@@ -83,9 +85,28 @@ class InferenceBase(DMoECore):
         self.rewards[rows] = -cost
         self._finish_round(rows)
 
+    @abstractmethod
     def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
         """Write selected, subcarrier, served and the terms that `charge_served` writes."""
-        raise NotImplementedError
+
+    def _run(self, kernel: Callable[..., None], actions: np.ndarray, rows: np.ndarray) -> None:
+        """A kernel that decodes actions and charges their schedules, over the batch."""
+        kernel(
+            len(rows),
+            rows,
+            actions,
+            self.relevance.gate_scores,
+            self.efficiency,
+            self.channel.gains,
+            self.threshold,
+            self.constants,
+            self.config.energy_unit_j,
+            self.selected,
+            self.subcarrier,
+            self.account,
+            self.term_values,
+            self.served,
+        )
 
     def check(self, round: Round, schedule: Schedule) -> list[str]:
         """The constraints on experts and subcarriers; a shortfall is no violation here, for none is priced."""
@@ -114,22 +135,7 @@ class InferenceCore(InferenceBase):
         return spaces.Box(-1, 1, (nodes * (nodes - 1) + nodes * states,), np.float32)
 
     def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
-        _step_priced(
-            len(rows),
-            rows,
-            actions,
-            self.relevance.gate_scores,
-            self.efficiency,
-            self.channel.gains,
-            self.threshold,
-            self.constants,
-            self.config.energy_unit_j,
-            self.selected,
-            self.subcarrier,
-            self.account,
-            self.term_values,
-            self.served,
-        )
+        self._run(_step_priced, actions, rows)
 
 
 class InferenceJointCore(InferenceBase):
@@ -148,22 +154,7 @@ class InferenceJointCore(InferenceBase):
         return encode_joint(schedule.selected, schedule.allocated.argmax(-1))
 
     def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
-        _step_joint(
-            len(rows),
-            rows,
-            actions,
-            self.relevance.gate_scores,
-            self.efficiency,
-            self.channel.gains,
-            self.threshold,
-            self.constants,
-            self.config.energy_unit_j,
-            self.selected,
-            self.subcarrier,
-            self.account,
-            self.term_values,
-            self.served,
-        )
+        self._run(_step_joint, actions, rows)
 
 
 @njit(cache=True)

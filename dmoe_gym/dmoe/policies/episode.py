@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.policies.planner import Planner, empty_plan, observed_rounds
+from dmoe_gym.dmoe.policies.planner import Planner, planned_rounds
 from dmoe_gym.dmoe.solvers.priced import best_multiplier, best_node_priced, node_priced
 
 # Multipliers among which the adaptive rule chooses in the last round, where the budget falls due.
@@ -31,15 +31,8 @@ class LagrangianJESA(Planner):
         self.multiplier = float(multiplier)
 
     def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        selected, subcarrier = empty_plan(observation)
+        selected, subcarrier, rounds = planned_rounds(observation)
         multipliers, owed = self.terms_of(observation)
-        rounds = observed_rounds(
-            observation["gate_scores"],
-            observation["spectral_efficiency"],
-            observation["threshold"][:, 0],
-            selected,
-            subcarrier,
-        )
         for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
             # the fixed multiplier is a grid of one
             grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1]
@@ -112,17 +105,23 @@ class BatteryJESA(Planner):
         self.relevance = relevance
 
     def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        selected, subcarrier = empty_plan(observation)
-        layers = self.layers(observation)
-        share = observation["battery"].astype(float)
-        left = (self.config.num_layers - layers + 1) / self.config.num_layers
-        behind = left[:, None] / np.maximum(share, 1e-3)
-        prices = 1 + self.strength * behind**self.power
-        battery = share * (float(self.config.battery_j or 0) / self.config.energy_unit_j)
-        thresholds = observation["threshold"][:, 0]
-        rounds = observed_rounds(
-            observation["gate_scores"], observation["spectral_efficiency"], thresholds, selected, subcarrier
-        )
+        return self.plan_at(observation, self.prices(observation))
+
+    def prices(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Every node's price (B, K)."""
+        share, left = self.shares(observation)
+        return 1 + self.strength * (left / share) ** self.power
+
+    def shares(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Share of every battery left (B, K), at least a thousandth, and of the episode (B, 1)."""
+        rounds = self.config.num_layers
+        left = (rounds - self.layers(observation) + 1) / rounds
+        return np.maximum(observation["battery"].astype(float), 1e-3), left[:, None]
+
+    def plan_at(self, observation: Mapping[str, np.ndarray], prices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `plan`, at other prices (B, K)."""
+        selected, subcarrier, rounds = planned_rounds(observation)
+        battery = observation["battery"].astype(float) * (float(self.config.battery_j or 0) / self.config.energy_unit_j)
         if self.relevance is None:
             asked = self.constants.shortfall_price
             for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):

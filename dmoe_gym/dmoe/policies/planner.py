@@ -37,13 +37,27 @@ def empty_plan(observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.nd
     return selected, np.full(observation["spectral_efficiency"].shape[:3], -1, np.int64)
 
 
+ObservedRound = tuple[np.ndarray, np.ndarray, float, np.ndarray, np.ndarray]
+
+
+def planned_rounds(observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, Iterator[ObservedRound]]:
+    """An empty plan, selected and subcarrier, and the observed rounds one by one that fill it."""
+    selected, subcarrier = empty_plan(observation)
+    scores, efficiency = observation["gate_scores"], observation["spectral_efficiency"]
+    return (
+        selected,
+        subcarrier,
+        observed_rounds(scores, efficiency, observation["threshold"][:, 0], selected, subcarrier),
+    )
+
+
 def observed_rounds(
     gate_scores: np.ndarray,
     efficiency: np.ndarray,
     thresholds: np.ndarray,
     selected: np.ndarray,
     subcarrier: np.ndarray,
-) -> Iterator[tuple[np.ndarray, np.ndarray, float, np.ndarray, np.ndarray]]:
+) -> Iterator[ObservedRound]:
     """The rounds of a batch one by one, 64-bit, with the arrays that their schedules go into.
 
     Kernels that take longer than a call from Python need no compiled loop over the batch, which would take long to

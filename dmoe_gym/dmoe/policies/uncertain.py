@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.policies.planner import Planner, empty_plan, observed_rounds
+from dmoe_gym.dmoe.policies.planner import Planner, empty_plan, planned_rounds
 from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.dmoe.solvers.outlook import Outlook, predicted_gains
@@ -62,14 +62,7 @@ class ExpectedCostJESA(Planner):
         self.outlooks = [Outlook.of(config, passed) for passed in range(config.num_layers)]
 
     def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        selected, subcarrier = empty_plan(observation)
-        rounds = observed_rounds(
-            observation["gate_scores"],
-            observation["spectral_efficiency"],
-            observation["threshold"][:, 0],
-            selected,
-            subcarrier,
-        )
+        selected, subcarrier, rounds = planned_rounds(observation)
         for layer, (scores, efficiency, threshold, chosen, route) in zip(self.layers(observation), rounds, strict=True):
             outlook = self.outlooks[layer - 1]
             expected_jesa(scores, efficiency, threshold, self.constants, outlook, self.caution, chosen, route)
