@@ -44,17 +44,16 @@ class Stepper:
         self.steps = next((count for count in (steps * self.config.num_layers + 1, steps) if count <= 128), steps)
         self._count = 0
         self._calls = 0
-        for name in ("start", "advance"):
-            self._count_rows(name)
+        self._count_rounds()
 
-    def _count_rows(self, name: str) -> None:
-        draw = getattr(self.core.channel, name)
+    def _count_rounds(self) -> None:
+        begin = self.core._begin_round
 
-        def counted(rows, generators):
+        def counted(rows, first):
             self._count += len(rows)
-            return draw(rows, generators)
+            return begin(rows, first)
 
-        setattr(self.core.channel, name, counted)
+        self.core._begin_round = counted
 
     def __call__(self) -> None:
         step = self.envs.step

@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 from llvmlite import binding
-from numba import prange, types
+from numba import njit, prange, types
 from numpy.random import _generator
 
 from dmoe_gym.threads import serial_or_parallel
@@ -29,13 +29,12 @@ _EXPONENTIALS, _GAMMA, _INTEGERS = (
 def _export(*names: str) -> bool:
     """Make numpy's functions known to compiled code under a prefix of this package's; False if one is missing."""
     library = ctypes.CDLL(_generator.__file__)
-    try:
-        for name in names:
-            address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
-            binding.add_symbol(f"dmoe_gym_{name}", address)
-    except AttributeError:
-        return False
-    return True
+    exported = all(hasattr(library, name) for name in names)
+    for name in names:
+        # a missing one is never called (see `compiled`), but code that could call it must still link
+        function = getattr(library, name) if exported else ctypes.pythonapi.Py_GetVersion
+        binding.add_symbol(f"dmoe_gym_{name}", ctypes.cast(function, ctypes.c_void_p).value)
+    return exported
 
 
 EXPORTED = _export(_EXPONENTIALS, _GAMMA, _INTEGERS)
@@ -131,11 +130,22 @@ def integers(
         out[row] = generators[row].integers(high, size=out.shape[1:])
 
 
+@njit(cache=True)
+def fill_exponentials(address, out):
+    """out <- exponential variables of mean 1 from the generator whose state is at the address; any shape, 32 bit."""
+    _fill_exponentials(address, out.size, out.ctypes.data)
+
+
+@njit(cache=True)
+def fill_integers(address, high, out):
+    """out <- uniform whole numbers in 0..high-1 from the generator whose state is at the address; any shape, int64."""
+    _fill_integers(address, 0, high - 1, out.size, 0, out.ctypes.data)
+
+
 @serial_or_parallel
 def _exponentials(addresses, rows, out):
     for position in prange(rows.shape[0]):
-        row = rows[position]
-        _fill_exponentials(addresses[row], out[row].size, out[row].ctypes.data)
+        fill_exponentials(addresses[rows[position]], out[rows[position]])
 
 
 @serial_or_parallel
@@ -149,5 +159,4 @@ def _gammas(addresses, rows, shape, out):
 @serial_or_parallel
 def _integers(addresses, rows, high, out):
     for position in prange(rows.shape[0]):
-        row = rows[position]
-        _fill_integers(addresses[row], 0, high - 1, out[row].size, 0, out[row].ctypes.data)
+        fill_integers(addresses[rows[position]], high, out[rows[position]])

@@ -88,10 +88,17 @@ class RoundsCore(BatchedCore):
         for row in rows[(left > 0) & (left < self.rounds_per_episode)]:
             for _ in range(self.rounds_per_episode - self.layer[row]):
                 self._draw_next_round(np.array([row]))
-        self._draw_first_round(rows)
         self.layer[rows] = 1
         self.progress[rows] = 1 / self.rounds_per_episode
         self.terminated[rows] = False
+        self._begin_round(rows, first=True)
+
+    def _begin_round(self, rows: np.ndarray, first: bool) -> None:
+        """Draw and observe the round that `layer` and `progress` count already."""
+        if first:
+            self._draw_first_round(rows)
+        else:
+            self._draw_next_round(rows)
         self._observe_round(rows)
 
     @abstractmethod
@@ -100,18 +107,17 @@ class RoundsCore(BatchedCore):
 
     @abstractmethod
     def _draw_next_round(self, rows: np.ndarray) -> None:
-        """Draw the next round for the environments in `rows`, from their own generators; `layer` counts it already."""
+        """Draw the next round for the environments in `rows`, from their own generators."""
 
     def _observe_round(self, rows: np.ndarray) -> None:
-        """Write the observations of the current round; `progress` is written already."""
+        """Write the observations of the current round."""
 
     def _finish_round(self, rows: np.ndarray) -> None:
         """Move environments whose round is complete one round on, or terminate them."""
         if _move_on(rows, self.layer, self.rounds_per_episode, self.terminated, self.progress):
             rows = rows[~self.terminated[rows]]
         if len(rows):
-            self._draw_next_round(rows)
-            self._observe_round(rows)
+            self._begin_round(rows, first=False)
 
     def terms_of(self, row: int) -> dict[str, Any]:
         return dict(zip(self.term_names, self.term_values[row].tolist(), strict=True))

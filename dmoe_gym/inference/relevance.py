@@ -61,7 +61,6 @@ class ClassifierRelevance(RelevanceProcess):
         self.config = config
         self.model = model
         self.inputs = load_inputs(config.inputs)
-        self.domains = np.zeros((batch, nodes), np.int64)
         self.images = np.zeros((batch, nodes), np.int64)
         self.hidden = np.zeros((batch, nodes, states, model.config.width), np.float32)
         self.layer = np.zeros(batch, np.int64)

@@ -41,7 +41,6 @@ class DirichletRelevance(RelevanceProcess):
     def __init__(self, batch: int, nodes: int, states: int, experts: int, config: DirichletConfig) -> None:
         super().__init__(batch, nodes, states, experts)
         self.config = config
-        self.domains = np.zeros((batch, nodes), np.int64)
 
     def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         integers(generators, rows, self.gate_scores.shape[-1], self.domains)
@@ -65,20 +64,27 @@ class DirichletRelevance(RelevanceProcess):
 
 @serial_or_parallel
 def _draw(addresses, rows, concentration, bonus, domains, gate_scores):
-    """Gate scores of the given rows; every generator gives first all scores and then all bonuses."""
-    _, nodes, states, experts = gate_scores.shape
     for position in prange(rows.shape[0]):
         row = rows[position]
-        for node in range(nodes):
-            for state in range(states):
-                for expert in range(experts):
-                    gate_scores[row, node, state, expert] = next_gamma(addresses[row], np.float32(concentration))
-        for node in range(nodes):
-            for state in range(states):
-                extra = np.float32(0.0)
-                if bonus > 0:
-                    extra = next_gamma(addresses[row], np.float32(bonus))
-                _normalise(gate_scores[row, node, state], domains[row, node], extra)
+        draw_scores(addresses[row], np.float32(concentration), np.float32(bonus), domains[row], gate_scores[row])
+
+
+@njit(cache=True)
+def draw_scores(address, concentration, bonus, domains, gate_scores):
+    """One environment's gate scores (nodes, states, experts): its generator gives first all scores, then all bonuses.
+
+    Args:
+        address: of the generator's state; concentration, bonus: float32; domains: (nodes,).
+    """
+    nodes, states, experts = gate_scores.shape
+    for node in range(nodes):
+        for state in range(states):
+            for expert in range(experts):
+                gate_scores[node, state, expert] = next_gamma(address, concentration)
+    for node in range(nodes):
+        for state in range(states):
+            extra = next_gamma(address, bonus) if bonus > 0 else np.float32(0.0)
+            _normalise(gate_scores[node, state], domains[node], extra)
 
 
 @njit(cache=True)

@@ -70,7 +70,6 @@ class TraceRelevance(RelevanceProcess):
             raise ValueError(f"experts = {experts}: valid with this trace is {trace.gate_scores.shape[2]}")
         _require_tokens(trace, states, "trace", "states")
         self.trace = trace
-        self.domains = np.zeros((batch, nodes), np.int64)
         self.first = np.zeros((batch, nodes), np.int64)
         self.layer = np.zeros(batch, np.int64)
         counts = trace.domain_tokens

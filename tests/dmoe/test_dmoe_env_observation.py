@@ -62,7 +62,7 @@ def test_spectral_efficiency_is_accurate_over_all_signal_to_noise_ratios():
     """From 1e-8 to 1e12: within two units in the last place, or of 2^-24 of SNR where 1 + SNR rounds."""
     snr = np.logspace(-8, 12, 4 * 500, dtype=np.float32).reshape(1, 2, 2, 500)
     efficiency = np.full((1, 2, 2, 500), 7, np.float32)
-    write_efficiency(snr, 1.0, np.array([0]), efficiency)
+    write_efficiency(snr[0], np.float32(1), efficiency[0])
     expected = np.log2(1 + snr.astype(float))
     links = ~np.eye(2, dtype=bool)
     np.testing.assert_allclose(efficiency[0, links], expected[0, links], rtol=2 * ULP, atol=2 * ULP)
@@ -70,7 +70,7 @@ def test_spectral_efficiency_is_accurate_over_all_signal_to_noise_ratios():
     # exact where the answer is a whole number
     gains = np.broadcast_to((2.0 ** np.arange(30) - 1).astype(np.float32), (1, 2, 2, 30)).copy()
     found = np.zeros_like(gains)
-    write_efficiency(gains, 1.0, np.array([0]), found)
+    write_efficiency(gains[0], np.float32(1), found[0])
     np.testing.assert_array_equal(found[0, 0, 1, :24], np.arange(24))
 
 

@@ -6,18 +6,21 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 
+from dmoe_gym.channel.csi import ChannelKnowledge
+from dmoe_gym.channel.rayleigh import RayleighChannel
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.env.begin import OBSERVED_PER_DRAWN, begin_rounds, parameters
 from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS, OBSERVED_BOUNDS
-from dmoe_gym.dmoe.env.efficiency import write_efficiency
 from dmoe_gym.dmoe.env.recorder import Recorder
-from dmoe_gym.dmoe.env.settle import BATTERY, GATHERED, OWED
+from dmoe_gym.dmoe.env.settle import BATTERY, OWED
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario
 from dmoe_gym.dmoe.solvers.informed import informed_about
+from dmoe_gym.draws import compiled
 from dmoe_gym.lineup import Lineup
 from dmoe_gym.relevance import RelevanceProcess
+from dmoe_gym.relevance.dirichlet import DirichletRelevance
 from dmoe_gym.rounds import RoundsCore
 
 TERMS = ("cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs", "outages")
@@ -51,6 +54,13 @@ class DMoECore(RoundsCore):
             self.observed_bounds = OBSERVED_BOUNDS
         self.knowledge = config.csi.build(self.channel)
         self.relevance: RelevanceProcess = config.relevance.build(num_envs, experts, states, experts)
+        # of the default processes, whose draws begin_rounds compiles into one pass with what is observed
+        self._drawn_inside = (
+            type(self.channel) is RayleighChannel
+            and type(self.knowledge) is ChannelKnowledge
+            and type(self.relevance) is DirichletRelevance
+        )
+        self._parameters = parameters(config)
         # layers 0..L; 32 bit, so that what schedulers see is what the cost is made of
         self._thresholds = np.array(
             [config.threshold_of_layer(layer) for layer in range(config.num_layers + 1)], np.float32
@@ -59,7 +69,7 @@ class DMoECore(RoundsCore):
         self.threshold = np.zeros((num_envs, 1), np.float32)
         self.budget_left = np.zeros((num_envs, 1), np.float32)
         self.battery = np.zeros((num_envs, experts), np.float32)
-        # see `settle.charge`
+        # see `settle.charge_served`
         self.account = np.zeros((num_envs, BATTERY + experts))
         # does the environment cure shortfalls that are dearer than their cure?
         self.enforced = config.enforces_threshold
@@ -114,9 +124,6 @@ class DMoECore(RoundsCore):
         self.channel.start(rows, self.generators)
         self.knowledge.start(rows, self.generators)
         self.relevance.start(rows, self.generators)
-        self.account[rows, GATHERED] = 0.0
-        battery = self.config.battery_j
-        self.account[rows, BATTERY:] = np.inf if battery is None else battery / self.config.energy_unit_j
 
     def _draw_next_round(self, rows: np.ndarray) -> None:
         self.channel.advance(rows, self.generators)
@@ -128,15 +135,30 @@ class DMoECore(RoundsCore):
             self.recorder.keep_round(self, rows)
         super()._finish_round(rows)
 
-    def _observe_round(self, rows: np.ndarray) -> None:
-        write_efficiency(self.knowledge.observed_gains, self.constants.snr_per_gain, rows, self.efficiency)
-        config = self.config
-        _write_limits(
+    def _begin_round(self, rows: np.ndarray, first: bool) -> None:
+        drawn = not (self._drawn_inside and compiled(self.generators))
+        if drawn and first:
+            self._draw_first_round(rows)
+        elif drawn:
+            self._draw_next_round(rows)
+        self._observe_round(rows, first, drawn)
+
+    def _observe_round(self, rows: np.ndarray, first: bool = False, drawn: bool = True) -> None:
+        relevance = self.relevance
+        begin_rounds(
+            len(rows) / (OBSERVED_PER_DRAWN if drawn else 1),
             rows,
+            first,
+            drawn,
+            self.generators.addresses,
             self.layer,
             self._thresholds,
-            np.nan if config.relevance_budget is None else config.relevance_budget,
-            np.nan if config.battery_j is None else config.energy_unit_j / config.battery_j,
+            *self._parameters,
+            self.channel.gains,
+            relevance.domains,
+            relevance.gate_scores,
+            self.knowledge.observed_gains,
+            self.efficiency,
             self.threshold,
             self.account,
             self.budget_left,
@@ -186,26 +208,3 @@ class DMoECore(RoundsCore):
         from dmoe_gym.dmoe.env.render import render_ansi, render_rgb
 
         return render_ansi(self, row) if mode == "ansi" else render_rgb(self, row)
-
-
-@njit(cache=True)
-def _write_limits(rows, layer, thresholds, budget, battery_share, threshold, account, budget_left, battery):
-    """The threshold of the round, and what is left of the relevance budget and of every battery [its share].
-
-    Args:
-        thresholds: (L + 1,) by layer.
-        budget: mean relevance asked for over the episode, NaN for none.
-        battery_share: share of a full battery in one unit of energy, NaN for none.
-        account: see `settle.charge`; what this round owes is written.
-    """
-    last = len(thresholds) - 1
-    for row in rows:
-        threshold[row, 0] = thresholds[layer[row]]
-        account[row, OWED] = -1.0
-        if not np.isnan(budget):
-            missing = max(0.0, last * budget - account[row, GATHERED])
-            account[row, OWED] = missing if layer[row] == last else 0.0
-            budget_left[row, 0] = missing / last
-        if not np.isnan(battery_share):
-            for node in range(battery.shape[1]):
-                battery[row, node] = account[row, BATTERY + node] * battery_share

@@ -1,11 +1,9 @@
-"""Spectral efficiency as the scheduler sees it: 32-bit log2(1 + SNR) of whole batches."""
+"""Spectral efficiency as the scheduler sees it: 32-bit log2(1 + SNR) ."""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
-
-from dmoe_gym.threads import serial_or_parallel
+from numba import njit
 
 _SQRT_HALF_BITS = np.int32(0x3F3504F3)
 _EXPONENT_ONE = np.int32(0x3F800000)
@@ -20,7 +18,7 @@ _int32 = np.int32
 
 
 @njit(cache=True, error_model="numpy")
-def _write_row(gains, snr, efficiency):
+def _write_flat(gains, snr, efficiency):
     """efficiency <- log2(1 + snr * gains), all 32-bit and one-dimensional.
 
     Plain arithmetic, which every machine rounds alike; the library's log2 is slower and differs between processors.
@@ -35,30 +33,14 @@ def _write_row(gains, snr, efficiency):
         efficiency[index] = exponent + s * (_C1 + square * (_C3 + square * (_C5 + square * (_C7 + square * _C9))))
 
 
-@serial_or_parallel
-def _write(gains, snr, rows, efficiency, experts, subcarriers):
-    snr32 = np.float32(snr)
-    for position in prange(rows.shape[0]):
-        row = rows[position]
-        out = efficiency[row]
-        _write_row(gains[row], snr32, out)
-        for node in range(experts):
-            first = (node * experts + node) * subcarriers
-            out[first : first + subcarriers] = np.float32(0)
-
-
-# Numbers that one thread turns into logarithms in about the time that a round takes elsewhere.
-_NUMBERS_PER_ROUND = 16384
-
-
-def write_efficiency(gains: np.ndarray, snr: float, rows: np.ndarray, efficiency: np.ndarray) -> None:
-    """efficiency[row] = log2(1 + snr * gains[row]) [bit/s/Hz] with a zero diagonal, for the given rows.
+@njit(cache=True)
+def write_efficiency(gains, snr, efficiency):
+    """efficiency <- log2(1 + snr * gains) [bit/s/Hz] with a zero diagonal.
 
     Args:
-        gains, efficiency: (batch, K, K, M) float32, C-contiguous.
-        snr: signal-to-noise ratio at gain 1.
+        gains, efficiency: (K, K, M) float32, C-contiguous.
+        snr: signal-to-noise ratio at gain 1, float32.
     """
-    batch, experts, _, subcarriers = gains.shape
-    flat = efficiency.reshape(batch, -1)
-    amount = len(rows) * flat.shape[1] / _NUMBERS_PER_ROUND
-    _write(amount, gains.reshape(batch, -1), snr, rows, flat, experts, subcarriers)
+    _write_flat(gains.reshape(gains.size), snr, efficiency.reshape(efficiency.size))
+    for node in range(efficiency.shape[0]):
+        efficiency[node, node] = np.float32(0)

@@ -89,8 +89,8 @@ class SequentialCore(DMoECore):
         if complete.any():
             self._finish_round(rows[complete])
 
-    def _observe_round(self, rows: np.ndarray) -> None:
-        super()._observe_round(rows)
+    def _observe_round(self, rows: np.ndarray, first: bool = False, drawn: bool = True) -> None:
+        super()._observe_round(rows, first, drawn)
         self.turn[rows] = 0
         self.selected[rows] = False
         self.subcarrier[rows] = -1
