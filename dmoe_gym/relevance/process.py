@@ -46,11 +46,13 @@ class RelevanceSource(StrictConfig, ABC):
 class RelevanceProcess(ABC):
     """Gate scores of all hidden states, new in every round.
 
-        As with channels, every environment draws from its own generator a count of numbers that depends on shapes alone.
+    As with channels, every environment draws from its own generator a count of numbers that depends on shapes alone.
 
-        Attributes:
-            gate_scores: (batch, nodes, hidden states, experts) float32, non-negative, each row of experts sums to one;
-    X"""
+    Attributes:
+        gate_scores: (batch, nodes, hidden states, experts) float32, non-negative, each row of experts sums to one;
+            owned by the process and overwritten by `start` and `advance`.
+        domains: (batch, nodes) int64, the domain of every node in the current episode.
+    """
 
     def __init__(self, batch: int, nodes: int, states: int, experts: int) -> None:
         self.gate_scores = np.full((batch, nodes, states, experts), 1 / experts, np.float32)
