@@ -14,9 +14,10 @@ from typing import Any, TypeGuard
 
 import numpy as np
 from llvmlite import binding
-from numba import njit, prange, types
+from numba import prange, types
 from numpy.random import _generator
 
+from dmoe_gym.leaf import leaf
 from dmoe_gym.threads import serial_or_parallel
 
 _EXPONENTIALS, _GAMMA, _INTEGERS = (
@@ -130,13 +131,13 @@ def integers(
         out[row] = generators[row].integers(high, size=out.shape[1:])
 
 
-@njit(cache=True)
+@leaf
 def fill_exponentials(address, out):
     """out <- exponential variables of mean 1 from the generator whose state is at the address; any shape, 32 bit."""
     _fill_exponentials(address, out.size, out.ctypes.data)
 
 
-@njit(cache=True)
+@leaf
 def fill_integers(address, high, out):
     """out <- uniform whole numbers in 0..high-1 from the generator whose state is at the address; any shape, int64."""
     _fill_integers(address, 0, high - 1, out.size, 0, out.ctypes.data)

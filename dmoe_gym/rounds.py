@@ -47,6 +47,7 @@ class RoundsCore(BatchedCore):
     def _name_views(self) -> None:
         self.terms = {name: self.term_values[:, column] for column, name in enumerate(self.term_names)}
         self.observations = self._observations()
+        self.first_observation = {key: values[0] for key, values in self.observations.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # a copied or unpickled core must see its own values under their names and not copies of views

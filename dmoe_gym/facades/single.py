@@ -77,19 +77,19 @@ class SingleEnv(gym.Env):
             ValueError: if the action lies outside the action space.
             RuntimeError: before the first `reset`, and after an episode's end before the next.
         """
-        if self.core.terminated[0]:
+        core = self.core
+        if core.terminated.item(0):
             raise RuntimeError("no episode is running: call reset() before step()")
-        actions = self.core.checked_actions(np.asarray(action)[None])
-        self.core.step(actions, self.core.all_rows)
-        info: dict[str, Any] = self.core.terms_of(0)
-        if self.core.masked:
+        core.step(core.checked_actions(np.asarray(action)[None]), core.all_rows)
+        info = core.terms_of(0)
+        if core.masked:
             info.update(self._mask_info())
         if self.render_mode == "human":
             self.render()
-        return self._observation(), self.core.rewards.item(0), self.core.terminated.item(0), False, info
+        return self._observation(), core.rewards.item(0), core.terminated.item(0), False, info
 
     def _observation(self) -> dict[str, np.ndarray]:
-        return {key: values[0].copy() for key, values in self.core.observations.items()}
+        return {key: values.copy() for key, values in self.core.first_observation.items()}
 
     def _mask_info(self) -> dict[str, Any]:
         return {"action_mask": self.core.masks()[0].astype(np.int8)} if self.core.masked else {}

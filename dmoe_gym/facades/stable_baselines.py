@@ -104,18 +104,19 @@ class BatchedVecEnv(VecEnv):
 
     def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:
         # one copy per key for all that end together; every environment's observation is its own part of it
-        last = {key: list(values[rows]) for key, values in self.core.observations.items()}
+        observations, names = self.core.observations, list(self.core.terms)
+        last = zip(*(values[rows] for values in observations.values()), strict=True)
         returns, lengths = self._return[rows].tolist(), self._length[rows].tolist()
         means = (self._term_sums[rows] / self.core.rounds_per_episode).tolist()
         elapsed = round(time.time() - self._started, 6)
         return [
             {
-                "terminal_observation": {key: values[index] for key, values in last.items()},
+                "terminal_observation": dict(zip(observations, parts, strict=False)),
                 "TimeLimit.truncated": False,
-                "episode": {"r": returns[index], "l": lengths[index], "t": elapsed},
-                "episode_terms": dict(zip(self.core.terms, means[index], strict=True)),
+                "episode": {"r": total, "l": length, "t": elapsed},
+                "episode_terms": dict(zip(names, mean, strict=False)),
             }
-            for index in range(len(rows))
+            for parts, total, length, mean in zip(last, returns, lengths, means, strict=True)
         ]
 
     def _clear(self, rows: np.ndarray) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from pydantic import Field
 
 from dmoe_gym.draws import GAMMAS_PER_ROUND, compiled, integers, next_gamma, standard_gamma
+from dmoe_gym.leaf import leaf
 from dmoe_gym.relevance.process import RelevanceProcess, RelevanceSource
 from dmoe_gym.threads import serial_or_parallel
 
@@ -69,7 +70,7 @@ def _draw(addresses, rows, concentration, bonus, domains, gate_scores):
         draw_scores(addresses[row], np.float32(concentration), np.float32(bonus), domains[row], gate_scores[row])
 
 
-@njit(cache=True)
+@leaf
 def draw_scores(address, concentration, bonus, domains, gate_scores):
     """One environment's gate scores (nodes, states, experts): its generator gives first all scores, then all bonuses.
 
@@ -87,7 +88,7 @@ def draw_scores(address, concentration, bonus, domains, gate_scores):
             _normalise(gate_scores[node, state], domains[node], extra)
 
 
-@njit(cache=True)
+@leaf
 def _normalise(scores, domain, extra):
     """Gamma variables to Dirichlet in place; a gamma(a) plus a gamma(b) variable is a gamma(a + b) variable."""
     scores[domain] += extra
@@ -98,4 +99,5 @@ def _normalise(scores, domain, extra):
         for expert in range(scores.shape[0]):
             scores[expert] /= total
     else:  # every gamma underflowed: only thinkable at tiny concentrations
-        scores[:] = np.float32(1.0) / np.float32(scores.shape[0])
+        for expert in range(scores.shape[0]):
+            scores[expert] = np.float32(1.0) / np.float32(scores.shape[0])

@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from dmoe_gym.dmoe import Schedule, allocate_subcarriers, energy
 from dmoe_gym.dmoe.solvers.assignment import assign_rows
+from dmoe_gym.dmoe.solvers.linear_assignment import two_least
 
 
 @settings(max_examples=300)
@@ -143,3 +144,11 @@ def test_bad_selection_is_refused():
         allocate_subcarriers(uniform_round(), np.ones((3, 1, 3), bool))
     with pytest.raises(ValueError, match="selected"):
         allocate_subcarriers(uniform_round(), np.full((3, 2, 3), 0.5))
+
+
+@given(generators(), st.integers(2, 70))
+def test_the_two_least_reduced_costs_are_those_of_sorting(generator, columns):
+    """With ties, infinite costs, and any number of columns."""
+    cost = generator.choice([0.0, 0.25, 1.0, 1.5, 7.0, np.inf, *generator.random(9)], columns)
+    price = -generator.choice([0.0, 0.25, 3.0, *generator.random(9)], columns)
+    assert two_least(cost, price) == tuple(np.sort(cost - price)[:2])

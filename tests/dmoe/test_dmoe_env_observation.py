@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from dmoe_builders import DES, ENV_IDS, JOINT, SCENARIOS, SEQUENTIAL, make
 from dmoe_reference import link_energy
+from rollouts import batch_digest
 
+from dmoe_gym import draws
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 
 # spacing of 32-bit numbers at 1
@@ -173,3 +175,11 @@ def test_gains_are_exponential_of_mean_one_in_every_round(channel):
         assert abs(successive) < 0.05
     else:  # |h|^2 of a Gauss-Markov amplitude: correlation rho^2, with rho = J0(2 pi 0.1) = 0.9037
         assert successive == pytest.approx(0.9037**2, abs=0.05)
+
+
+@pytest.mark.parametrize("scenario", ["small", "budget", "battery"])
+def test_rounds_begun_in_one_pass_are_those_drawn_process_by_process(monkeypatch, scenario):
+    """Across an episode's end: where numpy's C functions are missing, every process draws on its own."""
+    fused = batch_digest(JOINT, 3, 18, scenario=scenario)
+    monkeypatch.setattr(draws, "EXPORTED", False)
+    assert batch_digest(JOINT, 3, 18, scenario=scenario) == fused

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 from dmoe_gym.dmoe.env.settle import BATTERY, GATHERED, OWED
 from dmoe_gym.draws import fill_exponentials, fill_integers
+from dmoe_gym.leaf import leaf
 from dmoe_gym.relevance.dirichlet import DirichletConfig, draw_scores
 from dmoe_gym.threads import serial_or_parallel
 
@@ -24,16 +25,14 @@ def parameters(config: DMoEConfig) -> tuple[float, ...]:
         for over the episode, NaN for none; energy of a full battery [E_ref / (K N D)], infinite for none, and one
         over it.
     """
-    source = config.relevance
-    dirichlet = isinstance(source, DirichletConfig)
-    limited = config.battery_j is not None
+    source, battery = config.relevance, config.battery_j
+    dirichlet = (source.concentration, source.domain_bonus) if isinstance(source, DirichletConfig) else (0.0, 0.0)
     return (
-        source.concentration if dirichlet else 0.0,
-        source.domain_bonus if dirichlet else 0.0,
+        *dirichlet,
         config.mean_snr,
         np.nan if config.relevance_budget is None else config.relevance_budget,
-        config.battery_j / config.energy_unit_j if limited else np.inf,
-        config.energy_unit_j / config.battery_j if limited else 0.0,
+        np.inf if battery is None else battery / config.energy_unit_j,
+        0.0 if battery is None else config.energy_unit_j / battery,
     )
 
 
@@ -53,25 +52,36 @@ def begin_rounds(
         concentration to battery_share: `parameters`.
         others: the core's and its processes' arrays, written.
     """
-    last = len(thresholds) - 1
     for position in prange(rows.shape[0]):
-        row = rows[position]
-        if not drawn:
-            fill_exponentials(addresses[row], gains[row])
-            if first:
-                fill_integers(addresses[row], gate_scores.shape[3], domains[row])
-            draw_scores(
-                addresses[row], np.float32(concentration), np.float32(domain_bonus), domains[row], gate_scores[row]
-            )
-        write_efficiency(observed_gains[row], np.float32(snr_per_gain), efficiency[row])
+        _begin_round(
+            rows[position], first, drawn, addresses, layer, thresholds,
+            concentration, domain_bonus, snr_per_gain, budget, full_battery, battery_share,
+            gains, domains, gate_scores, observed_gains, efficiency, threshold, account, budget_left, battery,
+        )  # fmt: skip
+
+
+@leaf
+def _begin_round(
+    row, first, drawn, addresses, layer, thresholds,
+    concentration, domain_bonus, snr_per_gain, budget, full_battery, battery_share,
+    gains, domains, gate_scores, observed_gains, efficiency, threshold, account, budget_left, battery,
+):  # fmt: skip
+    """`begin_rounds` for one environment."""
+    if not drawn:
+        fill_exponentials(addresses[row], gains[row])
         if first:
-            account[row, GATHERED] = 0.0
-            account[row, BATTERY:] = full_battery
-        threshold[row, 0] = thresholds[layer[row]]
-        _write_limits(layer[row], last, budget, battery_share, account[row], budget_left[row], battery[row])
+            fill_integers(addresses[row], gate_scores.shape[3], domains[row])
+        draw_scores(addresses[row], np.float32(concentration), np.float32(domain_bonus), domains[row], gate_scores[row])
+    write_efficiency(observed_gains[row], np.float32(snr_per_gain), efficiency[row])
+    if first:
+        account[row, GATHERED] = 0.0
+        for node in range(battery.shape[1]):
+            account[row, BATTERY + node] = full_battery
+    threshold[row, 0] = thresholds[layer[row]]
+    _write_limits(layer[row], len(thresholds) - 1, budget, battery_share, account[row], budget_left[row], battery[row])
 
 
-@njit(cache=True)
+@leaf
 def _write_limits(layer, last, budget, battery_share, account, budget_left, battery):
     """What is left of the relevance budget (1,) and of every battery (K,) [its share], and what this round owes.
 

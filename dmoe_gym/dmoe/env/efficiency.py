@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from dmoe_gym.leaf import leaf
 
 _SQRT_HALF_BITS = np.int32(0x3F3504F3)
 _EXPONENT_ONE = np.int32(0x3F800000)
@@ -17,7 +18,7 @@ _C1, _C3, _C5, _C7, _C9 = (np.float32(2 / np.log(2) / power) for power in (1, 3,
 _int32 = np.int32
 
 
-@njit(cache=True, error_model="numpy")
+@leaf(error_model="numpy")
 def _write_flat(gains, snr, efficiency):
     """efficiency <- log2(1 + snr * gains), all 32-bit and one-dimensional.
 
@@ -33,7 +34,7 @@ def _write_flat(gains, snr, efficiency):
         efficiency[index] = exponent + s * (_C1 + square * (_C3 + square * (_C5 + square * (_C7 + square * _C9))))
 
 
-@njit(cache=True)
+@leaf
 def write_efficiency(gains, snr, efficiency):
     """efficiency <- log2(1 + snr * gains) [bit/s/Hz] with a zero diagonal.
 
@@ -43,4 +44,5 @@ def write_efficiency(gains, snr, efficiency):
     """
     _write_flat(gains.reshape(gains.size), snr, efficiency.reshape(efficiency.size))
     for node in range(efficiency.shape[0]):
-        efficiency[node, node] = np.float32(0)
+        for m in range(efficiency.shape[2]):
+            efficiency[node, node, m] = 0

@@ -15,7 +15,7 @@ from numba import njit, prange
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
 from dmoe_gym.dmoe.env.joint import JointCore, decode_joint, encode_joint
 from dmoe_gym.dmoe.env.price import price_links
-from dmoe_gym.dmoe.env.settle import charge_served, repair_draft
+from dmoe_gym.dmoe.env.settle import charge_served, new_workspace, repair_draft
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.physics import Round, Schedule
 from dmoe_gym.dmoe.solvers import lower_bound
@@ -181,15 +181,17 @@ def _step_priced(
     rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit,
     selected, subcarrier, account, terms, served,
 ):  # fmt: skip
+    experts, states, subcarriers = gate_scores.shape[1], gate_scores.shape[2], efficiency.shape[3]
     for position in prange(rows.shape[0]):
         row = rows[position]
         threshold = np.float64(thresholds[row, 0])
+        workspace = new_workspace(experts, states, subcarriers, constants.max_experts)
         decode_importance(
             actions[row], gate_scores[row], efficiency[row], threshold, constants, selected[row], subcarrier[row]
         )
         charge_served(
             gate_scores[row], gains[row], threshold, constants, energy_unit, selected[row], subcarrier[row], 0,
-            account[row], terms[row], served[row],
+            account[row], terms[row], served[row], workspace,
         )  # fmt: skip
 
 
@@ -198,12 +200,16 @@ def _step_joint(
     rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit,
     selected, subcarrier, account, terms, served,
 ):  # fmt: skip
+    experts, states, subcarriers = gate_scores.shape[1], gate_scores.shape[2], efficiency.shape[3]
     for position in prange(rows.shape[0]):
         row = rows[position]
         threshold = np.float64(thresholds[row, 0])
+        workspace = new_workspace(experts, states, subcarriers, constants.max_experts)
         decode_joint(actions[row], selected[row], subcarrier[row])
-        repairs = repair_draft(gate_scores[row], efficiency[row], 0.0, constants, selected[row], subcarrier[row])
+        repairs = repair_draft(
+            gate_scores[row], efficiency[row], 0.0, constants, selected[row], subcarrier[row], workspace
+        )
         charge_served(
             gate_scores[row], gains[row], threshold, constants, energy_unit, selected[row], subcarrier[row], repairs,
-            account[row], terms[row], served[row],
+            account[row], terms[row], served[row], workspace,
         )  # fmt: skip

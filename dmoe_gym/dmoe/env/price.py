@@ -8,7 +8,7 @@ from numba import njit, prange
 
 from dmoe_gym.dmoe.env.base import DMoECore
 from dmoe_gym.dmoe.env.bounds import BOUNDS
-from dmoe_gym.dmoe.env.settle import charge
+from dmoe_gym.dmoe.env.settle import charge, new_workspace
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 from dmoe_gym.dmoe.solvers.priced import relevance_priced
 from dmoe_gym.dmoe.solvers.repair import cure_shortfalls, mark_taken
@@ -102,6 +102,7 @@ def _step(
     rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit, enforced, budgeted,
     selected, subcarrier, account, terms, rewards,
 ):  # fmt: skip
+    experts, states, subcarriers = gate_scores.shape[1], gate_scores.shape[2], efficiency.shape[3]
     for position in prange(rows.shape[0]):
         row = rows[position]
         threshold = np.float64(thresholds[row, 0])
@@ -127,4 +128,5 @@ def _step(
             repairs,
             account[row],
             terms[row],
+            new_workspace(experts, states, subcarriers, constants.max_experts),
         )

@@ -13,7 +13,7 @@ from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
 from dmoe_gym.dmoe.env.bounds import BOUNDS
 from dmoe_gym.dmoe.env.masks import nearest_feasible, write_mask
-from dmoe_gym.dmoe.env.settle import charge, raise_relevance
+from dmoe_gym.dmoe.env.settle import charge, new_workspace, raise_relevance
 from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.repair import mark_taken
 from dmoe_gym.threads import serial_or_parallel
@@ -192,17 +192,18 @@ def _step(
                 turn[row] -= 1  # should the episode end here: a terminal observation repeats the last turn
                 masks[row] = False
                 masks[row, done] = True
-                taken = np.empty(subcarriers, np.bool_)
+                workspace = new_workspace(experts, states, subcarriers, constants.max_experts)
+                taken = workspace.taken
                 mark_taken(subcarrier[row], taken)
                 repairs += raise_relevance(
                     gate_scores[row], efficiency[row], asked, constants, selected[row], subcarrier[row], taken,
-                    subcarrier[row],
+                    subcarrier[row], workspace,
                 )  # fmt: skip
                 # the last step settles what the round's cost and the picks so far differ in: the constant energy,
                 # and what the repair changed
                 charge(
                     gate_scores[row], gains[row], threshold, constants, energy_unit, selected[row], subcarrier[row],
-                    0, account[row], terms[row],
+                    0, account[row], terms[row], workspace,
                 )  # fmt: skip
                 terms[row] -= charged[row]
             turn_seen[row, turn[row]] = 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -10,16 +12,45 @@ from dmoe_gym.dmoe.solvers.repair import (
     LEAST_SAVING,
     best_change,
     drop_unserved,
+    falls_short,
     limit_experts,
     needs_cure,
     reach,
-    release_idle,
     set_expert,
 )
+from dmoe_gym.leaf import leaf
+
+
+class Workspace(NamedTuple):
+    """Arrays that settling one round needs beside its arguments."""
+
+    wishes: np.ndarray  # (K, K)
+    taken: np.ndarray  # (M,) bool
+    holder: np.ndarray  # (M,)
+    waiting: np.ndarray  # (K * K,)
+    best: np.ndarray  # (D,)
+    energies: np.ndarray  # (K,)
+    link_efficiency: np.ndarray  # (K, K)
+    served: np.ndarray  # (K, N, K) bool
 
 
 @njit(cache=True)
-def repair_draft(gate_scores, efficiency, threshold, constants, selected, subcarrier):
+def new_workspace(experts, states, subcarriers, limit):
+    """A `Workspace`; what it holds at first does not matter."""
+    return Workspace(
+        np.empty((experts, experts), np.int64),
+        np.empty(subcarriers, np.bool_),
+        np.empty(subcarriers, np.int64),
+        np.empty(experts * experts, np.int64),
+        np.empty(limit),
+        np.empty(experts),
+        np.empty((experts, experts)),
+        np.empty((experts, states, experts), np.bool_),
+    )
+
+
+@leaf
+def repair_draft(gate_scores, efficiency, threshold, constants, selected, subcarrier, workspace):
     """Turn any draft into a schedule that `check` accepts; return the number of repairs.
 
     In this order: at most D experts per hidden state (the best scores stay); idle links hold no subcarrier; of
@@ -32,28 +63,27 @@ def repair_draft(gate_scores, efficiency, threshold, constants, selected, subcar
         selected: (K, N, K) bool; subcarrier: (K, K) int64 wishes in -1..M-1; both are changed in place.
     """
     experts, states, _ = selected.shape
-    subcarriers = efficiency.shape[2]
     repairs = 0
     for i in range(experts):
         for n in range(states):
             repairs += limit_experts(gate_scores[i, n], selected[i, n], constants.max_experts)
-    wishes = subcarrier.copy()
-    release_idle(selected, subcarrier)
-    taken = np.zeros(subcarriers, np.bool_)
-    holder = np.full(subcarriers, -1, np.int64)
-    waiting = np.empty(experts * experts, np.int64)
+    wishes, taken, holder, waiting = workspace.wishes, workspace.taken, workspace.holder, workspace.waiting
+    for m in range(efficiency.shape[2]):
+        taken[m] = False
     losers = 0
     for i in range(experts):
         for j in range(experts):
             m = subcarrier[i, j]
+            wishes[i, j] = m
             used = False
             if i != j:
                 for n in range(states):
                     used |= selected[i, n, j]
             if not used:
+                subcarrier[i, j] = -1
                 continue
             if m >= 0 and efficiency[i, j, m] > 0:
-                if holder[m] < 0:
+                if not taken[m]:
                     holder[m] = i * experts + j
                     taken[m] = True
                     continue
@@ -67,18 +97,24 @@ def repair_draft(gate_scores, efficiency, threshold, constants, selected, subcar
             subcarrier[i, j] = -1
             waiting[losers] = i * experts + j
             losers += 1
+    served = True
     for loser in range(losers):
         i, j = waiting[loser] // experts, waiting[loser] % experts
         m = next_free(efficiency[i, j], taken, wishes[i, j])
         subcarrier[i, j] = m
         if m >= 0:
             taken[m] = True
+        else:
+            served = False
         repairs += 1
-    drop_unserved(selected, subcarrier)
-    return repairs + raise_relevance(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, wishes)
+    if not served:
+        drop_unserved(selected, subcarrier)
+    return repairs + raise_relevance(
+        gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, wishes, workspace
+    )
 
 
-@njit(cache=True)
+@leaf
 def next_free(efficiency, taken, wish):
     """The first free subcarrier with a rate from the wished one on, cyclically; -1 if there is none."""
     subcarriers = taken.shape[0]
@@ -90,7 +126,7 @@ def next_free(efficiency, taken, wish):
     return -1
 
 
-@njit(cache=True)
+@leaf
 def most_relevant_change(scores, energies, selected, limit):
     """The expert of largest score in reach to add, and whom it replaces: with `limit` experts the least, else -1."""
     joiner = leaver = -1
@@ -105,8 +141,14 @@ def most_relevant_change(scores, energies, selected, limit):
     return joiner, leaver if count >= limit else -1
 
 
-@njit(cache=True)
-def raise_relevance(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, wishes):
+@leaf
+def _forget(energies):
+    for j in range(energies.shape[0]):
+        energies[j] = -1.0
+
+
+@leaf
+def raise_relevance(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, wishes, workspace):
     """Add the expert of largest score in reach wherever a shortfall is dearer than its cure (the priced C1).
 
     With D experts already, it takes the place of the one of least score. Every change raises a hidden state's
@@ -114,23 +156,29 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
 
     Args:
         wishes: (K, K), the subcarrier that a new link takes if it is free, else the next free one.
+        workspace: `Workspace`.
 
     Returns:
         the number of changes.
     """
     experts, states, _ = selected.shape
-    best = np.empty(constants.max_experts)
+    best = workspace.best
     # of one hidden state more at every expert of the node at hand; negative where not computed since the last change
-    energies = np.empty(experts)
+    energies = workspace.energies
     changes = 0
     # a hidden state that nothing could help may be helped by a subcarrier that a later change frees
     again = True
     while again:
         changed = short = False
         for i in range(experts):
-            energies[:] = -1.0
+            known = False
             for n in range(states):
+                if not falls_short(gate_scores, selected, i, n, threshold):
+                    continue
                 scores, chosen = gate_scores[i, n], selected[i, n]
+                if not known:
+                    _forget(energies)
+                    known = True
                 while needs_cure(scores, chosen, threshold, best):
                     joiner, leaver = most_relevant_change(scores, energies, chosen, constants.max_experts)
                     while joiner >= 0 and energies[joiner] < 0:
@@ -153,14 +201,14 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
                         if m < 0:
                             m = next_free(efficiency[i, joiner], taken, wishes[i, joiner])
                     set_expert(i, n, leaver, joiner, m, selected, subcarrier, taken)
-                    energies[:] = -1.0
+                    _forget(energies)
                     changes += 1
                     changed = True
         again = changed and short
     return changes
 
 
-@njit(cache=True)
+@leaf
 def _pays(joiner, leaver, scores, energy, selected, threshold, constants, best):
     """Is it certain that this change lowers the cost? What the leaver saves is left out, so False may be wrong."""
     served = 0.0
@@ -180,20 +228,21 @@ def _pays(joiner, leaver, scores, energy, selected, threshold, constants, best):
 GATHERED, OWED, BATTERY = 0, 1, 2
 
 
-@njit(cache=True)
+@leaf
 def charge(
-    gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms
+    gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms, workspace
 ):  # fmt: skip
     """`charge_served` where nobody asks who was served."""
-    served = np.empty(selected.shape, np.bool_)
     return charge_served(
-        gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms, served
+        gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms,
+        workspace.served, workspace,
     )  # fmt: skip
 
 
-@njit(cache=True)
+@leaf
 def charge_served(
-    gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms, served
+    gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms, served,
+    workspace,
 ):  # fmt: skip
     """The terms of a complete schedule under the true gains, in the order of `base.TERMS`; return the cost.
 
@@ -201,31 +250,33 @@ def charge_served(
 
     Args:
         served: (K, N, K) bool output, who served whom in the end: what was selected, less what outages took.
+        workspace: `Workspace`.
         account: (2 + K,) mean relevance gathered before this round, mean relevance owed by it (negative for the
             threshold), batteries; relevance and batteries are brought up to date.
     """
     experts = subcarrier.shape[0]
-    link_efficiency = np.zeros((experts, experts))
-    ones = np.ones((experts, experts), np.int64)
+    link_efficiency = workspace.link_efficiency
     for i in range(experts):
         for j in range(experts):
             m = subcarrier[i, j]
-            if m >= 0:
-                link_efficiency[i, j] = np.log2(1 + constants.snr_per_gain * gains[i, j, m])
+            link_efficiency[i, j] = np.log2(1 + constants.snr_per_gain * gains[i, j, m]) if m >= 0 else 0.0
     outages = 0
     if constants.limited:
-        spent = np.empty(experts)
+        spent = workspace.energies
         communication, computation, relevance, shortfall, cost, outages = limited_terms(
-            gate_scores, selected, link_efficiency, ones, threshold, constants,
+            gate_scores, selected, link_efficiency, None, threshold, constants,
             account[OWED], account[BATTERY:], served, spent,
         )  # fmt: skip
         account[GATHERED] += relevance
         for j in range(experts):
             account[BATTERY + j] -= spent[j]
     else:
-        served[:] = selected
+        for i in range(experts):
+            for n in range(selected.shape[1]):
+                for j in range(experts):
+                    served[i, n, j] = selected[i, n, j]
         communication, computation, relevance, shortfall, cost = round_terms(
-            gate_scores, selected, link_efficiency, ones, threshold, constants
+            gate_scores, selected, link_efficiency, None, threshold, constants, workspace.best
         )
     terms[0] = cost
     terms[1] = communication * energy_unit

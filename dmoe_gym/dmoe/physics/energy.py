@@ -69,7 +69,9 @@ def terms(round: Round, schedule: Schedule) -> Terms:
             *arguments, owed, battery, served, np.empty(experts)
         )
     else:
-        communication, computation, relevance, shortfall, cost = round_terms(*arguments)
+        communication, computation, relevance, shortfall, cost = round_terms(
+            *arguments, np.empty(constants.max_experts)
+        )
     return Terms(Energy(communication * unit, computation * unit), relevance, shortfall, cost, outages)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.leaf import allocating, leaf
 
 
 class Constants(NamedTuple):
@@ -43,16 +43,17 @@ class Constants(NamedTuple):
         )
 
 
-@njit(cache=True)
-def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, threshold, constants):
+@leaf
+def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, threshold, constants, best):
     """Energy, relevance and cost of one round.
 
     Args:
         gate_scores, selected: (K, N, K).
         link_efficiency: (K, K) summed spectral efficiency of the link's subcarriers [bit/s/Hz].
-        link_subcarriers: (K, K) number of them; each transmits with P0.
+        link_subcarriers: (K, K) number of them, None for one each; each transmits with P0.
         threshold: z gamma^l.
         constants: `Constants`.
+        best: workspace (D,).
 
     Returns:
         communication [unit], computation [unit], mean relevance, mean shortfall, cost (DESIGN section 3).
@@ -63,7 +64,6 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
     computation = constants.round_energy
     relevance = 0.0
     shortfall = 0.0
-    best = np.empty(constants.max_experts)
     for i in range(experts):
         for j in range(experts):
             payload = 0
@@ -72,7 +72,8 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
             computation += constants.computation[j] * payload
             if payload > 0 and i != j:
                 if link_efficiency[i, j] > 0:
-                    communication += constants.transmission * payload * link_subcarriers[i, j] / link_efficiency[i, j]
+                    count = 1 if link_subcarriers is None else link_subcarriers[i, j]
+                    communication += constants.transmission * payload * count / link_efficiency[i, j]
                 else:
                     communication = np.inf
         for n in range(states):
@@ -88,7 +89,7 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
     return communication, computation, relevance / scale, shortfall / scale, cost
 
 
-@njit(cache=True)
+@allocating
 def limited_terms(
     gate_scores, selected, link_efficiency, link_subcarriers, threshold, constants, owed, battery, served, spent
 ):
@@ -127,7 +128,7 @@ def limited_terms(
                 served[i, n, j] = selected[i, n, j]
                 payload += selected[i, n, j]
             if payload > 0 and i != j:
-                count = link_subcarriers[i, j]
+                count = 1 if link_subcarriers is None else link_subcarriers[i, j]
                 if count == 0:
                     sent[i] = np.inf
                 elif payload <= constants.slot_states * link_efficiency[i, j]:
@@ -188,7 +189,7 @@ def limited_terms(
     return communication, computation, relevance / scale, shortfall / scale, cost, outages
 
 
-@njit(cache=True)
+@leaf
 def attainable(scores, threshold, best):
     """min(threshold, sum of the len(best) largest scores); `best` is a workspace."""
     limit = best.shape[0]

@@ -10,17 +10,35 @@ from numba import njit
 
 from dmoe_gym.dmoe.physics import Round
 from dmoe_gym.dmoe.solvers.linear_assignment import assign_rows
+from dmoe_gym.leaf import leaf
 from dmoe_gym.validation import checked_bool_array
 
 
-@njit(cache=True, error_model="numpy")
+@leaf(error_model="numpy")
+def _price_links(sources, destinations, payload, efficiency, slot_states, cost, delivers):
+    """cost[link, m] = payload / rate, infinite without a rate; delivers[link, m]: is it delivered in the slot?
+
+    Returns:
+        do all subcarriers deliver all links' payload?
+    """
+    everything = True
+    for link in range(cost.shape[0]):
+        i, j = sources[link], destinations[link]
+        everything &= _price_link(payload[i, j], efficiency[i, j], slot_states, cost[link], delivers[link])
+    return everything
+
+
+@leaf(error_model="numpy")
 def _price_link(payload, efficiency, slot_states, cost, delivers):
-    """cost[m] = payload / rate, infinite without a rate; delivers[m]: is the payload delivered in the slot?"""
     load = np.float64(payload)
+    everything = True
     for m in range(cost.shape[0]):
         rate = np.float64(efficiency[m])
         cost[m] = load / rate
-        delivers[m] = (rate > 0) & (load <= slot_states * rate)
+        delivered = (rate > 0) & (load <= slot_states * rate)
+        delivers[m] = delivered
+        everything &= delivered
+    return everything
 
 
 @njit(cache=True)
@@ -63,10 +81,7 @@ def allocate(payload, efficiency, weights, slot_states, subcarrier):
         return dropped
     cost = np.empty((active, subcarriers))
     delivers = np.empty((active, subcarriers), np.bool_)
-    for link in range(active):
-        i, j = sources[link], destinations[link]
-        _price_link(payload[i, j], efficiency[i, j], slot_states, cost[link], delivers[link])
-    if not delivers.all():
+    if not _price_links(sources, destinations, payload, efficiency, slot_states, cost, delivers):
         dearest = 0.0
         for link in range(active):
             for m in range(subcarriers):
@@ -91,7 +106,7 @@ def allocate(payload, efficiency, weights, slot_states, subcarrier):
     return dropped
 
 
-@njit(cache=True)
+@leaf
 def count_payload(gate_scores, selected, payload, weights):
     """Hidden states (payload) and relevance (weights) that every link (i, j) carries, into two (K, K) arrays."""
     experts, states, _ = selected.shape

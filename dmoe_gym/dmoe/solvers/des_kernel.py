@@ -12,16 +12,18 @@ and its best multiplier is found by intersecting two lines at a time. A linear r
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from dmoe_gym.leaf import leaf
 
 # A threshold counts as met within this absolute tolerance: sums of scores in another order differ by rounding.
 TOLERANCE = 1e-9
-# Rows of the two workspaces that `search` needs, each as long as there are experts.
-FLOAT_ROWS = 8
+# Rows of the two workspaces, each as long as there are experts: `search` uses the first eight of floats, its callers
+# the others.
+FLOAT_ROWS = 11
 INT_ROWS = 5
 
 
-@njit(cache=True)
+@leaf
 def sort_candidates(keys, ties, order, count):
     """Sort order[:count] by keys ascending, then ties descending, then index (insertion sort: lists are short)."""
     for position in range(1, count):
@@ -39,7 +41,7 @@ def sort_candidates(keys, ties, order, count):
         order[slot] = item
 
 
-@njit(cache=True)
+@leaf
 def keep_undominated(scores, order, count, limit, best):
     """Drop from order (sorted by energy) every expert that `limit` cheaper ones equal or exceed in score.
 
@@ -63,7 +65,7 @@ def keep_undominated(scores, order, count, limit, best):
     return kept
 
 
-@njit(cache=True)
+@leaf
 def cheapest_reduced(energy, score, count, multiplier, limit, chosen):
     """The at most `limit` candidates of most negative reduced cost energy - multiplier * score, cheapest first.
 
@@ -98,7 +100,7 @@ def cheapest_reduced(energy, score, count, multiplier, limit, chosen):
     return taken, total_energy, total_score
 
 
-@njit(cache=True)
+@leaf
 def search(scores, energies, threshold, limit, price, selected, floats, ints):
     """Solve one hidden state; the answer goes into `selected`, the number of visited tree nodes is returned.
 

@@ -17,6 +17,7 @@ from dmoe_gym.dmoe.solvers.repair import (
     mark_taken,
     release_idle,
 )
+from dmoe_gym.leaf import leaf
 from dmoe_gym.threads import serial_or_parallel
 
 # The cost falls in every iteration but the last; two or three are usual.
@@ -37,7 +38,7 @@ def provisional_subcarriers(efficiency, subcarrier):
             subcarrier[i, j] = best_free(efficiency[i, j], nobody) if i != j else -1
 
 
-@njit(cache=True)
+@leaf
 def link_energies(i, efficiency, subcarrier, constants, energies, capacity):
     """Energy of one hidden state of node i at every expert over the links' given subcarriers, into (K,) arrays.
 
@@ -59,7 +60,7 @@ def link_energies(i, efficiency, subcarrier, constants, energies, capacity):
             energies[j] = np.inf
 
 
-@njit(cache=True)
+@leaf
 def select_state(scores, energies, threshold, constants, selected, floats, ints, best):
     """DES for one hidden state (K,), its threshold hard or priced by `constants.selection_price`."""
     price = constants.selection_price
@@ -70,23 +71,38 @@ def select_state(scores, energies, threshold, constants, selected, floats, ints,
     search(scores, energies, asked, constants.max_experts, price, selected, floats, ints)
 
 
+@leaf
+def _select_states(gate_scores, energies, threshold, constants, selected, floats, ints):
+    """DES for the hidden states (N, K) of one node, each on its own; workspaces as for `select_node`."""
+    states, experts = gate_scores.shape
+    scores, best = floats[8], floats[9][: constants.max_experts]
+    for n in range(states):
+        for j in range(experts):
+            scores[j] = gate_scores[n, j]
+        select_state(scores, energies, threshold, constants, selected[n], floats, ints, best)
+
+
 @njit(cache=True)
 def select_node(gate_scores, energies, capacity, threshold, constants, selected, floats, ints):
     """DES for the hidden states (N, K) of one node.
 
     Where a link got more hidden states than it delivers in the slot, the one with the least to gain there chooses
     again without it, until no link is overloaded.
+
+    Args:
+        floats, ints: workspaces (FLOAT_ROWS, K) and (INT_ROWS, K).
     """
+    _select_states(gate_scores, energies, threshold, constants, selected, floats, ints)
+    if constants.slot_states < np.inf:
+        _unload(gate_scores, energies, capacity, threshold, constants, selected, floats, ints)
+
+
+@njit(cache=True)
+def _unload(gate_scores, energies, capacity, threshold, constants, selected, floats, ints):
+    """Let hidden states of one node choose again until no link is overloaded."""
     states, experts = gate_scores.shape
-    scores = np.empty(experts)
-    best = np.empty(constants.max_experts)
-    for n in range(states):
-        scores[:] = gate_scores[n]
-        select_state(scores, energies, threshold, constants, selected[n], floats, ints, best)
-    if constants.slot_states == np.inf:
-        return
     barred = np.zeros((states, experts), np.bool_)
-    own = np.empty(experts)
+    scores, best, own = floats[8], floats[9][: constants.max_experts], floats[10]
     settled = False
     while not settled:
         settled = True
@@ -111,14 +127,26 @@ def select_node(gate_scores, energies, capacity, threshold, constants, selected,
 @njit(cache=True)
 def select_experts(gate_scores, efficiency, subcarrier, threshold, constants, selected):
     """DES for every hidden state over the links' given subcarriers; a link without one is out of reach."""
-    experts, _, _ = gate_scores.shape
+    experts = gate_scores.shape[0]
     floats = np.empty((FLOAT_ROWS, experts))
     ints = np.empty((INT_ROWS, experts), np.int64)
     energies = np.empty(experts)
     capacity = np.empty(experts)
-    for i in range(experts):
+    _select_nodes(gate_scores, efficiency, subcarrier, threshold, constants, selected, floats, ints, energies, capacity)
+    if constants.slot_states < np.inf:
+        for i in range(experts):
+            link_energies(i, efficiency, subcarrier, constants, energies, capacity)
+            _unload(gate_scores[i], energies, capacity, threshold, constants, selected[i], floats, ints)
+
+
+@leaf
+def _select_nodes(
+    gate_scores, efficiency, subcarrier, threshold, constants, selected, floats, ints, energies, capacity
+):  # fmt: skip
+    """`select_experts` without a slot."""
+    for i in range(gate_scores.shape[0]):
         link_energies(i, efficiency, subcarrier, constants, energies, capacity)
-        select_node(gate_scores[i], energies, capacity, threshold, constants, selected[i], floats, ints)
+        _select_states(gate_scores[i], energies, threshold, constants, selected[i], floats, ints)
 
 
 @njit(cache=True)
@@ -143,7 +171,7 @@ def complete(gate_scores, efficiency, threshold, constants, selected, subcarrier
     cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken)
 
 
-@njit(cache=True)
+@leaf
 def _same(one, other):
     """Are two selections (K, N, K) equal?"""
     experts, states, _ = one.shape
@@ -171,7 +199,7 @@ def jesa(gate_scores, efficiency, threshold, constants, selected, subcarrier, ma
     asked = np.zeros_like(selected)
     draft_subcarrier = np.empty((experts, experts), np.int64)
     link_efficiency = np.empty((experts, experts))
-    ones = np.ones((experts, experts), np.int64)
+    best = np.empty(constants.max_experts)
     taken = np.empty(efficiency.shape[2], np.bool_)
     provisional_subcarriers(efficiency, provisional)
     best_cost = np.inf
@@ -185,7 +213,7 @@ def jesa(gate_scores, efficiency, threshold, constants, selected, subcarrier, ma
             for j in range(experts):
                 m = draft_subcarrier[i, j]
                 link_efficiency[i, j] = efficiency[i, j, m] if m >= 0 else 0.0
-        cost = round_terms(gate_scores, draft, link_efficiency, ones, threshold, constants)[4]
+        cost = round_terms(gate_scores, draft, link_efficiency, None, threshold, constants, best)[4]
         if not cost < best_cost:
             return iteration + 1
         best_cost = cost

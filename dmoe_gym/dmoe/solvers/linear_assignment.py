@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from dmoe_gym.leaf import leaf
+
 # Steps of row reduction for every row that lost its column: they nearly always suffice, and bound the time where ties
 # or rounding would let rows take a column from each other for long.
 _STEPS_PER_CONFLICT = 16
@@ -28,9 +30,18 @@ def assign_rows(cost, rows, column_of_row, row_of_column):
         column_of_row, row_of_column: int64 outputs; -1 for a column left free.
     """
     columns = cost.shape[1]
-    waiting = np.empty(rows, np.int64)
+    floats = np.empty((3, columns))
+    ints = np.empty((3, columns), np.int64)
+    _assign(cost, rows, column_of_row, row_of_column, floats, ints)
+
+
+@leaf
+def _assign(cost, rows, column_of_row, row_of_column, floats, ints):
+    """`assign_rows` with workspaces (3, columns)."""
+    waiting = ints[0]
     conflicts = 0
-    row_of_column[:] = -1
+    for column in range(cost.shape[1]):
+        row_of_column[column] = -1
     for row in range(rows):
         best = _least(cost[row])
         if row_of_column[best] < 0:
@@ -43,17 +54,18 @@ def assign_rows(cost, rows, column_of_row, row_of_column):
     if conflicts == 0:
         return
     # prices only ever fall, and only those of columns that are taken: those of free columns stay 0
-    column_price = np.zeros(columns)
+    column_price = floats[0]
+    for column in range(cost.shape[1]):
+        column_price[column] = 0.0
     if _reduce_rows(cost, waiting[:conflicts], column_price, column_of_row, row_of_column) > 0:
-        row_price = np.zeros(rows)
+        row_price = floats[1]
         for row in range(rows):
             column = column_of_row[row]
-            if column >= 0:
-                row_price[row] = cost[row, column] - column_price[column]
-        _augment(cost, row_price, column_price, column_of_row, row_of_column)
+            row_price[row] = cost[row, column] - column_price[column] if column >= 0 else 0.0
+        _augment(cost, row_price[:rows], column_price, column_of_row, row_of_column, floats[2], ints[1], ints[2])
 
 
-@njit(cache=True)
+@leaf
 def _least_bits(bits):
     """The least of some whole numbers; a loop of its own, or the compiler makes no vector code of it."""
     least = bits[0]
@@ -62,7 +74,7 @@ def _least_bits(bits):
     return least
 
 
-@njit(cache=True)
+@leaf
 def _least(values):
     """The index of the least of non-negative float64 numbers: read as whole numbers they have the same order."""
     bits = values.view(np.int64)
@@ -73,25 +85,53 @@ def _least(values):
     return index
 
 
-@njit(cache=True)
+@leaf(fastmath={"nnan", "nsz"})
+def two_least(cost, price):
+    """The least and the second least of cost - price (columns,); the same where two are equal.
+
+    Four quarters side by side, for each comparison waits for the one before it: twice as fast.
+    """
+    columns = cost.shape[0]
+    quarter = columns // 4
+    a = b = c = d = np.inf
+    second_a = second_b = second_c = second_d = np.inf
+    for index in range(quarter):
+        value = cost[index] - price[index]
+        second_a = min(second_a, max(a, value))
+        a = min(a, value)
+        value = cost[index + quarter] - price[index + quarter]
+        second_b = min(second_b, max(b, value))
+        b = min(b, value)
+        value = cost[index + 2 * quarter] - price[index + 2 * quarter]
+        second_c = min(second_c, max(c, value))
+        c = min(c, value)
+        value = cost[index + 3 * quarter] - price[index + 3 * quarter]
+        second_d = min(second_d, max(d, value))
+        d = min(d, value)
+    for index in range(4 * quarter, columns):
+        value = cost[index] - price[index]
+        second_a = min(second_a, max(a, value))
+        a = min(a, value)
+    second_a, a = min(second_a, second_b, max(a, b)), min(a, b)
+    second_c, c = min(second_c, second_d, max(c, d)), min(c, d)
+    return min(a, c), min(second_a, second_c, max(a, c))
+
+
+@leaf
 def _reduce_rows(cost, waiting, column_price, column_of_row, row_of_column):
     """Give every waiting row its column of least reduced cost, lowering that column's price to the second least.
 
     The row that had the column waits in its place. Returns how many rows are left without a column.
     """
-    columns = cost.shape[1]
-    reduced = np.empty(columns)
     steps = _STEPS_PER_CONFLICT * waiting.shape[0]
     without = 0
     for row in waiting:
         while row >= 0 and steps > 0:
             steps -= 1
-            for column in range(columns):
-                reduced[column] = cost[row, column] - column_price[column]
-            column = _least(reduced)
-            least = reduced[column]
-            reduced[column] = np.inf
-            second = reduced[_least(reduced)]
+            least, second = two_least(cost[row], column_price)
+            column = 0
+            while cost[row, column] - column_price[column] != least:
+                column += 1
             rival = row_of_column[column]
             if rival >= 0 and not least < second:
                 break
@@ -105,13 +145,13 @@ def _reduce_rows(cost, waiting, column_price, column_of_row, row_of_column):
     return without
 
 
-@njit(cache=True)
-def _augment(cost, row_price, column_price, column_of_row, row_of_column):
-    """A shortest augmenting path for every row without a column, under prices that no reduced cost undercuts."""
+@leaf
+def _augment(cost, row_price, column_price, column_of_row, row_of_column, distance, origin, remaining):
+    """A shortest augmenting path for every row without a column, under prices that no reduced cost undercuts.
+
+    `distance`, `origin` and `remaining` are workspaces (columns,).
+    """
     rows, columns = row_price.shape[0], column_price.shape[0]
-    distance = np.empty(columns)
-    origin = np.empty(columns, np.int64)
-    remaining = np.empty(columns, np.int64)
     for start in range(rows):
         if column_of_row[start] >= 0:
             continue

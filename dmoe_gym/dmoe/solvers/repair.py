@@ -9,12 +9,13 @@ import numpy as np
 from numba import njit
 
 from dmoe_gym.dmoe.physics.terms import attainable
+from dmoe_gym.leaf import leaf
 
 # Changes that save less (in units of E_ref / (K N D)) are left alone: rounding must not keep the loop going.
 LEAST_SAVING = 1e-9
 
 
-@njit(cache=True)
+@leaf
 def drop_unserved(selected, subcarrier):
     """Deselect experts whose link has no subcarrier; return how many selections that took."""
     experts, states, _ = selected.shape
@@ -29,7 +30,7 @@ def drop_unserved(selected, subcarrier):
     return dropped
 
 
-@njit(cache=True)
+@leaf
 def release_idle(selected, subcarrier):
     """Take the subcarrier from every link that carries nothing."""
     experts, states, _ = selected.shape
@@ -43,7 +44,7 @@ def release_idle(selected, subcarrier):
                     subcarrier[i, j] = -1
 
 
-@njit(cache=True)
+@leaf
 def mark_taken(subcarrier, taken):
     """taken[m] = is subcarrier m held by a link."""
     taken[:] = False
@@ -54,7 +55,7 @@ def mark_taken(subcarrier, taken):
                 taken[subcarrier[i, j]] = True
 
 
-@njit(cache=True)
+@leaf
 def best_free(efficiency, taken):
     """The free subcarrier of largest positive efficiency on one link, -1 if there is none."""
     best = -1
@@ -67,7 +68,7 @@ def best_free(efficiency, taken):
     return best
 
 
-@njit(cache=True)
+@leaf
 def reach(i, j, efficiency, selected, subcarrier, taken, constants):
     """Energy of one hidden state of node i at expert j, and the subcarrier its link would use (-1 for its own node).
 
@@ -90,7 +91,7 @@ def reach(i, j, efficiency, selected, subcarrier, taken, constants):
     return constants.transmission / efficiency[i, j, m] + constants.computation[j], m
 
 
-@njit(cache=True)
+@leaf
 def set_expert(i, n, leaver, joiner, m, selected, subcarrier, taken):
     """Let expert `joiner` (over subcarrier m, -1 at its own node) serve instead of `leaver` (-1 for nobody)."""
     selected[i, n, joiner] = True
@@ -108,7 +109,7 @@ def set_expert(i, n, leaver, joiner, m, selected, subcarrier, taken):
                 subcarrier[i, leaver] = -1
 
 
-@njit(cache=True)
+@leaf
 def best_change(scores, energies, selected, threshold, constants, best):
     """The one expert to add, or to put in another's place, that lowers a hidden state's cost most by curing shortfall.
 
@@ -157,18 +158,32 @@ def cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, sub
 
     Every change lowers the cost, so the loop ends; afterwards the priced C1 holds (see `physics.check`).
     """
-    experts, states, _ = selected.shape
+    if not any_short(gate_scores, selected, threshold):
+        return 0
+    experts = selected.shape[0]
     best = np.empty(constants.max_experts)
     energies = np.empty(experts)
     routes = np.empty(experts, np.int64)
     outdated = np.empty(experts, np.bool_)
+    return _cure(
+        gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, best, energies, routes, outdated
+    )
+
+
+@leaf
+def _cure(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, best, energies, routes, outdated):
+    """`cure_shortfalls` with workspaces (D,), (K,), (K,) and (K,)."""
+    experts, states, _ = selected.shape
     changes = 0
     changed = True
     while changed:
         changed = False
         for i in range(experts):
-            outdated[:] = True
+            for j in range(experts):
+                outdated[j] = True
             for n in range(states):
+                if not falls_short(gate_scores, selected, i, n, threshold):
+                    continue
                 while needs_cure(gate_scores[i, n], selected[i, n], threshold, best):
                     for j in range(experts):
                         if outdated[j]:
@@ -191,7 +206,29 @@ def cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, sub
     return changes
 
 
-@njit(cache=True)
+@leaf
+def falls_short(gate_scores, selected, i, n, threshold):
+    """Has hidden state n of node i less than the threshold, or no expert at all? What `needs_cure` asks first."""
+    served = 0.0
+    count = 0
+    for j in range(selected.shape[2]):
+        if selected[i, n, j]:
+            served += gate_scores[i, n, j]
+            count += 1
+    return count == 0 or served < threshold
+
+
+@leaf
+def any_short(gate_scores, selected, threshold):
+    """Does any hidden state fall short?"""
+    for i in range(selected.shape[0]):
+        for n in range(selected.shape[1]):
+            if falls_short(gate_scores, selected, i, n, threshold):
+                return True
+    return False
+
+
+@leaf
 def needs_cure(scores, selected, threshold, best):
     """Has the hidden state a shortfall, or no expert at all? Cheap, and mostly false."""
     served = 0.0
@@ -207,7 +244,7 @@ def needs_cure(scores, selected, threshold, best):
     return attainable(scores, threshold, best) - served > LEAST_SAVING
 
 
-@njit(cache=True)
+@leaf
 def limit_experts(scores, selected, limit):
     """Deselect the experts of least score until at most `limit` are left (C2); return how many that took."""
     count = 0
