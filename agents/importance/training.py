@@ -59,8 +59,8 @@ def train_selection(
 
     Every image sits on a random node with random links: their best of M independent Rayleigh subcarriers, as where
     subcarriers abound. Selections are hard on the way forward and a sigmoid on the way back (straight-through), so the
-    loss, price x softened share of wrong answers + energy, is differentiated through the classifier. The same configuration and seed
-    give the same network bit for bit on one machine.
+    loss, price x softened share of wrong answers + energy, is differentiated through the classifier. The same
+    configuration and seed give the same network bit for bit on one machine.
     """
     system = inference_scenario(config.scenario)
     images = getattr(load_digits_split(), config.inputs)
