@@ -76,8 +76,9 @@ class EvolutionStrategy(BaseAlgorithm):
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []
 
-    def warm_start(self) -> None:
-        """What precedes the first generation: nothing here."""
+    def warm_start(self) -> bool:
+        """What precedes the first generation: nothing here. Whether there was anything."""
+        return False
 
     def record(self) -> Recording:
         """The next episode of every environment."""
@@ -135,8 +136,8 @@ class EvolutionStrategy(BaseAlgorithm):
         assert self.env is not None
         while self.num_timesteps < total:
             callback.on_rollout_start()
-            if self.num_timesteps == 0:
-                self.warm_start()
+            if self.num_timesteps == 0 and self.warm_start():
+                continue
             recording = self.record()
             looks = self.looks(recording)
             self._update_current_progress_remaining(self.num_timesteps, total)

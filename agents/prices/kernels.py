@@ -25,7 +25,7 @@ from dmoe_gym.wdmoe.solvers.selection import top_k_block
 INPUTS = 8
 # A price of ten whole bands keeps tokens away as surely as an infinite one.
 LARGEST_PRICE = 10.0
-# Newton's last step: prices are good to 1e-5.
+# Newton's last step: prices are good to a percent, as their derivative is taken before it.
 COARSE_STEP = 1e-2
 LARGEST_OUTPUT = 5.0
 # The largest discount; more than any weight, so that the whole budget is spent.

@@ -71,17 +71,19 @@ class PriceEvolution(EvolutionStrategy):
         latencies = candidate_latencies(parameters, Blocks.of(recording), settings)
         return latencies / reference_latency(recording.config)
 
-    def warm_start(self) -> None:
+    def warm_start(self) -> bool:
         """Imitation, if any; it counts each of its blocks once."""
         if self.imitation is None:
-            return
+            return False
         recordings = [self.record()]
         while sum(len(each.budget) for each in recordings) < self.imitation.blocks:
             recordings.append(self.record())
         fields = {name: np.concatenate([getattr(each, name) for each in recordings]) for name in Blocks._fields}
         blocks = Observed(recordings[0].config, **fields)
         vector, network = self.policy.parameters_vector, self.policy.network
-        for loss in imitate(self.policy.scheduler(), blocks, vector, network, self.imitation, self.generator):
-            self.num_timesteps += len(blocks.budget) // self.imitation.passes
+        losses = imitate(self.policy.scheduler(), blocks, vector, network, self.imitation, self.generator)
+        for number, loss in enumerate(losses, 1):
+            self.num_timesteps = len(blocks.budget) * number // len(losses)
             self.logger.record("imitation/squared_error", loss)
             self.logger.dump(self.num_timesteps)
+        return True
