@@ -33,13 +33,16 @@ REFERENCE = "greedy-optimal"
 def schedulers(name: str, runs: Path) -> Iterator[tuple[str, list[Policy]]]:
     """Line by line of the table what runs in a scenario: one policy, or one of every training seed."""
     for rounds in (1, 2, 4, 8):
-        yield f"prices without network, {rounds} pricings", [JointPolicy(PriceScheduler(scenario(name), rounds=rounds))]
+        yield (
+            f"prices without network, pricings: {rounds}",
+            [JointPolicy(PriceScheduler(scenario(name), rounds=rounds))],
+        )
     for home in SCENARIOS:
         recipe = f"evolution_{home}"
         config = load_config(Path(f"configs/{recipe}.yaml"))
         assert isinstance(config.network, PricesConfig)
         folders = [RunFolder.of(runs, config, recipe, seed).path for seed in config.seeds]
-        title = f"`{recipe}`, {config.network.rounds} pricings, {len(folders)} seeds"
+        title = f"`{recipe}`, pricings: {config.network.rounds}, {len(folders)} seeds"
         yield title, [load_run(folder, name)[1] for folder in folders]
 
 
