@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from agents.prices.scheduler import PriceScheduler, network
 from agents.residual.policy import VectorPolicy
+from dmoe_gym.policy import BatchPolicy
 from dmoe_gym.wdmoe import WDMoEConfig
 from dmoe_gym.wdmoe.policies import JointPolicy
 
 
-class PricePolicy(VectorPolicy):
+class PricePolicy(VectorPolicy, BatchPolicy):
     """Acts in `WDMoE-Joint-v0`; deterministic, without memory.
 
     Args:
@@ -22,6 +22,8 @@ class PricePolicy(VectorPolicy):
         seed: of the hidden layer's first weights.
         learning_rate: of Adam.
     """
+
+    key, dimensions = JointPolicy.key, JointPolicy.dimensions
 
     def __init__(
         self, config: WDMoEConfig, rounds: int, polish: bool, width: int, seed: int, learning_rate: float
@@ -34,12 +36,5 @@ class PricePolicy(VectorPolicy):
         parameters = self.parameters_vector.detach().numpy()
         return PriceScheduler(self.config, parameters, rounds=self.rounds, polish=self.polish, width=self.width)
 
-    def predict(
-        self,
-        observation: Mapping[str, np.ndarray],
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """The action(s) and no state."""
-        return JointPolicy(self.scheduler()).predict(observation)
+    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        return JointPolicy(self.scheduler()).actions(batch)
