@@ -1,7 +1,7 @@
 """What detours save, and what their choice is worth: `python -m agents.studies.detours`.
 
-Expected-cost JESA alone, then with detours drawn by chance, chosen by `ExpectedCostDetours`' rule, chosen by the shipped
-learned weights, and with all of them, on the same held-out episodes.
+Expected-cost JESA alone, then with detours drawn by chance, chosen by the rule of `ExpectedCostDetours`, chosen by the
+shipped learned weights, and with all of them, on the same held-out episodes.
 """
 
 from __future__ import annotations
