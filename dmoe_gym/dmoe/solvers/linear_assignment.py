@@ -13,7 +13,7 @@ from numba import njit
 
 # Steps of row reduction for every row that lost its column: they nearly always suffice, and bound the time where ties
 # or rounding would let rows take a column from each other for long.
-_STEPS_PER_CONFLICT = 16
+STEPS_PER_CONFLICT = 16
 
 
 @njit(cache=True)
@@ -50,7 +50,7 @@ def assign_rows(cost, rows, column_of_row, row_of_column):
             column = column_of_row[row]
             if column >= 0:
                 row_price[row] = cost[row, column] - column_price[column]
-        _augment(cost, row_price, column_price, column_of_row, row_of_column)
+        augment(cost, row_price, column_price, column_of_row, row_of_column)
 
 
 @njit(cache=True)
@@ -81,7 +81,7 @@ def _reduce_rows(cost, waiting, column_price, column_of_row, row_of_column):
     """
     columns = cost.shape[1]
     reduced = np.empty(columns)
-    steps = _STEPS_PER_CONFLICT * waiting.shape[0]
+    steps = STEPS_PER_CONFLICT * waiting.shape[0]
     without = 0
     for row in waiting:
         while row >= 0 and steps > 0:
@@ -106,7 +106,7 @@ def _reduce_rows(cost, waiting, column_price, column_of_row, row_of_column):
 
 
 @njit(cache=True)
-def _augment(cost, row_price, column_price, column_of_row, row_of_column):
+def augment(cost, row_price, column_price, column_of_row, row_of_column):
     """A shortest augmenting path for every row without a column, under prices that no reduced cost undercuts."""
     rows, columns = row_price.shape[0], column_price.shape[0]
     distance = np.empty(columns)
