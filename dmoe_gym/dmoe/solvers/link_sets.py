@@ -14,7 +14,7 @@ from numba import njit
 from dmoe_gym.dmoe.solvers.des_kernel import search
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def rank_links(i, preference, candidates):
     """The node's links of highest preference, the highest first, into candidates (C,); ties go to the first expert."""
     filled = 0
@@ -34,7 +34,7 @@ def rank_links(i, preference, candidates):
         candidates[slot] = j
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def value_sets(i, scores, energies, required, price, limit, candidates, values, floats, ints, draft):
     """Least cost of one hidden state of node i by set of usable links, into values (2**C,).
 
@@ -85,7 +85,7 @@ def value_sets(i, scores, energies, required, price, limit, candidates, values, 
                 values[bit + low + rest] = min(pair, values[bit + rest], values[low + rest])
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def share_subcarriers(node_values, subcarriers, table, taken):
     """How many links every node gets, into taken (K,), for the least sum of node_values[i, links of i].
 

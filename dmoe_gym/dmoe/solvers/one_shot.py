@@ -80,7 +80,7 @@ def new_scene(experts, states, subcarriers, limit):
     )
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def price_links(best, factor, constants, energies):
     """Energy of one hidden state of node i at expert j over the link's best subcarrier times its factor, (K, K)."""
     experts = best.shape[0]
@@ -91,7 +91,7 @@ def price_links(best, factor, constants, energies):
         energies[i, i] = constants.computation[i]
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def select_all(gate_scores, price, limit, scene, selected):
     """Every hidden state's experts of least cost, and what links then carry; returns how many links carry something.
 
@@ -184,7 +184,7 @@ def selection_price(constants):
     return min(constants.selection_price, constants.shortfall_price)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def prefer(gate_scores, constants, scene):
     """The relevance that every link brings its node on its own, less its energy, into scene.preference (K, K)."""
     experts, states, _ = gate_scores.shape
@@ -247,7 +247,7 @@ def settle(gate_scores, efficiency, threshold, constants, scarce, scene, selecte
         cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, subcarrier, scene.taken)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def reprice(efficiency, subcarrier, constants, energies):
     """Energies (K, K) over the subcarriers that links hold; links without one are out of reach."""
     experts = energies.shape[0]
