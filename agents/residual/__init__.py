@@ -32,4 +32,4 @@ def build_residual(underneath: str, config: DMoEConfig, parameters: Mapping[str,
         raise ValueError(f"network.parameters = {dict(parameters)}: {error}") from None
 
 
-__all__ = ["RESIDUALS", "Residual", "ResidualPolicy", "Surveyed", "build_residual"]
+__all__ = ["RESIDUALS", "OneShotResidual", "Residual", "ResidualPolicy", "Surveyed", "build_residual"]
