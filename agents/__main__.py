@@ -12,7 +12,6 @@ from agents.config import load_config
 from agents.evaluate import evaluate_runs
 from agents.export import export_run, is_export
 from agents.policy import load_learner
-from agents.publish import publish
 from agents.results.command import results, time
 from agents.study.command import study
 from agents.sweep.command import sweep
@@ -29,7 +28,6 @@ app.command()(sweep)
 app.command()(study)
 app.command()(results)
 app.command()(time)
-app.command()(publish)
 Runs = Annotated[Path, typer.Option(help="Root of the run folders.")]
 
 

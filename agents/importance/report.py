@@ -22,7 +22,7 @@ from dmoe_gym.evaluation.inference import (
 from dmoe_gym.evaluation.table import two_lines
 
 # What a wrong answer costs, as told to the network: each seed's is chosen on validation inputs.
-PRICES = (18.0, 27.0, 40.0, 60.0, 90.0)
+PRICES = (27.0, 33.0, 40.0, 49.0, 60.0, 74.0, 90.0)
 Cells = tuple[list[str], list[list[str]]]
 
 

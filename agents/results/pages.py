@@ -15,7 +15,6 @@ Times = Mapping[str, Mapping[str, float]]
 MORE = {
     "WDMoE": "wdmoe.md",
     "ChannelAwareGating": "gating.md",
-    "DMoE-Inference": "inference.md",
     "DMoE-JESA": "scenarios.md",
 }
 # Stated seeds that make a row a headline row.

@@ -15,7 +15,7 @@ from dmoe_gym.evaluation import lineup_of
 from dmoe_gym.facades.create import core_class
 from dmoe_gym.lineup import Lineup
 
-# The published scenarios, in the order of the tables.
+# The published scenarios, in the order of the tables. DMoE-Inference has no bound worth the name and tables of its own.
 PUBLISHED = (
     *(
         ("DMoE-JESA-v0", name)
@@ -23,7 +23,6 @@ PUBLISHED = (
     ),
     *(("WDMoE-v0", name) for name in ("testbed", "mixtral", "crowd")),
     ("ChannelAwareGating-v0", None),
-    ("DMoE-Inference-v0", None),
 )
 
 

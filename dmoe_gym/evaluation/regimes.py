@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -139,6 +140,11 @@ def _verdict(table: ScenarioTable) -> str:
     return words
 
 
+def _stages(result: Mapping[str, Any]) -> str:
+    stages = zip(result["candidates"], result["episodes_per_candidate"], strict=True)
+    return ", then ".join(f"{candidates} candidates on {episodes} episodes" for candidates, episodes in stages)
+
+
 def _section(table: ScenarioTable) -> str:
     config = named_scenario(table.scenario)
     body: list[list[str]] = [[table.optimum, f"{table.optimal_cost:.4f}", "", "", "", "", ""]]
@@ -168,8 +174,7 @@ def _section(table: ScenarioTable) -> str:
     ]
     found = json.loads(TUNED.read_text()).get(table.scenario, {}) if TUNED.is_file() else {}
     parameters = "; ".join(
-        f"`{name}` {', '.join(f'{key} = {value:g}' for key, value in result['parameters'].items())} "
-        f"({result['candidates']} candidates, {result['episodes_per_candidate']} episodes each)"
+        f"`{name}` {', '.join(f'{key} = {value:g}' for key, value in result['parameters'].items())} ({_stages(result)})"
         for name, result in found.items()
     )
     tuned = f"\n\nTuned: {parameters}." if parameters else ""

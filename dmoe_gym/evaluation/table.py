@@ -27,7 +27,6 @@ COLUMNS = (
     Column("cost", "cost", ".4f"),
     Column("energy_per_state_mJ", "energy per hidden state [mJ]", ".4f"),
     Column("energy_per_answer_mJ", "energy per answer [mJ]", ".2f"),
-    Column("accuracy", "accuracy", ".3f"),
     Column("latency_ms", "block latency [ms]", ".3f"),
     Column("relevance", "relevance", ".3f"),
     Column("shortfall", "shortfall", ".4f"),

@@ -13,14 +13,14 @@ import dmoe_gym.dmoe
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.policies.analytic import schedulers_of
 from dmoe_gym.dmoe.policies.policies import JointPolicy
-from dmoe_gym.dmoe.policies.tuned import TUNABLE, candidates
+from dmoe_gym.dmoe.policies.tuned import TUNABLE, Parameters, combinations, refined
 from dmoe_gym.evaluation.run import Start, evaluate
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED
 from dmoe_gym.files import write_json
 
 TUNED = Path(dmoe_gym.dmoe.__file__).parent / "data" / "tuned.json"
 # Training episodes that all of a scheduler's candidates together get in one scenario.
-BUDGET = 16_000
+BUDGET = 32_000
 
 
 def tunable_in(scenario: str) -> list[str]:
@@ -34,14 +34,17 @@ def tunable_in(scenario: str) -> list[str]:
 def tune(
     scenario: str, name: str, *, budget: int = BUDGET, progress: Callable[[int], None] | None = None
 ) -> dict[str, Any]:
-    """The candidate of least mean cost on training episodes, all candidates on the same ones (seeds from 0).
+    """The parameters of least mean cost on training episodes (seeds from 0).
+
+    Half of the budget goes to the grid, all its candidates on the same episodes; the other half to a finer grid between
+    the neighbours of its best, the best included, on the episodes after those.
 
     Args:
         budget: episodes of all candidates together.
         progress: called with the number of finished episodes.
 
     Returns:
-        parameters; cost, its mean; episodes per candidate and candidates, how many.
+        parameters; cost, their mean on the second episodes; candidates and episodes per candidate of both halves.
 
     Raises:
         ValueError: if the scheduler is not tunable in the scenario, or the budget less than one episode each.
@@ -49,24 +52,32 @@ def tune(
     known = tunable_in(scenario)
     if name not in known:
         raise ValueError(f"scheduler = {name!r}: tunable in {scenario!r} are {', '.join(known) or 'none'}")
-    options = candidates(name)
-    episodes = budget // len(options)
-    if not 1 <= episodes <= FIRST_HELD_OUT_SEED:
-        raise ValueError(f"budget = {budget}: valid are at least {len(options)} episodes, one per candidate")
     config = named_scenario(scenario)
-    costs = []
-    for parameters in options:
-        policy = JointPolicy(TUNABLE[name][0](config, **parameters))
-        rows = evaluate(policy, "DMoE-JESA-v0", scenario=scenario, seeds=range(episodes), check=False)
-        costs.append(float(np.mean([row["cost"] for row in rows])))
-        if progress is not None:
-            progress(episodes)
-    best = int(np.argmin(costs))
+    grid = TUNABLE[name][1]
+    first, counts = 0, []
+    best: Parameters = {}
+    cost = float("nan")
+    for stage in range(2):
+        options = combinations(grid if stage == 0 else refined(grid, best))
+        episodes = budget // 2 // len(options)
+        if not 1 <= first + episodes <= FIRST_HELD_OUT_SEED:
+            raise ValueError(f"budget = {budget}: valid are at least {2 * len(options)} episodes, one per candidate")
+        costs = []
+        for parameters in options:
+            policy = JointPolicy(TUNABLE[name][0](config, **parameters))
+            seeds = range(first, first + episodes)
+            rows = evaluate(policy, "DMoE-JESA-v0", scenario=scenario, seeds=seeds, check=False)
+            costs.append(float(np.mean([row["cost"] for row in rows])))
+            if progress is not None:
+                progress(episodes)
+        best, cost = options[int(np.argmin(costs))], min(costs)
+        counts.append((len(options), episodes))
+        first += episodes
     return {
-        "parameters": options[best],
-        "cost": costs[best],
-        "episodes_per_candidate": episodes,
-        "candidates": len(options),
+        "parameters": best,
+        "cost": cost,
+        "candidates": [candidates for candidates, _ in counts],
+        "episodes_per_candidate": [episodes for _, episodes in counts],
     }
 
 

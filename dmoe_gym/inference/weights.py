@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from dmoe_gym.inference.config import ClassifierConfig
+from dmoe_gym.model_file import model_bytes, read_model_file
 
 FORMAT = "dmoe_gym.inference.Classifier/1"
 SHIPPED = Path(__file__).parent / "data" / "digits.safetensors"
@@ -60,51 +60,23 @@ def shapes(config: ClassifierConfig) -> dict[str, tuple[int, ...]]:
 
 
 def to_bytes(config: ClassifierConfig, weights: Weights) -> bytes:
-    """The content of a model file: one safetensors file with the configuration as JSON in its header."""
-    from safetensors.numpy import save
-
-    # one entry: safetensors writes several in an order that differs from call to call
-    header = {"model": json.dumps({"format": FORMAT, "config": config.model_dump()}, sort_keys=True)}
-    return save({name: np.ascontiguousarray(array) for name, array in weights._asdict().items()}, metadata=header)
+    """The content of a model file."""
+    return model_bytes(FORMAT, config.model_dump(), weights._asdict())
 
 
 def read_weights(path: Path | str = SHIPPED) -> tuple[ClassifierConfig, Weights]:
     """Configuration and parameters of a model file; nothing in it is run.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ImportError: with the command that installs safetensors, if it is missing.
-        ValueError: one line, for a damaged or foreign file, or weights that do not fit the configuration.
+        FileNotFoundError, ImportError, ValueError: as `read_model_file`.
+        ValueError: one line, for weights that do not fit the configuration.
     """
+    stored, arrays = read_model_file(path, FORMAT)
     try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError:
-        raise ImportError("model files need safetensors: pip install 'dmoe_gym[train]'") from None
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"path = {str(path)!r}: no such file")
-    try:
-        with safe_open(path, framework="np") as stored:
-            header = _header(stored.metadata())
-            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  (not a dict)
-    except SafetensorError as error:
-        raise ValueError(f"path = {str(path)!r}: not a safetensors file, or damaged ({error})") from None
-    if header.get("format") != FORMAT:
-        raise ValueError(f"path = {str(path)!r}: format is {header.get('format')!r}, valid is {FORMAT!r}")
-    try:
-        config = ClassifierConfig(**header["config"])
-    except (KeyError, TypeError, ValueError) as error:
+        config = ClassifierConfig(**stored)
+    except (TypeError, ValueError) as error:
         raise ValueError(f"path = {str(path)!r}: its configuration is not readable ({error})") from None
     return config, checked_weights(config, arrays, str(path))
-
-
-def _header(metadata: dict[str, str] | None) -> dict[str, Any]:
-    """The entry that `to_bytes` wrote; empty if there is none."""
-    try:
-        header = json.loads((metadata or {})["model"])
-    except (KeyError, ValueError):
-        return {}
-    return header if isinstance(header, dict) else {}
 
 
 def checked_weights(config: ClassifierConfig, arrays: dict[str, np.ndarray], where: str) -> Weights:

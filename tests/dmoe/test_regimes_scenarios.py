@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
 import dmoe_gym  # noqa: F401  registers the environments
+from dmoe_gym.dmoe.policies.tuned import TUNABLE, refined
 from dmoe_gym.evaluation import by_policy, evaluate_bound, evaluate_lineup, held_out_seeds, lineup_of
 from dmoe_gym.evaluation.optima import ENV_ID, OPTIMA, build_optima, cached_optima, episode_digest
 from dmoe_gym.evaluation.tuning import TUNED, tunable_in, tune
@@ -102,9 +104,18 @@ def test_tuned_parameters_are_those_that_the_line_up_uses():
 
 
 def test_tuning_takes_the_best_candidate_within_its_budget():
-    result = tune("stale", "JESA-margin", budget=24)
-    assert result["episodes_per_candidate"] * result["candidates"] <= 24
+    result = tune("stale", "JESA-margin", budget=48)
+    assert np.dot(result["episodes_per_candidate"], result["candidates"]) <= 48
+    grid = TUNABLE["JESA-margin"][1]
+    finer = {float(f"{np.sqrt(one * other):.3g}") for one, other in pairwise(grid["margin"])}
+    assert result["parameters"]["margin"] in {*grid["margin"], *finer}
     with pytest.raises(ValueError, match="tunable"):
         tune("scarce", "JESA-margin")
     with pytest.raises(ValueError, match="budget"):
         tune("stale", "JESA-margin", budget=3)
+
+
+def test_a_refined_grid_halves_the_way_to_both_neighbours():
+    grid = {"power": [1.0, 4.0, 16.0], "gain": [0.0, 2.0, 8.0]}
+    assert refined(grid, {"power": 4.0, "gain": 2.0}) == {"power": [1, 2, 4, 8, 16], "gain": [0, 1, 2, 4, 8]}
+    assert refined(grid, {"power": 16.0, "gain": 0.0}) == {"power": [4, 8, 16], "gain": [0, 1, 2]}

@@ -7,6 +7,7 @@ import dmoe_gym
 from dmoe_gym.dmoe import scenario
 from dmoe_gym.dmoe.policies import JESA, JointPolicy, Random, SequentialPolicy, TopK
 from dmoe_gym.evaluation import Interval, compare, evaluate, evaluate_bound, evaluate_lineup, held_out_seeds, lineup_of
+from dmoe_gym.evaluation.table import COLUMNS
 from dmoe_gym.policy import ConstantPolicy
 
 SEEDS = held_out_seeds(6)
@@ -124,3 +125,8 @@ def test_random_schedules_are_feasible_and_differ():
     assert all(row["violations"] == 0 for row in rows)
     np.testing.assert_array_equal(costs(rows), costs(again))
     assert (costs(rows) != costs(other)).all()
+
+
+def test_no_metric_has_two_columns():
+    metrics = [column.metric for column in COLUMNS]
+    assert len(set(metrics)) == len(metrics)

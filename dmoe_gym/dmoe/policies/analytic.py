@@ -13,7 +13,7 @@ from dmoe_gym.dmoe.policies.planner import Planner
 from dmoe_gym.dmoe.policies.policies import DESPolicy, JointPolicy
 from dmoe_gym.dmoe.policies.schedulers import DES, JESA, ChannelGreedy, Homogeneous, OneShot, Random, TopK, ValueGreedy
 from dmoe_gym.dmoe.policies.tuned import tuned
-from dmoe_gym.dmoe.policies.uncertain import PredictedJESA
+from dmoe_gym.dmoe.policies.uncertain import ExpectedCostDetours, PredictedJESA
 from dmoe_gym.dmoe.solvers.informed import informed_about
 from dmoe_gym.lineup import Lineup
 from dmoe_gym.policy import RandomActionPolicy
@@ -36,6 +36,7 @@ UNCERTAIN: dict[str, Callable[[DMoEConfig], Planner]] = {
     "JESA-predicted": PredictedJESA,
     "JESA-margin": tuned("JESA-margin"),
     "JESA-expected": tuned("JESA-expected"),
+    "JESA-expected-detours": tuned("JESA-expected", ExpectedCostDetours),
 }
 # relevance is a budget of the episode: schedulers of thresholds get one that is tuned to it
 BUDGET: dict[str, Callable[[DMoEConfig], Planner]] = {
@@ -59,7 +60,7 @@ def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Planne
     if config.csi != CSIConfig() and config.relevance_budget is None:
         named.update(UNCERTAIN)
         if getattr(config.channel, "small_scale", config.channel).kind == "rician":
-            del named["JESA-expected"]
+            del named["JESA-expected"], named["JESA-expected-detours"]
     if config.battery_j is not None:
         named.update(BATTERY)
     if config.is_limited:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from dmoe_gym.dmoe.policies.uncertain import ExpectedCostJESA, PredictedJESA
 from dmoe_gym.dmoe.scenarios import SCENARIOS
 
 Parameters = dict[str, float]
+Grid = dict[str, list[float]]
 
 _MULTIPLIERS = [round(float(value), 3) for value in np.geomspace(0.5, 16, 21)]
 
@@ -31,7 +32,7 @@ def _threshold_jesa(config: DMoEConfig, z: float | None = None) -> Planner:
 
 
 # scheduler -> (how it is built, the values that tuning tries of each parameter)
-TUNABLE: dict[str, tuple[Callable[..., Planner], dict[str, list[float]]]] = {
+TUNABLE: dict[str, tuple[Callable[..., Planner], Grid]] = {
     "JESA": (_threshold_jesa, {"z": [round(0.02 * step, 2) for step in range(10, 46)]}),
     "JESA-margin": (PredictedJESA, {"margin": [1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45]}),
     "JESA-expected": (ExpectedCostJESA, {"caution": [0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0]}),
@@ -44,10 +45,29 @@ TUNABLE: dict[str, tuple[Callable[..., Planner], dict[str, list[float]]]] = {
 }
 
 
-def candidates(name: str) -> list[Parameters]:
-    """Every combination of values that tuning tries of a scheduler."""
-    grid = TUNABLE[name][1]
+def combinations(grid: Grid) -> list[Parameters]:
+    """Every combination of a grid's values."""
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+
+
+def refined(grid: Grid, best: Parameters) -> Grid:
+    """A finer grid around a combination of a grid: of each parameter five values from one neighbour to the other.
+
+    Halfway is in ratio, or in difference where a neighbour is 0. At an end of the grid there are three.
+    """
+
+    def between(one: float, other: float) -> float:
+        middle = np.sqrt(one * other) if one * other > 0 else (one + other) / 2
+        return float(f"{middle:.3g}")
+
+    finer: Grid = {}
+    for name, values in grid.items():
+        ordered = sorted(values)
+        place = ordered.index(best[name])
+        near = ordered[max(place - 1, 0) : place + 2]
+        halves = [between(one, other) for one, other in pairwise(near)]
+        finer[name] = sorted({*near, *halves})
+    return finer
 
 
 @cache
@@ -64,7 +84,7 @@ def tuned_parameters(name: str, config: DMoEConfig) -> Parameters:
     return {}
 
 
-def tuned(name: str) -> Callable[[DMoEConfig], Planner]:
-    """A builder of a tunable scheduler with the parameters that were found for the configuration's scenario."""
-    build = TUNABLE[name][0]
-    return lambda config: build(config, **tuned_parameters(name, config))
+def tuned(name: str, build: Callable[..., Planner] | None = None) -> Callable[[DMoEConfig], Planner]:
+    """A builder of a tunable scheduler, or of one with its parameters, as found for the configuration's scenario."""
+    made = build or TUNABLE[name][0]
+    return lambda config: made(config, **tuned_parameters(name, config))

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.policies.planner import Planner, empty_plan, planned_rounds
+from dmoe_gym.dmoe.policies.planner import Planner, empty_plan, observed_rounds, planned_rounds
+from dmoe_gym.dmoe.solvers.detours import expected_detours, expected_node_costs
 from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.dmoe.solvers.outlook import Outlook, predicted_gains
@@ -66,4 +67,38 @@ class ExpectedCostJESA(Planner):
         for layer, (scores, efficiency, threshold, chosen, route) in zip(self.layers(observation), rounds, strict=True):
             outlook = self.outlooks[layer - 1]
             expected_jesa(scores, efficiency, threshold, self.constants, outlook, self.caution, chosen, route)
+        return selected, subcarrier
+
+
+class ExpectedCostDetours(ExpectedCostJESA):
+    """Expected-cost JESA, then restarts of its local search with one link given (`solvers.detours`).
+
+    The links are tried in the order of their node's expected cost times the largest gate score that they could serve.
+
+    Args:
+        caution: as of `ExpectedCostJESA`.
+        tries: restarts per round, K * K at most.
+
+    Raises:
+        ValueError: if tries is less than 1, and as `ExpectedCostJESA`.
+    """
+
+    def __init__(self, config: DMoEConfig, caution: float = 1.0, tries: int = 64) -> None:
+        if tries < 1:
+            raise ValueError(f"tries = {tries}: valid are whole numbers of at least 1")
+        super().__init__(config, caution)
+        self.tries = tries
+
+    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        selected, subcarrier = super().plan(observation)
+        thresholds = observation["threshold"][:, 0]
+        efficiency = observation["spectral_efficiency"]
+        costs = np.empty(self.config.num_experts)
+        rounds = observed_rounds(observation["gate_scores"], efficiency, thresholds, selected, subcarrier)
+        for layer, (scores, rates, threshold, chosen, route) in zip(self.layers(observation), rounds, strict=True):
+            law = (scores, rates, threshold, self.constants, self.outlooks[layer - 1], self.caution)
+            expected_node_costs(*law, chosen, route, costs)
+            promise = costs[:, None] * scores.max(1)
+            links = np.argsort(-promise.ravel(), kind="stable")[: self.tries]
+            expected_detours(*law, links, True, chosen, route, np.empty(len(links)))
         return selected, subcarrier
