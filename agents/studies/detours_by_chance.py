@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from agents.residual import build_residual
-from agents.residual.base import Residual
+from agents.residual.base import Itemised
 from dmoe_gym.dmoe import scenario
 from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.evaluation import evaluate, held_out_seeds
@@ -26,7 +26,7 @@ class ChanceDetours(BatchPolicy):
 
     key, dimensions = "gate_scores", 3
 
-    def __init__(self, residual: Residual, detours: bool, seed: int = 0) -> None:
+    def __init__(self, residual: Itemised, detours: bool, seed: int = 0) -> None:
         self.residual, self.detours = residual, detours
         self.generator = np.random.default_rng(seed)
 
@@ -46,6 +46,7 @@ def main() -> None:
     seeds = held_out_seeds(arguments.episodes)
     for name in arguments.scenarios:
         residual = build_residual("JESA-expected", scenario(name), {"caution": 1.0, "tries": arguments.tries})
+        assert isinstance(residual, Itemised)
         without, by_chance = (
             np.array([row["cost"] for row in evaluate(policy, "DMoE-JESA-v0", scenario=name, seeds=seeds, check=False)])
             for policy in (ChanceDetours(residual, False), ChanceDetours(residual, True))
