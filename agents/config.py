@@ -61,6 +61,26 @@ class ResidualConfig(StrictConfig):
     width: Annotated[int, Field(ge=0)] = 8
 
 
+class PricesConfig(StrictConfig):
+    """Scheduling at learned prices of `agents.prices`, for `WDMoE-Joint-v0`.
+
+    Fields:
+        kind: its name.
+        rounds: pricings per block, of which the fastest is kept.
+        polish: improve every pricing's selection by the greedy scheduler's changes.
+        width: of the network's hidden layer; 0 for a linear map.
+    """
+
+    kind: Literal["prices"] = "prices"
+    rounds: Count = 2
+    polish: bool = True
+    width: Annotated[int, Field(ge=0)] = 8
+
+
+# by network: where an evolution strategy acts
+EVOLVED: dict[type, str] = {ResidualConfig: "DMoE-JESA-v0", PricesConfig: "WDMoE-Joint-v0"}
+
+
 class ImitationConfig(StrictConfig):
     """Supervised training on a teacher's decisions before reinforcement learning (`agents.imitation`).
 
@@ -100,7 +120,7 @@ class TrainingConfig(StrictConfig):
         seeds: one run each; below the held-out seeds.
         policy: Stable-Baselines3's policy name, or "BatchedMultiInputPolicy" (`agents.distributions`), which is faster
             on MultiDiscrete actions.
-        network: widths of the hidden layers, "equivariant", or a residual scheduler for `evolution`.
+        network: widths of the hidden layers, "equivariant", or, for `evolution`, a residual scheduler or "prices".
         imitation: a warm start, for the sequential environment.
         relative_to: an analytic scheduler whose cost on the same round is taken off the reward, which has far less
             noise then (`agents.relative`); for the sequential environment.
@@ -119,7 +139,9 @@ class TrainingConfig(StrictConfig):
     total_timesteps: Count
     seeds: tuple[Annotated[int, Field(ge=0, lt=FIRST_HELD_OUT_SEED)], ...] = (0,)
     policy: str = "MultiInputPolicy"
-    network: tuple[Count, ...] | Annotated[EquivariantConfig | ResidualConfig, Field(discriminator="kind")] = (256, 256)
+    network: (
+        tuple[Count, ...] | Annotated[EquivariantConfig | ResidualConfig | PricesConfig, Field(discriminator="kind")]
+    ) = (256, 256)
     imitation: ImitationConfig | None = None
     relative_to: str | None = None
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
@@ -141,11 +163,12 @@ class TrainingConfig(StrictConfig):
         masked = self.algorithm == "maskable_ppo"
         if isinstance(self.network, EquivariantConfig) and not masked:
             raise ValueError(f"network = 'equivariant' with algorithm = {self.algorithm!r}: valid is maskable_ppo")
-        evolved, residual = self.algorithm == "evolution", isinstance(self.network, ResidualConfig)
-        if evolved != residual or (evolved and self.env_id != "DMoE-JESA-v0"):
+        evolved, place = self.algorithm == "evolution", EVOLVED.get(type(self.network))
+        if evolved != (place is not None) or (evolved and self.env_id != place):
             raise ValueError(
                 f"network = {self.network!r} with algorithm = {self.algorithm!r} and env_id = {self.env_id!r}: "
-                "a residual network goes with evolution in DMoE-JESA-v0, and nothing else with evolution"
+                "a residual network goes with evolution in DMoE-JESA-v0, prices with evolution in WDMoE-Joint-v0, "
+                "and nothing else with evolution"
             )
         if self.imitation is not None:
             if not masked:

@@ -76,6 +76,19 @@ class EvolutionStrategy(BaseAlgorithm):
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []
 
+    def warm_start(self) -> bool:
+        """What precedes the first generation: nothing here. Whether there was anything."""
+        return False
+
+    def record(self) -> Recording:
+        """The next episode of every environment."""
+        return record(self.env.core)  # type: ignore[union-attr]
+
+    def decided(self, recording: Recording) -> int:
+        """Rounds that the generations on recorded episodes count as: of all candidates, or surveyed once for all."""
+        rounds = recording.gains.shape[0] * recording.gains.shape[1]
+        return rounds if self.policy.residual.surveyed else rounds * 2 * self.pairs * self.generations
+
     def looks(self, recording: Recording) -> list[Arrays]:
         """What is seen of every round of B recorded episodes whatever is done; what its choices save, if surveyed."""
         residual = self.policy.residual
@@ -125,14 +138,14 @@ class EvolutionStrategy(BaseAlgorithm):
         assert self.env is not None
         while self.num_timesteps < total:
             callback.on_rollout_start()
-            recording = record(self.env.core)  # type: ignore[attr-defined]
+            if self.num_timesteps == 0 and self.warm_start():
+                continue
+            recording = self.record()
             looks = self.looks(recording)
             self._update_current_progress_remaining(self.num_timesteps, total)
             for _ in range(self.generations):
                 scalars = self._generation(recording, looks)
-            rounds = recording.gains.shape[0] * recording.gains.shape[1]
-            simulated = not self.policy.residual.surveyed
-            self.num_timesteps += rounds * (2 * self.pairs * self.generations if simulated else 1)
+            self.num_timesteps += self.decided(recording)
             for name, value in scalars.items():
                 self.logger.record(f"train/{name}", value)
             callback.update_locals(locals())

@@ -11,11 +11,12 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.config import EquivariantConfig, ResidualConfig, TrainingConfig
+from agents.config import EquivariantConfig, PricesConfig, ResidualConfig, TrainingConfig
 from agents.distributions import POLICIES
 from agents.evolution import EvolutionStrategy
 from agents.networks import EquivariantSequentialPolicy
 from agents.networks.features import Prices
+from agents.prices import PriceEvolution, PricePolicy
 from agents.relative import RelativeRewards
 from agents.residual import ResidualPolicy, build_residual
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
@@ -51,10 +52,9 @@ def build_learner(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards, 
         ValueError: if the algorithm refuses the hyperparameters or the spaces, naming the recipe's field.
     """
     policy, options = _policy(config, env)
+    learner = PriceEvolution if isinstance(config.network, PricesConfig) else ALGORITHMS[config.algorithm]
     try:
-        return ALGORITHMS[config.algorithm](
-            policy, env, seed=seed, device="cpu", policy_kwargs=options, **config.hyperparameters
-        )
+        return learner(policy, env, seed=seed, device="cpu", policy_kwargs=options, **config.hyperparameters)
     except (TypeError, AssertionError, ValueError) as error:
         raise ValueError(f"hyperparameters or policy of {config.algorithm}: {' '.join(str(error).split())}") from None
 
@@ -64,6 +64,8 @@ def _policy(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards) -> tup
     if isinstance(config.network, ResidualConfig):
         residual = build_residual(config.network.underneath, env.config, config.network.parameters)
         return ResidualPolicy, {"residual": residual, "width": config.network.width}
+    if isinstance(config.network, PricesConfig):
+        return PricePolicy, {"config": env.config, **config.network.model_dump(exclude={"kind"})}
     if not isinstance(config.network, EquivariantConfig):
         named = POLICIES.get(config.algorithm, {}).get(config.policy, config.policy)
         return named, {"net_arch": list(config.network)}

@@ -15,26 +15,39 @@ from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.policy import as_batch
 
 
-class ResidualPolicy(nn.Module):
-    """Acts in `DMoE-JESA-v0`; deterministic, with what it has seen of the running episodes as its state.
+class VectorPolicy(nn.Module):
+    """A shared network's parameters as one vector, which an evolution strategy moves.
 
     Args:
-        residual: the scheduler.
-        width: of the network's hidden layer, 0 for a linear map.
+        network: whose parameters.
         seed: of the hidden layer's first weights.
         learning_rate: of Adam, which belongs to the policy as in every Stable-Baselines3 learner.
     """
 
-    def __init__(self, residual: Residual, width: int, seed: int, learning_rate: float) -> None:
+    def __init__(self, network: SharedNetwork, seed: int, learning_rate: float) -> None:
         super().__init__()
-        self.residual = residual
-        self.network = SharedNetwork(residual.inputs, residual.outputs, width, residual.softsign)
-        initial = self.network.initial(np.random.default_rng([seed, 2]))
+        self.network = network
+        initial = network.initial(np.random.default_rng([seed, 2]))
         self.parameters_vector = nn.Parameter(torch.as_tensor(initial))
         self.optimizer = torch.optim.Adam([self.parameters_vector], lr=learning_rate)
 
     def set_training_mode(self, mode: bool) -> None:
         """There is nothing that training does differently."""
+
+
+class ResidualPolicy(VectorPolicy):
+    """Acts in `DMoE-JESA-v0`; deterministic, with what it has seen of the running episodes as its state.
+
+    Args:
+        residual: the scheduler.
+        width: of the network's hidden layer, 0 for a linear map.
+        seed, learning_rate: of `VectorPolicy`.
+    """
+
+    def __init__(self, residual: Residual, width: int, seed: int, learning_rate: float) -> None:
+        network = SharedNetwork(residual.inputs, residual.outputs, width, residual.softsign)
+        super().__init__(network, seed, learning_rate)
+        self.residual = residual
 
     def decide(
         self, observation: Mapping[str, np.ndarray], seen: Arrays, parameters: np.ndarray

@@ -1,7 +1,7 @@
-"""SAC in WDMoE's testbed: `python -m agents.studies.wdmoe_sac tune|constant|held-out|quote`.
+"""SAC and PPO in WDMoE's testbed beside constant actions: `python -m agents.studies.wdmoe_sac tune|constant|quote`.
 
-The entropy weight is chosen on tuning episodes (`tune`), as is the best constant action (`constant`). The recipe with
-the chosen weight is then trained with seeds of its own and run on held-out episodes (`held-out`); `quote` makes the
+SAC's entropy weight is chosen on tuning episodes (`tune`), the best constant action on training episodes (`constant`).
+The recipes are trained by `python -m agents sweep` and collected by `python -m agents results`; `quote` makes the
 tables.
 """
 
@@ -21,8 +21,10 @@ from scipy.optimize import differential_evolution
 from agents.config import TrainingConfig, load_config
 from agents.learners import build_env, build_learner
 from agents.policy import as_policy
+from agents.results.setting import Setting
+from agents.results.store import learned_rows
 from dmoe_gym.command_line import one_line_errors, wide_console
-from dmoe_gym.evaluation import Interval, Row, by_policy, compare, evaluate, evaluate_lineup, held_out_seeds
+from dmoe_gym.evaluation import Interval, Row, by_policy, compare, evaluate, held_out_seeds, seed_matrix
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.files import read_csv, replace_section, write_csv, write_json
 from dmoe_gym.policy import ConstantPolicy
@@ -32,10 +34,11 @@ FOLDER = Path("output/wdmoe-sac")
 # None of these episodes is held out (seeds from 1,000,000), none trains (seeds from 0 and from 500,000).
 TUNING_EPISODES = range(900_000, 900_200)
 TUNING_SEEDS = (500_000, 500_001)
-CANDIDATES: tuple[str | float, ...] = ("auto", "auto_0.1", "auto_0.02", "auto_0.005", 0.005, 0.001)
+CANDIDATES: tuple[str | float, ...] = ("auto", "auto_0.02", 0.005, 0.001)
 METRIC = "latency_ms"
-HELD_OUT_RUNS = (0, 1, 2)
 CONSTANT = "every discount at its end"
+ANALYTIC = ("top-2-optimal", "WLR-optimal", "greedy-optimal", "exact")
+LEARNED = ("wdmoe_sac_testbed", "wdmoe_ppo_testbed")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 Steps = Annotated[int, typer.Option(help="Environment steps of every tuning run.")]
@@ -77,24 +80,6 @@ def tune(
             console.print(f"{weight} seed {one}: {Interval.of([row[METRIC] for row in read_csv(file)]):.3f} ms")
 
 
-@app.command("held-out")
-@one_line_errors
-def held_out(steps: Steps = 16_000, seed: list[int] | None = None, episodes: int = 100, folder: Path = FOLDER) -> None:
-    """Train the recipe as it stands and run it on held-out episodes; seeds whose rows are there are not repeated."""
-    console = wide_console()
-    config = load_config(RECIPE).replace(total_timesteps=steps)
-    for one in seed or HELD_OUT_RUNS:
-        file = held_out_file(folder, config, one)
-        if not file.exists():
-            write_csv(file, trained_rows(config, one, held_out_seeds(episodes)))
-        console.print(f"seed {one}: {Interval.of([row[METRIC] for row in read_csv(file)]):.3f} ms")
-
-
-def held_out_file(folder: Path, config: TrainingConfig, seed: int) -> Path:
-    """Where the rows of one training seed are."""
-    return folder / f"held-out-{config.hyperparameters['ent_coef']}-{config.total_timesteps}-seed{seed}.csv"
-
-
 @app.command()
 @one_line_errors
 def constant(folder: Path = FOLDER) -> None:
@@ -123,35 +108,42 @@ def constant_policy(devices: int, discounts: np.ndarray | float) -> ConstantPoli
 
 @app.command()
 @one_line_errors
-def quote(steps: Steps = 16_000, episodes: int = 100, folder: Path = FOLDER, document: Path | None = None) -> None:
-    """Tables of the tuning and of the held-out episodes, as far as they were run; with `--document`, into that page."""
+def quote(
+    steps: Steps = 16_000, folder: Path = FOLDER, store: Path = Path("results"), document: Path | None = None
+) -> None:
+    """Tables of the stored held-out episodes and of the tuning, as far as run; with `--document`, into that page."""
     console = wide_console()
-    config = load_config(RECIPE).replace(total_timesteps=steps)
-    seeds = held_out_seeds(episodes)
-    names = ("top-2-optimal", "WLR-optimal", "greedy-optimal", "exact")
-    rows = evaluate_lineup(config.env_id, scenario=config.scenario, seeds=seeds, names=names)
+    recipe = load_config(RECIPE)
+    setting = Setting.of(recipe.env_id, recipe.scenario, recipe.overrides)
+    rows = [row for row in read_csv(store / "analytic" / f"{setting.file_name}.csv") if row["policy"] in ANALYTIC]
+    seeds = held_out_seeds(recipe.evaluation.episodes)
     best = json.loads((folder / "constant.json").read_text())["discounts"]
     for name, discounts in ((CONSTANT, 1.0), (f"constant discounts {best}", np.array(best))):
         policy = constant_policy(len(best), discounts)
-        rows += evaluate(policy, config.env_id, scenario=config.scenario, seeds=seeds, name=name)
-    files = [held_out_file(folder, config, seed) for seed in HELD_OUT_RUNS]
-    by_seed = [[row for row in read_csv(file) if row["seed"] in seeds] for file in files if file.exists()]
-    for group in zip(*by_seed, strict=True):
-        label = f"SAC, `ent_coef: {config.hyperparameters['ent_coef']}`, mean of {len(by_seed)} training seeds"
-        rows.append({**group[0], "policy": label, METRIC: float(np.mean([row[METRIC] for row in group]))})
+        rows += evaluate(policy, recipe.env_id, scenario=recipe.scenario, seeds=seeds, name=name)
+    for name in LEARNED:
+        config = load_config(RECIPE.with_name(f"{name}.yaml"))
+        trained = learned_rows(name, config, store)
+        if trained:
+            means = seed_matrix(trained, METRIC, config.seeds, name).mean(0)
+            label = f"`{name}`, mean of {len(config.seeds)} training seeds"
+            rows += [{"policy": label, "seed": seed, METRIC: mean} for seed, mean in zip(seeds, means, strict=True)]
+    rows = [row for row in rows if row["seed"] in seeds]
     differences = {item.policy: item.difference for item in compare(rows, CONSTANT, METRIC)}
     body = [
         [name, format(Interval.of([row[METRIC] for row in group]), ".3f"), format(differences[name], "+.3f")]
         for name, group in by_policy(rows).items()
     ]
     text = [
-        f"Constant actions of `{config.env_id}` on {episodes} held-out episodes, means and 95 % intervals; "
+        f"Block latency of `{recipe.env_id}`, {len(seeds)} held-out episodes, means and 95 % intervals over episodes; "
         f"differences are to {CONSTANT}:\n",
         markdown_table(["policy", "latency [ms]", "difference [ms]"], body),
     ]
     chosen = tuning(folder, steps)
     if chosen:
-        title = f"Mean latency on {len(TUNING_EPISODES)} tuning episodes (seeds from {TUNING_EPISODES[0]:,}) after"
+        title = (
+            f"SAC's mean latency on {len(TUNING_EPISODES)} tuning episodes (seeds from {TUNING_EPISODES[0]:,}) after"
+        )
         headings = ["`ent_coef`", *(f"seed {seed} [ms]" for seed in TUNING_SEEDS), "mean [ms]"]
         text += [f"{title} {steps:,} steps:\n", markdown_table(headings, chosen)]
     console.print("\n".join(text), markup=False, highlight=False)
