@@ -18,7 +18,7 @@ from stable_baselines3.common.type_aliases import MaybeCallback
 
 from agents.replay import Recording, ReplayCore, record
 from agents.residual import ResidualPolicy, Surveyed
-from agents.residual.base import Arrays
+from agents.residual.base import Arrays, Compiled
 from dmoe_gym.dmoe.env.joint import encode_joint
 
 
@@ -112,6 +112,8 @@ class EvolutionStrategy(BaseAlgorithm):
             outputs = [self.policy.network(parameters, seen["features"][None]) for seen in looks]
             valued = [residual.valued(seen, seen["savings"], each) for seen, each in zip(looks, outputs, strict=True)]
             return np.mean(valued, axis=0)
+        if isinstance(residual, Compiled):
+            return np.mean([residual.costs(self.policy.network, seen, parameters) for seen in looks], axis=0)
         core = ReplayCore(self.env.config, recording, copies)  # type: ignore[union-attr]
         total = np.zeros(core.num_envs)
         core.start(core.all_rows)

@@ -65,12 +65,15 @@ class ReplayCore(JointCore):
 
     def __init__(self, config: DMoEConfig, recording: Recording, copies: int) -> None:
         super().__init__(copies * recording.gains.shape[1], config)
+        domains = self.relevance.domains
         self.tracks = (
             _Track("gate_scores", self.relevance.gate_scores, recording.gate_scores),
             _Track("gains", self.channel.gains, recording.gains),
             _Track("observed_gains", self.knowledge.observed_gains, recording.observed_gains),
         )
         self.relevance, self.channel, self.knowledge = self.tracks  # type: ignore[assignment]
+        self.relevance.domains = domains
+        self._drawn_inside = False
 
     def replay(self, recording: Recording) -> None:
         """Run as many other episodes from the next `start` on."""

@@ -8,12 +8,13 @@ from agents.residual.base import Residual, Surveyed
 from agents.residual.battery import BatteryResidual
 from agents.residual.budget import BudgetResidual
 from agents.residual.detours import ExpectedDetours, ValuedDetours
+from agents.residual.one_shot import OneShotResidual
 from agents.residual.policy import ResidualPolicy
 from dmoe_gym.dmoe.config import DMoEConfig
 
 # by the name of the analytic scheduler underneath
 RESIDUALS: dict[str, type[Residual]] = {
-    kind.underneath: kind for kind in (BatteryResidual, BudgetResidual, ExpectedDetours, ValuedDetours)
+    kind.underneath: kind for kind in (BatteryResidual, BudgetResidual, ExpectedDetours, ValuedDetours, OneShotResidual)
 }
 
 
@@ -31,4 +32,4 @@ def build_residual(underneath: str, config: DMoEConfig, parameters: Mapping[str,
         raise ValueError(f"network.parameters = {dict(parameters)}: {error}") from None
 
 
-__all__ = ["RESIDUALS", "Residual", "ResidualPolicy", "Surveyed", "build_residual"]
+__all__ = ["RESIDUALS", "OneShotResidual", "Residual", "ResidualPolicy", "Surveyed", "build_residual"]

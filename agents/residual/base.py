@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from agents.residual.network import SharedNetwork
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Constants
 
@@ -23,11 +24,13 @@ class Residual(ABC):
     Attributes:
         underneath: the analytic scheduler's name in tables.
         inputs, outputs: numbers per item that the network reads and gives.
+        softsign: does the network bend by x / (1 + |x|), which takes compiled code less time, instead of tanh?
         surveyed: can what it decides be valued without running the environment? Then it has `survey` and `valued`.
     """
 
     underneath: ClassVar[str]
     surveyed: ClassVar[bool] = False
+    softsign: ClassVar[bool] = False
     inputs: ClassVar[int]
     outputs: ClassVar[int]
 
@@ -48,6 +51,24 @@ class Residual(ABC):
         """What an observation tells whatever was done before; brings `memory` up to date in place."""
 
     @abstractmethod
+    def decide(
+        self, network: SharedNetwork, observation: Mapping[str, np.ndarray], seen: Arrays, parameters: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Schedules of P candidates on B episodes each.
+
+        Args:
+            observation, seen: (P * B, ...), row p * B + b is candidate p in episode b.
+            parameters: (P, size) of the network.
+
+        Returns:
+            selected (P * B, K, N, K) bool; subcarrier (P * B, K, K), -1 for none.
+        """
+
+
+class Itemised(Residual):
+    """A residual scheduler that tells the network's inputs and plans under its outputs, in two steps."""
+
+    @abstractmethod
     def features(self, observation: Mapping[str, np.ndarray], seen: Arrays) -> np.ndarray:
         """The network's inputs (B, items, inputs)."""
 
@@ -61,8 +82,16 @@ class Residual(ABC):
             outputs: (B, items, outputs).
         """
 
+    def decide(
+        self, network: SharedNetwork, observation: Mapping[str, np.ndarray], seen: Arrays, parameters: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        features = self.features(observation, seen)
+        inputs = features.reshape(len(parameters), -1, *features.shape[1:])
+        outputs = network(parameters, inputs)
+        return self.plan(observation, seen, outputs.reshape(len(features), *outputs.shape[2:]))
 
-class Surveyed(Residual):
+
+class Surveyed(Itemised):
     """A residual scheduler whose choices are valued by what is observed, all of them at once."""
 
     surveyed = True
@@ -74,6 +103,14 @@ class Surveyed(Residual):
     @abstractmethod
     def valued(self, seen: Arrays, savings: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """The cost per round (P, B) under the outputs (P, B, items, outputs) of P candidates."""
+
+
+class Compiled(Residual):
+    """A residual scheduler whose rounds stand alone, and are decided and valued by compiled code, network included."""
+
+    @abstractmethod
+    def costs(self, network: SharedNetwork, seen: Arrays, parameters: np.ndarray) -> np.ndarray:
+        """The cost (P, B) of B seen rounds under P parameter vectors (P, size)."""
 
 
 def remember_scores(observation: Mapping[str, np.ndarray], memory: Arrays) -> np.ndarray:

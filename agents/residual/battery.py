@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from agents.residual.base import Arrays, Residual, remember_scores
+from agents.residual.base import Arrays, Itemised, remember_scores
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.policies.episode import BatteryJESA
 
 
-class BatteryResidual(Residual):
+class BatteryResidual(Itemised):
     """JESA-battery whose node prices are multiplied by exp(output), one item per node.
 
     A node's inputs: how far its battery is behind the episode, battery and rounds left, its computation energy, and

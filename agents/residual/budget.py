@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from agents.residual.base import Arrays, Residual
+from agents.residual.base import Arrays, Itemised
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.policies.episode import LAST_ROUND_MULTIPLIERS
 from dmoe_gym.dmoe.policies.planner import planned_rounds
@@ -16,7 +16,7 @@ from dmoe_gym.dmoe.solvers.priced import relevance_priced
 PROBES = np.array([0.6, 1.0, 1.6])
 
 
-class BudgetResidual(Residual):
+class BudgetResidual(Itemised):
     """Lagrangian-adaptive whose multiplier is multiplied by exp(output); one item, the round.
 
     Inputs: what is left to gather per round, progress, what JESA gets and pays at three multipliers in this round and,

@@ -19,11 +19,13 @@ class SharedNetwork:
     Fields:
         inputs, outputs: numbers per item.
         width: of the hidden layer; 0 for a linear map.
+        softsign: x / (1 + |x|) instead of tanh.
     """
 
     inputs: int
     outputs: int
     width: int
+    softsign: bool = False
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -64,6 +66,7 @@ class SharedNetwork:
         mean = np.repeat(inputs.mean(2), items, axis=1)
         total = x @ part["A"] + mean @ part["B"] + part["c"][:, None]
         if self.width:
-            hidden = np.tanh(x @ part["W"] + mean @ part["U"] + part["b"][:, None])
+            hidden = x @ part["W"] + mean @ part["U"] + part["b"][:, None]
+            hidden = hidden / (1 + np.abs(hidden)) if self.softsign else np.tanh(hidden)
             total = total + hidden @ part["V"]
         return total.reshape(-1, batch, items, self.outputs)

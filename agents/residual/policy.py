@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from agents.residual.base import Arrays, Residual
+from agents.residual.base import Arrays, Compiled, Residual
 from agents.residual.network import SharedNetwork
 from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.policy import as_batch
@@ -45,22 +45,15 @@ class ResidualPolicy(VectorPolicy):
     """
 
     def __init__(self, residual: Residual, width: int, seed: int, learning_rate: float) -> None:
-        super().__init__(SharedNetwork(residual.inputs, residual.outputs, width), seed, learning_rate)
+        network = SharedNetwork(residual.inputs, residual.outputs, width, residual.softsign)
+        super().__init__(network, seed, learning_rate)
         self.residual = residual
 
     def decide(
         self, observation: Mapping[str, np.ndarray], seen: Arrays, parameters: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Schedules of P candidates on B episodes each.
-
-        Args:
-            observation, seen: (P * B, ...), row p * B + b is candidate p in episode b.
-            parameters: (P, size).
-        """
-        features = self.residual.features(observation, seen)
-        inputs = features.reshape(len(parameters), -1, *features.shape[1:])
-        outputs = self.network(parameters, inputs)
-        return self.residual.plan(observation, seen, outputs.reshape(len(features), *outputs.shape[2:]))
+        """Schedules of P candidates on B episodes each; see `Residual.decide`."""
+        return self.residual.decide(self.network, observation, seen, parameters)
 
     def predict(
         self,
@@ -71,13 +64,17 @@ class ResidualPolicy(VectorPolicy):
     ) -> tuple[np.ndarray, Any]:
         """The action(s), and what has been seen so far: forgotten where an observation is an episode's first."""
         batch, batched = as_batch(observation, "gate_scores", 3)
+        parameters = self.parameters_vector.detach().numpy()[None]
+        seen, memory = ({}, None) if isinstance(self.residual, Compiled) else self._look(batch, state)
+        actions = encode_joint(*self.decide(batch, seen, parameters))
+        return actions if batched else actions[0], memory
+
+    def _look(self, batch: Mapping[str, np.ndarray], state: Any) -> tuple[Arrays, Arrays]:
+        """What is seen of the rounds, and what is remembered after them."""
         size = len(batch["gate_scores"])
         known = state is not None and len(next(iter(state.values()))) == size
         memory = {key: values.copy() for key, values in state.items()} if known else self.residual.start(size)
         first = self.residual.layers(batch) == 1
         for values in memory.values():
             values[first] = 0
-        seen = self.residual.see(batch, memory)
-        parameters = self.parameters_vector.detach().numpy()[None]
-        actions = encode_joint(*self.decide(batch, seen, parameters))
-        return actions if batched else actions[0], memory
+        return self.residual.see(batch, memory), memory

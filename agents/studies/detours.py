@@ -15,7 +15,7 @@ import typer
 
 from agents.policy import load_run
 from agents.residual import build_residual
-from agents.residual.base import Residual
+from agents.residual.base import Itemised
 from dmoe_gym.command_line import one_line_errors, wide_console
 from dmoe_gym.dmoe import scenario
 from dmoe_gym.dmoe.env.joint import encode_joint
@@ -36,7 +36,7 @@ class ChanceDetours(BatchPolicy):
 
     key, dimensions = "gate_scores", 3
 
-    def __init__(self, residual: Residual, seed: int = 0) -> None:
+    def __init__(self, residual: Itemised, seed: int = 0) -> None:
         self.residual = residual
         self.generator = np.random.default_rng(seed)
 
@@ -52,6 +52,7 @@ def contenders(name: str, tries: int) -> Iterator[tuple[str, Policy]]:
     config = scenario(name)
     yield "none", JointPolicy(ExpectedCostJESA(config))
     chance = build_residual("JESA-expected", config, {"caution": 1.0, "tries": tries})
+    assert isinstance(chance, Itemised)
     yield f"{tries} by chance", ChanceDetours(chance)
     yield f"{tries} by rule", JointPolicy(ExpectedCostDetours(config, tries=tries))
     learned, policy = load_run(WEIGHTS / f"evolution_{name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from agents.residual.network import SharedNetwork
 from dmoe_gym.dmoe import scenario
 from dmoe_gym.dmoe.env.joint import JointCore
 from dmoe_gym.dmoe.policies import JointPolicy
-from dmoe_gym.dmoe.policies.schedulers import ValueGreedy
+from dmoe_gym.dmoe.policies.schedulers import OneShot, ValueGreedy
 from dmoe_gym.dmoe.policies.tuned import TUNABLE
 from dmoe_gym.evaluation import evaluate
 from dmoe_gym.files import read_csv
@@ -34,7 +35,10 @@ SCENARIOS = {
     "Lagrangian-adaptive": ("budget", {"multiplier": 2.5, "gain": 3.0}),
     "JESA-expected": ("mobile", {"caution": 1.0}),
     "value-greedy-search": ("selective", {}),
+    "one-shot": ("scarce", {"candidates": 2}),
 }
+# analytic schedulers underneath that are not tuned
+PLAIN = {"value-greedy-search": ValueGreedy, "one-shot": lambda config: OneShot(config, candidates=2)}
 SHORT = {"num_experts": 4, "num_subcarriers": 6, "num_layers": 3}
 
 
@@ -79,7 +83,8 @@ def test_the_network_follows_permutations_and_starts_silent(seed: int, width: in
 def test_an_untrained_residual_scheduler_is_the_analytic_one(underneath: str) -> None:
     name, parameters = SCENARIOS[underneath]
     config = scenario(name).replace(**SHORT)
-    planner = ValueGreedy(config) if underneath not in TUNABLE else TUNABLE[underneath][0](config, **parameters)
+    build = PLAIN.get(underneath) or partial(TUNABLE[underneath][0], **parameters)
+    planner = build(config)
     learner = _learner(underneath)
     costs = [
         [row["cost"] for row in evaluate(policy, "DMoE-JESA-v0", scenario=name, seeds=range(20), **SHORT)]

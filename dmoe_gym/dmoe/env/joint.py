@@ -60,11 +60,32 @@ class JointCore(DMoECore):
 
 def encode_joint(selected: np.ndarray, subcarrier: np.ndarray) -> np.ndarray:
     """Selections (..., K, N, K) and subcarriers (..., K, K; -1 for none) as actions (..., K*N*K + K*(K-1))."""
-    experts = selected.shape[-1]
-    links = ~np.eye(experts, dtype=bool)
-    leading = selected.shape[:-3]
-    bits = selected.reshape(*leading, -1).astype(np.int64)
-    return np.concatenate([bits, np.maximum(subcarrier[..., links], 0)], axis=-1)
+    *leading, experts, states, _ = selected.shape
+    actions = np.empty((*leading, experts * (states * experts + experts - 1)), np.int64)
+    _encode(
+        np.ascontiguousarray(selected, np.bool_).reshape(-1, experts, states, experts),
+        np.ascontiguousarray(subcarrier, np.int64).reshape(-1, experts, experts),
+        actions.reshape(-1, actions.shape[-1]),
+    )
+    return actions
+
+
+@leaf
+def _encode(selected, subcarrier, actions):
+    """The inverse of `decode_joint`, for a batch."""
+    batch, experts, states, _ = selected.shape
+    for row in range(batch):
+        position = 0
+        for i in range(experts):
+            for n in range(states):
+                for j in range(experts):
+                    actions[row, position] = selected[row, i, n, j]
+                    position += 1
+        for i in range(experts):
+            for j in range(experts):
+                if i != j:
+                    actions[row, position] = max(subcarrier[row, i, j], 0)
+                    position += 1
 
 
 @leaf

@@ -142,9 +142,10 @@ def most_relevant_change(scores, energies, selected, limit):
 
 
 @leaf
-def _forget(energies):
+def _forget(i, subcarrier, some_free, energies):
+    """Mark a node's energies (K,) as not computed, but those of links that cannot get a subcarrier: out of reach."""
     for j in range(energies.shape[0]):
-        energies[j] = -1.0
+        energies[j] = -1.0 if some_free or i == j or subcarrier[i, j] >= 0 else np.inf
 
 
 @leaf
@@ -170,6 +171,7 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
     again = True
     while again:
         changed = short = False
+        some_free = not taken.all()
         for i in range(experts):
             known = False
             for n in range(states):
@@ -177,7 +179,7 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
                     continue
                 scores, chosen = gate_scores[i, n], selected[i, n]
                 if not known:
-                    _forget(energies)
+                    _forget(i, subcarrier, some_free, energies)
                     known = True
                 while needs_cure(scores, chosen, threshold, best):
                     joiner, leaver = most_relevant_change(scores, energies, chosen, constants.max_experts)
@@ -191,7 +193,8 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
                     # does any change pay? this one nearly always does, and then no other has to be looked at
                     if not _pays(joiner, leaver, scores, energies[joiner], chosen, threshold, constants, best):
                         for j in range(experts):
-                            energies[j], _ = reach(i, j, efficiency, selected, subcarrier, taken, constants)
+                            if energies[j] < 0:
+                                energies[j], _ = reach(i, j, efficiency, selected, subcarrier, taken, constants)
                         if best_change(scores, energies, chosen, threshold, constants, best)[0] < 0:
                             short = True
                             break
@@ -201,7 +204,8 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
                         if m < 0:
                             m = next_free(efficiency[i, joiner], taken, wishes[i, joiner])
                     set_expert(i, n, leaver, joiner, m, selected, subcarrier, taken)
-                    _forget(energies)
+                    some_free = not taken.all()
+                    _forget(i, subcarrier, some_free, energies)
                     changes += 1
                     changed = True
         again = changed and short

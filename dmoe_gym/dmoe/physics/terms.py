@@ -193,6 +193,14 @@ def limited_terms(
 def attainable(scores, threshold, best):
     """min(threshold, sum of the len(best) largest scores); `best` is a workspace."""
     limit = best.shape[0]
+    if limit == 2:
+        # the usual case; selections instead of branches, which could not be predicted here
+        most = second = 0.0
+        for score in scores:
+            value = np.float64(score)
+            second = max(second, min(most, value))
+            most = max(most, value)
+        return min(threshold, most + second)
     for slot in range(limit):
         best[slot] = 0.0
     for score in scores:

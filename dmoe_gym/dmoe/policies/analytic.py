@@ -11,7 +11,7 @@ from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.policies.episode import BatteryJESA
 from dmoe_gym.dmoe.policies.planner import Planner
 from dmoe_gym.dmoe.policies.policies import DESPolicy, JointPolicy
-from dmoe_gym.dmoe.policies.schedulers import DES, JESA, ChannelGreedy, Homogeneous, Random, TopK, ValueGreedy
+from dmoe_gym.dmoe.policies.schedulers import DES, JESA, ChannelGreedy, Homogeneous, OneShot, Random, TopK, ValueGreedy
 from dmoe_gym.dmoe.policies.tuned import tuned
 from dmoe_gym.dmoe.policies.uncertain import ExpectedCostDetours, PredictedJESA
 from dmoe_gym.dmoe.solvers.informed import informed_about
@@ -29,6 +29,7 @@ SCHEDULERS: dict[str, Callable[[DMoEConfig], Planner]] = {
     "JESA": JESA,
     "value-greedy": lambda config: ValueGreedy(config, local_search=False),
     "value-greedy-search": ValueGreedy,
+    "one-shot": OneShot,
 }
 # knowledge is stale or noisy
 UNCERTAIN: dict[str, Callable[[DMoEConfig], Planner]] = {
@@ -62,6 +63,8 @@ def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Planne
             del named["JESA-expected"], named["JESA-expected-detours"]
     if config.battery_j is not None:
         named.update(BATTERY)
+    if config.is_limited:
+        named.pop("one-shot", None)
     return named
 
 

@@ -12,6 +12,7 @@ from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.policies.planner import Planner, observed_rounds
 from dmoe_gym.dmoe.solvers.heuristics import channel_greedy_round, des_round, random_round
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
+from dmoe_gym.dmoe.solvers.one_shot import one_shot_batch
 from dmoe_gym.dmoe.solvers.top_k import top_k_round
 from dmoe_gym.dmoe.solvers.value_greedy import MAX_PASSES, value_greedy_round
 from dmoe_gym.threads import serial_or_parallel
@@ -116,6 +117,33 @@ class ValueGreedy(Scheduler):
         rows = observed_rounds(gate_scores, efficiency, thresholds, selected, subcarrier)
         for scores, rates, threshold, chosen, route in rows:
             value_greedy_round(scores, rates, threshold, self.constants, chosen, route, self.passes)
+
+
+class OneShot(Scheduler):
+    """One selection, a knapsack over links where subcarriers are scarce, one assignment (`solvers.one_shot`).
+
+    Args:
+        candidates: links per node that the knapsack looks at, K - 1 at most.
+        hard: must the threshold hold where subcarriers suffice? Otherwise shortfall has the cost's own price.
+
+    Raises:
+        ValueError: if candidates is not from 1 to 16, or under a slot, a budget or batteries, which it does not know.
+    """
+
+    def __init__(self, config: DMoEConfig, candidates: int = 5, hard: bool = False) -> None:
+        if not 1 <= candidates <= 16:
+            raise ValueError(f"candidates = {candidates}: valid are whole numbers from 1 to 16")
+        if config.is_limited:
+            raise ValueError("one-shot: valid for it are configurations without slot, relevance budget and battery")
+        super().__init__(config)
+        self.candidates = min(int(candidates), config.num_experts - 1)
+        price = np.inf if hard else self.constants.shortfall_price
+        self.constants = self.constants._replace(selection_price=price)
+
+    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
+        one_shot_batch(
+            len(thresholds), gate_scores, efficiency, thresholds, self.constants, self.candidates, selected, subcarrier
+        )
 
 
 class Random(Scheduler):

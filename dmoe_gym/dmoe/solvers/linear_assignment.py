@@ -15,7 +15,7 @@ from dmoe_gym.leaf import leaf
 
 # Steps of row reduction for every row that lost its column: they nearly always suffice, and bound the time where ties
 # or rounding would let rows take a column from each other for long.
-_STEPS_PER_CONFLICT = 16
+STEPS_PER_CONFLICT = 16
 
 
 @njit(cache=True)
@@ -62,7 +62,7 @@ def _assign(cost, rows, column_of_row, row_of_column, floats, ints):
         for row in range(rows):
             column = column_of_row[row]
             row_price[row] = cost[row, column] - column_price[column] if column >= 0 else 0.0
-        _augment(cost, row_price[:rows], column_price, column_of_row, row_of_column, floats[2], ints[1], ints[2])
+        augment(cost, row_price[:rows], column_price, column_of_row, row_of_column, floats[2], ints[1], ints[2])
 
 
 @leaf
@@ -123,7 +123,7 @@ def _reduce_rows(cost, waiting, column_price, column_of_row, row_of_column):
 
     The row that had the column waits in its place. Returns how many rows are left without a column.
     """
-    steps = _STEPS_PER_CONFLICT * waiting.shape[0]
+    steps = STEPS_PER_CONFLICT * waiting.shape[0]
     without = 0
     for row in waiting:
         while row >= 0 and steps > 0:
@@ -146,7 +146,7 @@ def _reduce_rows(cost, waiting, column_price, column_of_row, row_of_column):
 
 
 @leaf
-def _augment(cost, row_price, column_price, column_of_row, row_of_column, distance, origin, remaining):
+def augment(cost, row_price, column_price, column_of_row, row_of_column, distance, origin, remaining):
     """A shortest augmenting path for every row without a column, under prices that no reduced cost undercuts.
 
     `distance`, `origin` and `remaining` are workspaces (columns,).

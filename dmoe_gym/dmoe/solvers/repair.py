@@ -178,6 +178,7 @@ def _cure(gate_scores, efficiency, threshold, constants, selected, subcarrier, t
     changed = True
     while changed:
         changed = False
+        some_free = not taken.all()
         for i in range(experts):
             for j in range(experts):
                 outdated[j] = True
@@ -187,7 +188,9 @@ def _cure(gate_scores, efficiency, threshold, constants, selected, subcarrier, t
                 while needs_cure(gate_scores[i, n], selected[i, n], threshold, best):
                     for j in range(experts):
                         if outdated[j]:
-                            energies[j], routes[j] = reach(i, j, efficiency, selected, subcarrier, taken, constants)
+                            energies[j], routes[j] = np.inf, -1
+                            if some_free or i == j or subcarrier[i, j] >= 0:
+                                energies[j], routes[j] = reach(i, j, efficiency, selected, subcarrier, taken, constants)
                             outdated[j] = False
                     joiner, leaver = best_change(
                         gate_scores[i, n], energies, selected[i, n], threshold, constants, best
@@ -199,6 +202,7 @@ def _cure(gate_scores, efficiency, threshold, constants, selected, subcarrier, t
                     set_expert(i, n, leaver, joiner, route, selected, subcarrier, taken)
                     # a freed subcarrier may be anyone's best, one newly taken no longer is
                     freed = freed >= 0 and not taken[freed]
+                    some_free |= freed
                     for j in range(experts):
                         outdated[j] = freed or routes[j] == route or j == leaver
                     changes += 1
