@@ -26,8 +26,16 @@ from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.files import replace_section, write_csv
 
 TRAINED, PLACES = "one_shot_small", ("one_shot_paper", "one_shot_wide")
+# recipes that are no row of the results
+ELSEWHERE = Path("configs/transfer")
 REFERENCES = ("JESA", "one-shot", "lower-bound")
 SECTION = "one-shot-transfer"
+
+
+def recipe(name: str) -> TrainingConfig:
+    """A recipe by its name."""
+    file = ELSEWHERE / f"{name}.yaml"
+    return load_config(file if file.is_file() else Path("configs") / file.name)
 
 
 def weights_of(name: str, seed: int, runs: Path) -> np.ndarray:
@@ -36,7 +44,7 @@ def weights_of(name: str, seed: int, runs: Path) -> np.ndarray:
     Raises:
         ValueError: if there is no such run.
     """
-    config = load_config(Path("configs") / f"{name}.yaml")
+    config = recipe(name)
     _, model = load_learner(RunFolder.of(runs, config, name, seed).path)
     return model.policy.parameters_vector.detach().clone()  # type: ignore[union-attr,operator,return-value]
 
@@ -50,7 +58,7 @@ def acting(config: TrainingConfig, name: str, seed: int, runs: Path) -> LearnedP
 
 def rows_of(place: str, episodes: int, runs: Path, jobs: int) -> list[Row]:
     """Rows of both sets of weights and of the references at one place."""
-    config = load_config(Path("configs") / f"{place}.yaml")
+    config = recipe(place)
     seeds = held_out_seeds(episodes)
     rows = [
         {**row, "place": place, "run_seed": 0}
@@ -59,7 +67,7 @@ def rows_of(place: str, episodes: int, runs: Path, jobs: int) -> list[Row]:
         )
     ]
     for name in (TRAINED, place):
-        for seed in load_config(Path("configs") / f"{name}.yaml").seeds:
+        for seed in recipe(name).seeds:
             policy = acting(config, name, seed, runs)
             found = evaluate(
                 policy, config.env_id, scenario=config.scenario, seeds=seeds, name=name, check=False, **config.overrides
