@@ -39,21 +39,23 @@ def draw_gaps(path: Path, comparisons: Sequence[Comparison], shown: int = 6) -> 
 
 def _draw_gap(axes: Axes, comparison: Comparison, shown: int) -> None:
     schedulers = [(line, line.gap) for line in comparison.lines if line.gap is not None]
-    # the cheapest ones and every learned one but what is off the scale, which its number says
+    # the cheapest ones and every learned one
     kept = [pair for index, pair in enumerate(schedulers) if index < shown or pair[0].kind == "learned"]
-    scale = 1.7 * max(gap.mean for _, gap in schedulers[:shown])
-    means = np.array([min(gap.mean, scale) for _, gap in kept])
+    means = np.array([gap.mean for _, gap in kept])
     spread = np.array([[gap.mean - gap.low, gap.high - gap.mean] for _, gap in kept])
-    spread[[gap.mean > scale for _, gap in kept]] = 0
     colours = [STYLES["learned"][0] if line.kind == "learned" else BASELINE_COLOUR for line, _ in kept]
     labels = [_label(line) for line, _ in kept]
     axes.barh(labels, means, xerr=spread.T, color=colours, error_kw={"lw": 1, "capsize": 2})
-    for position, (mean, (_, gap)) in enumerate(zip(means, kept, strict=True)):
-        end = min(mean + spread[position, 1], scale)
+    for position, (_, gap) in enumerate(kept):
+        text = f"{gap.mean:,.0f}" if gap.mean >= 100 else f"{gap.mean:.2g}"
         axes.annotate(
-            f"{gap.mean:.3g}", (end, position), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7
+            text, (max(gap.high, 0), position), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7
         )
-    axes.set_xlim(0, 1.25 * scale)
+    # one scale for all panels: linear to a tenth of a percent, logarithmic from there
+    axes.set_xscale("symlog", linthresh=0.1, linscale=0.5)
+    axes.set_xlim(0, 20_000)
+    axes.set_xticks([0, 0.1, 1, 10, 100, 1000], ["0", "0.1", "1", "10", "100", "1,000"])
+    axes.minorticks_off()
     axes.invert_yaxis()
     axes.tick_params(labelsize=7)
     axes.set_title(comparison.setting.title, fontsize=9)
