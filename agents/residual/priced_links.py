@@ -178,7 +178,7 @@ def cost_batch(gate_scores, efficiency, thresholds, constants, candidates, weigh
     selected = np.empty((experts, states, experts), np.bool_)
     subcarrier = np.empty((experts, experts), np.int64)
     held = np.zeros((experts, experts))
-    ones = np.ones((experts, experts), np.int64)
+    best = np.empty(constants.max_experts)
     for row in range(batch):
         scores, rates, threshold = gate_scores[row], efficiency[row], np.float64(thresholds[row])
         active, conflicts = survey(scores, rates, threshold, constants, scene, selected)
@@ -196,6 +196,6 @@ def cost_batch(gate_scores, efficiency, thresholds, constants, candidates, weigh
                 for j in range(experts):
                     m = subcarrier[i, j]
                     held[i, j] = rates[i, j, m] if m >= 0 else 0.0
-            costs[candidate, row] = round_terms(scores, selected, held, ones, threshold, constants)[4]
+            costs[candidate, row] = round_terms(scores, selected, held, None, threshold, constants, best)[4]
         if conflicts == 0:
             costs[:, row] = costs[0, row]

@@ -118,6 +118,25 @@ def two_least(cost, price):
 
 
 @leaf
+def bid(row, cost, column_price, column_of_row, row_of_column):
+    """Give a row its column of least reduced cost, lowering that column's price to the second least.
+
+    Returns the row that had the column, -1 if none had it, or the row itself if it has no reason to take it from one.
+    """
+    least, second = two_least(cost[row], column_price)
+    column = 0
+    while cost[row, column] - column_price[column] != least:
+        column += 1
+    rival = row_of_column[column]
+    if rival >= 0 and not least < second:
+        return row
+    column_price[column] -= second - least
+    row_of_column[column] = row
+    column_of_row[row] = column
+    return rival
+
+
+@leaf
 def _reduce_rows(cost, waiting, column_price, column_of_row, row_of_column):
     """Give every waiting row its column of least reduced cost, lowering that column's price to the second least.
 
@@ -128,16 +147,9 @@ def _reduce_rows(cost, waiting, column_price, column_of_row, row_of_column):
     for row in waiting:
         while row >= 0 and steps > 0:
             steps -= 1
-            least, second = two_least(cost[row], column_price)
-            column = 0
-            while cost[row, column] - column_price[column] != least:
-                column += 1
-            rival = row_of_column[column]
-            if rival >= 0 and not least < second:
+            rival = bid(row, cost, column_price, column_of_row, row_of_column)
+            if rival == row:
                 break
-            column_price[column] -= second - least
-            row_of_column[column] = row
-            column_of_row[row] = column
             row = rival
         if row >= 0:
             column_of_row[row] = -1

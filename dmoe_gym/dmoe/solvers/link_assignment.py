@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dmoe_gym.dmoe.solvers.linear_assignment import STEPS_PER_CONFLICT, augment
+from dmoe_gym.dmoe.solvers.linear_assignment import STEPS_PER_CONFLICT, augment, bid
 
 # A subcarrier without rate is as good as this [bit/s/Hz]: its cost is finite, and nobody takes it who has a choice.
 LEAST_EFFICIENCY = 1e-6
@@ -126,21 +126,9 @@ def _resolve(payload, efficiency, links, waiting, column_of_row, row_of_column, 
                 known[row] = True
                 i, j = links[row] // experts, links[row] % experts
                 _price(np.float64(payload[i, j]), efficiency[i, j], cost[row])
-            least = second = np.inf
-            column = 0
-            # selections instead of branches, which could not be predicted here
-            for m in range(subcarriers):
-                reduced = cost[row, m] - column_price[m]
-                better = reduced < least
-                second = least if better else min(second, reduced)
-                column = m if better else column
-                least = reduced if better else least
-            rival = row_of_column[column]
-            if rival >= 0 and not least < second:
+            rival = bid(row, cost, column_price, column_of_row, row_of_column)
+            if rival == row:
                 break
-            column_price[column] -= second - least
-            row_of_column[column] = row
-            column_of_row[row] = column
             row = rival
         if row >= 0:
             column_of_row[row] = -1
