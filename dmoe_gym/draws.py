@@ -1,9 +1,10 @@
 """Random numbers for whole batches: numpy's own C functions called from compiled loops, one generator per row.
 
 The numbers are bit for bit those of `Generator.standard_exponential` and `Generator.standard_gamma` with 32-bit
-output; only the way to them is shorter (no Python call per row, and threads over large batches). numpy documents these
-functions for use from other languages ("Extending" in its reference of `numpy.random`). Where a build of numpy does
-not export them, the generators' methods are called row by row.
+output; only the way to them is shorter (no Python call per row, and threads over large batches; most exponential
+variables without a call at all, see `pcg64`). numpy documents these functions for use from other languages ("Extending"
+in its reference of `numpy.random`). Where a build of numpy does not export them, the generators' methods are called row
+by row.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numba import prange, types
 from numpy.random import _generator
 
 from dmoe_gym.leaf import leaf
+from dmoe_gym.pcg64 import bit_generator_address, fill_likely, readable
 from dmoe_gym.threads import serial_or_parallel
 
 _EXPONENTIALS, _GAMMA, _INTEGERS = (
@@ -50,25 +52,24 @@ _fill_integers: Any = types.ExternalFunction(
     types.void(types.uintp, types.uint64, types.uint64, types.intp, types.uint8, types.uintp),
 )
 
-_address = ctypes.pythonapi.PyCapsule_GetPointer
-_address.restype = ctypes.c_void_p
-_address.argtypes = [ctypes.py_object, ctypes.c_char_p]
-
 
 class Generators(list[np.random.Generator]):
     """One generator per row, and where compiled code finds the state of each.
 
     Attributes:
         addresses: (rows,) of the generators' `bitgen_t`.
+        readable: are all states such as `pcg64` steps?
     """
 
     def __init__(self, generators: Iterable[np.random.Generator]) -> None:
         super().__init__(generators)
-        self.addresses = np.array([_address(g.bit_generator.capsule, b"BitGenerator") for g in self], np.uintp)
+        self.addresses = np.array([bit_generator_address(generator) for generator in self], np.uintp)
+        self.readable = all(map(readable, self))
 
     def __setitem__(self, row: Any, generator: Any) -> None:
         super().__setitem__(row, generator)
-        self.addresses[row] = _address(generator.bit_generator.capsule, b"BitGenerator")
+        self.addresses[row] = bit_generator_address(generator)
+        self.readable = self.readable and readable(generator)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # a copied or unpickled list holds other generators, at other addresses
@@ -77,7 +78,7 @@ class Generators(list[np.random.Generator]):
 
 def compiled(generators: Sequence[np.random.Generator]) -> TypeGuard[Generators]:
     """Can compiled code draw from these?"""
-    return EXPORTED and isinstance(generators, Generators)
+    return EXPORTED and isinstance(generators, Generators) and generators.readable
 
 
 # Numbers that one thread draws in about the time that a round takes elsewhere.
@@ -134,7 +135,11 @@ def integers(
 @leaf
 def fill_exponentials(address, out):
     """out <- exponential variables of mean 1 from the generator whose state is at the address; any shape, 32 bit."""
-    _fill_exponentials(address, out.size, out.ctypes.data)
+    flat = out.reshape(out.size)
+    at = fill_likely(address, flat, 0)
+    while at < flat.shape[0]:
+        _fill_exponentials(address, 1, flat[at:].ctypes.data)
+        at = fill_likely(address, flat, at + 1)
 
 
 @leaf
