@@ -10,7 +10,8 @@ import numpy as np
 from dmoe_gym.channel.csi import ChannelKnowledge
 from dmoe_gym.channel.rayleigh import RayleighChannel
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.begin import OBSERVED_PER_DRAWN, begin_rounds, parameters
+from dmoe_gym.dmoe.env.batch import Batch, Rules
+from dmoe_gym.dmoe.env.begin import OBSERVED_PER_DRAWN, begin_rounds
 from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS, OBSERVED_BOUNDS
 from dmoe_gym.dmoe.env.recorder import Recorder
 from dmoe_gym.dmoe.env.settle import BATTERY, OWED
@@ -60,19 +61,13 @@ class DMoECore(RoundsCore):
             and type(self.knowledge) is ChannelKnowledge
             and type(self.relevance) is DirichletRelevance
         )
-        self._parameters = parameters(config)
-        # layers 0..L; 32 bit, so that what schedulers see is what the cost is made of
-        self._thresholds = np.array(
-            [config.threshold_of_layer(layer) for layer in range(config.num_layers + 1)], np.float32
-        )
+        self.rules = Rules.of(config)
         self.efficiency = np.zeros((num_envs, experts, experts, subcarriers), np.float32)
         self.threshold = np.zeros((num_envs, 1), np.float32)
         self.budget_left = np.zeros((num_envs, 1), np.float32)
         self.battery = np.zeros((num_envs, experts), np.float32)
         # see `settle.charge_served`
         self.account = np.zeros((num_envs, BATTERY + experts))
-        # does the environment cure shortfalls that are dearer than their cure?
-        self.enforced = config.enforces_threshold
         self.computation = np.tile(self.constants.computation.astype(np.float32), (num_envs, 1))
         self.selected = np.zeros((num_envs, experts, states, experts), np.bool_)
         self.subcarrier = np.full((num_envs, experts, experts), -1, np.int64)
@@ -88,6 +83,30 @@ class DMoECore(RoundsCore):
         from dmoe_gym.dmoe.policies import lineup
 
         return lineup(env_id, cls._config(scenario, overrides))
+
+    def _name_views(self) -> None:
+        super()._name_views()
+        self.batch = Batch(
+            constants=self.constants,
+            rules=self.rules,
+            addresses=self.generators.addresses,
+            layer=self.layer,
+            progress=self.progress,
+            terminated=self.terminated,
+            gains=self.channel.gains,
+            observed_gains=self.knowledge.observed_gains,
+            efficiency=self.efficiency,
+            domains=self.relevance.domains,
+            gate_scores=self.relevance.gate_scores,
+            threshold=self.threshold,
+            budget_left=self.budget_left,
+            battery=self.battery,
+            selected=self.selected,
+            subcarrier=self.subcarrier,
+            account=self.account,
+            terms=self.term_values,
+            rewards=self.rewards,
+        )
 
     # --- spaces and observation
 
@@ -135,8 +154,13 @@ class DMoECore(RoundsCore):
             self.recorder.keep_round(self, rows)
         super()._finish_round(rows)
 
+    @property
+    def _compiled_rounds(self) -> bool:
+        """Can compiled code draw a round and begin it in one pass?"""
+        return self._drawn_inside and compiled(self.generators)
+
     def _begin_round(self, rows: np.ndarray, first: bool) -> None:
-        drawn = not (self._drawn_inside and compiled(self.generators))
+        drawn = not self._compiled_rounds
         if drawn and first:
             self._draw_first_round(rows)
         elif drawn:
@@ -144,26 +168,7 @@ class DMoECore(RoundsCore):
         self._observe_round(rows, first, drawn)
 
     def _observe_round(self, rows: np.ndarray, first: bool = False, drawn: bool = True) -> None:
-        relevance = self.relevance
-        begin_rounds(
-            len(rows) / (OBSERVED_PER_DRAWN if drawn else 1),
-            rows,
-            first,
-            drawn,
-            self.generators.addresses,
-            self.layer,
-            self._thresholds,
-            *self._parameters,
-            self.channel.gains,
-            relevance.domains,
-            relevance.gate_scores,
-            self.knowledge.observed_gains,
-            self.efficiency,
-            self.threshold,
-            self.account,
-            self.budget_left,
-            self.battery,
-        )
+        begin_rounds(len(rows) / (OBSERVED_PER_DRAWN if drawn else 1), rows, first, drawn, self.batch)
         if self.recorder is not None:
             self.recorder.begin_round(self, rows)
 

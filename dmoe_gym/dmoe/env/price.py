@@ -39,24 +39,7 @@ class PriceCore(DMoECore):
         return spaces.Box(-1, 1, (links + 1,), np.float32)
 
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
-        _step(
-            len(rows),
-            rows,
-            actions,
-            self.relevance.gate_scores,
-            self.efficiency,
-            self.channel.gains,
-            self.threshold,
-            self.constants,
-            self.config.energy_unit_j,
-            self.enforced,
-            self.config.relevance_budget is not None,
-            self.selected,
-            self.subcarrier,
-            self.account,
-            self.term_values,
-            self.rewards,
-        )
+        _step(len(rows), rows, actions, self.config.relevance_budget is not None, self.batch)
         self._finish_round(rows)
 
 
@@ -78,9 +61,11 @@ def price_links(action, efficiency, priced):
 
 
 @njit(cache=True)
-def decode_price(action, gate_scores, efficiency, threshold, constants, enforced, budgeted, selected, subcarrier):
-    """JESA under an action's prices, into selected (K, N, K) and subcarrier (K, K); return the number of cures."""
-    subcarriers = efficiency.shape[2]
+def decode_price(row, actions, budgeted, batch):
+    """Write JESA's schedule under an action's prices; return the number of cures."""
+    action, constants, threshold = actions[row], batch.constants, np.float64(batch.threshold[row, 0])
+    gate_scores, efficiency = batch.gate_scores[row], batch.efficiency[row]
+    selected, subcarrier = batch.selected[row], batch.subcarrier[row]
     priced = np.empty(efficiency.shape)
     position = price_links(action, efficiency, priced)
     factor = action[position]
@@ -90,43 +75,16 @@ def decode_price(action, gate_scores, efficiency, threshold, constants, enforced
         return 0
     asked = min(1.0, threshold * np.exp(LOG_THRESHOLD_FACTOR * factor))
     jesa(gate_scores, priced, asked, constants, selected, subcarrier, MAX_ITERATIONS)
-    if not enforced:
+    if not batch.rules.enforced:
         return 0
-    taken = np.empty(subcarriers, np.bool_)
+    taken = np.empty(efficiency.shape[2], np.bool_)
     mark_taken(subcarrier, taken)
     return cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken)
 
 
 @serial_or_parallel
-def _step(
-    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit, enforced, budgeted,
-    selected, subcarrier, account, terms, rewards,
-):  # fmt: skip
-    experts, states, subcarriers = gate_scores.shape[1], gate_scores.shape[2], efficiency.shape[3]
+def _step(rows, actions, budgeted, batch):
     for position in prange(rows.shape[0]):
         row = rows[position]
-        threshold = np.float64(thresholds[row, 0])
-        repairs = decode_price(
-            actions[row],
-            gate_scores[row],
-            efficiency[row],
-            threshold,
-            constants,
-            enforced,
-            budgeted,
-            selected[row],
-            subcarrier[row],
-        )
-        rewards[row] = -charge(
-            gate_scores[row],
-            gains[row],
-            threshold,
-            constants,
-            energy_unit,
-            selected[row],
-            subcarrier[row],
-            repairs,
-            account[row],
-            terms[row],
-            new_workspace(experts, states, subcarriers, constants.max_experts),
-        )
+        repairs = decode_price(row, actions, budgeted, batch)
+        batch.rewards[row] = -charge(row, batch, repairs, new_workspace(batch))

@@ -35,8 +35,10 @@ class Workspace(NamedTuple):
 
 
 @njit(cache=True)
-def new_workspace(experts, states, subcarriers, limit):
-    """A `Workspace`; what it holds at first does not matter."""
+def new_workspace(batch):
+    """A `Workspace` for a `Batch`'s rounds; what it holds at first does not matter."""
+    _, experts, states, _ = batch.gate_scores.shape
+    subcarriers, limit = batch.gains.shape[3], batch.constants.max_experts
     return Workspace(
         np.empty((experts, experts), np.int64),
         np.empty(subcarriers, np.bool_),
@@ -232,32 +234,30 @@ def _pays(joiner, leaver, scores, energy, selected, threshold, constants, best):
 GATHERED, OWED, BATTERY = 0, 1, 2
 
 
-@leaf
-def charge(
-    gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms, workspace
-):  # fmt: skip
+@leaf(forceinline=True)
+def charge(row, batch, repairs, workspace):
     """`charge_served` where nobody asks who was served."""
-    return charge_served(
-        gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms,
-        workspace.served, workspace,
-    )  # fmt: skip
+    return charge_served(row, batch, repairs, workspace.served, workspace)
 
 
-@leaf
-def charge_served(
-    gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms, served,
-    workspace,
-):  # fmt: skip
+@leaf(forceinline=True)
+def charge_served(row, batch, repairs, served, workspace):
     """The terms of a complete schedule under the true gains, in the order of `base.TERMS`; return the cost.
 
     The rates are computed in 64 bit from the gains, as `physics.cost` does, not from what schedulers see.
 
     Args:
+        row: whose schedule is charged.
+        batch: `Batch`. Its account (2 + K,) is the mean relevance gathered before this round, the mean relevance owed
+            by it (negative for the threshold), batteries; relevance and batteries are brought up to date.
+        repairs: what the schedule took.
         served: (K, N, K) bool output, who served whom in the end: what was selected, less what outages took.
         workspace: `Workspace`.
-        account: (2 + K,) mean relevance gathered before this round, mean relevance owed by it (negative for the
-            threshold), batteries; relevance and batteries are brought up to date.
     """
+    constants, energy_unit = batch.constants, batch.rules.energy_unit
+    gate_scores, gains, threshold = batch.gate_scores[row], batch.gains[row], np.float64(batch.threshold[row, 0])
+    selected, subcarrier = batch.selected[row], batch.subcarrier[row]
+    account, terms = batch.account[row], batch.terms[row]
     experts = subcarrier.shape[0]
     link_efficiency = workspace.link_efficiency
     for i in range(experts):
