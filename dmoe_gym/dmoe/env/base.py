@@ -87,8 +87,6 @@ class DMoECore(RoundsCore):
     def _name_views(self) -> None:
         super()._name_views()
         self.batch = Batch(
-            constants=self.constants,
-            rules=self.rules,
             addresses=self.generators.addresses,
             layer=self.layer,
             progress=self.progress,
@@ -168,7 +166,9 @@ class DMoECore(RoundsCore):
         self._observe_round(rows, first, drawn)
 
     def _observe_round(self, rows: np.ndarray, first: bool = False, drawn: bool = True) -> None:
-        begin_rounds(len(rows) / (OBSERVED_PER_DRAWN if drawn else 1), rows, first, drawn, self.batch)
+        begin_rounds(
+            len(rows) / (OBSERVED_PER_DRAWN if drawn else 1), rows, first, drawn, self.constants, self.rules, self.batch
+        )
         if self.recorder is not None:
             self.recorder.begin_round(self, rows)
 

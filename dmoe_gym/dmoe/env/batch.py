@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.relevance.dirichlet import DirichletConfig
 
 
@@ -40,10 +39,8 @@ class Rules(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The arrays of a `DMoECore` and its processes, the environments along their first axis, and their constants."""
+    """The arrays of a `DMoECore` and its processes, the environments along their first axis."""
 
-    constants: Constants
-    rules: Rules
     addresses: np.ndarray  # of the generators' states
     layer: np.ndarray
     progress: np.ndarray  # (B, 1) float32

@@ -91,7 +91,7 @@ class InferenceBase(DMoECore):
 
     def _run(self, kernel: Callable[..., None], actions: np.ndarray, rows: np.ndarray) -> None:
         """A kernel that decodes actions and charges their schedules, over the batch."""
-        kernel(len(rows), rows, actions, self.batch, self.served)
+        kernel(len(rows), rows, actions, self.constants, self.rules, self.batch, self.served)
 
     def check(self, round: Round, schedule: Schedule) -> list[str]:
         """The constraints on experts and subcarriers; a shortfall is no violation here, for none is priced."""
@@ -143,7 +143,7 @@ class InferenceJointCore(InferenceBase):
 
 
 @njit(cache=True)
-def decode_importance(row, actions, batch):
+def decode_importance(row, actions, constants, batch):
     """Write JESA's schedule under an action's prices and thresholds."""
     action, threshold = actions[row], np.float64(batch.threshold[row, 0])
     gate_scores, efficiency = batch.gate_scores[row], batch.efficiency[row]
@@ -160,21 +160,21 @@ def decode_importance(row, actions, batch):
             position += 1
             for j in range(experts):
                 scaled[i, n, j] = gate_scores[i, n, j] / factor
-    jesa(scaled, priced, threshold, batch.constants, batch.selected[row], batch.subcarrier[row], MAX_ITERATIONS)
+    jesa(scaled, priced, threshold, constants, batch.selected[row], batch.subcarrier[row], MAX_ITERATIONS)
 
 
 @serial_or_parallel
-def _step_priced(rows, actions, batch, served):
+def _step_priced(rows, actions, constants, rules, batch, served):
     for position in prange(rows.shape[0]):
         row = rows[position]
-        decode_importance(row, actions, batch)
-        charge_served(row, batch, 0, served[row], new_workspace(batch))
+        decode_importance(row, actions, constants, batch)
+        charge_served(row, 0, constants, rules, batch, served[row], new_workspace(constants, batch))
 
 
 @serial_or_parallel
-def _step_joint(rows, actions, batch, served):
+def _step_joint(rows, actions, constants, rules, batch, served):
     for position in prange(rows.shape[0]):
         row = rows[position]
-        workspace = new_workspace(batch)
-        repairs = apply_joint(row, actions, 0.0, batch, workspace)
-        charge_served(row, batch, repairs, served[row], workspace)
+        workspace = new_workspace(constants, batch)
+        repairs = apply_joint(row, actions, 0.0, constants, batch, workspace)
+        charge_served(row, repairs, constants, rules, batch, served[row], workspace)

@@ -37,7 +37,7 @@ class JointCore(DMoECore):
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
         # one pass over the batch to the end of the step, where nothing has to be done in between
         whole = self.recorder is None and self._compiled_rounds
-        _step(len(rows), rows, actions, whole, self.rounds_per_episode, self.batch)
+        _step(len(rows), rows, actions, whole, self.rounds_per_episode, self.constants, self.rules, self.batch)
         if not whole:
             self._finish_round(rows)
 
@@ -96,24 +96,24 @@ def decode_joint(action, selected, subcarrier):
 
 
 @leaf(forceinline=True)
-def apply_joint(row, actions, asked, batch, workspace):
+def apply_joint(row, actions, asked, constants, batch, workspace):
     """Write an action's schedule, made feasible for a threshold; return the number of repairs."""
     selected, subcarrier = batch.selected[row], batch.subcarrier[row]
     decode_joint(actions[row], selected, subcarrier)
     return repair_draft(
-        batch.gate_scores[row], batch.efficiency[row], asked, batch.constants, selected, subcarrier, workspace
+        batch.gate_scores[row], batch.efficiency[row], asked, constants, selected, subcarrier, workspace
     )
 
 
 @serial_or_parallel
-def _step(rows, actions, whole, last, batch):
+def _step(rows, actions, whole, last, constants, rules, batch):
     """Apply and charge the actions; where `whole`, begin the next round too (layers 1 to `last`)."""
     for chunk in prange((rows.shape[0] + ROWS_PER_CHUNK - 1) // ROWS_PER_CHUNK):
-        workspace = new_workspace(batch)
+        workspace = new_workspace(constants, batch)
         for position in range(chunk * ROWS_PER_CHUNK, min((chunk + 1) * ROWS_PER_CHUNK, rows.shape[0])):
             row = rows[position]
-            asked = np.float64(batch.threshold[row, 0]) if batch.rules.enforced else 0.0
-            repairs = apply_joint(row, actions, asked, batch, workspace)
-            batch.rewards[row] = -charge(row, batch, repairs, workspace)
+            asked = np.float64(batch.threshold[row, 0]) if rules.enforced else 0.0
+            repairs = apply_joint(row, actions, asked, constants, batch, workspace)
+            batch.rewards[row] = -charge(row, repairs, constants, rules, batch, workspace)
             if whole:
-                next_round(row, last, batch)
+                next_round(row, last, constants, rules, batch)

@@ -39,7 +39,9 @@ class PriceCore(DMoECore):
         return spaces.Box(-1, 1, (links + 1,), np.float32)
 
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
-        _step(len(rows), rows, actions, self.config.relevance_budget is not None, self.batch)
+        _step(
+            len(rows), rows, actions, self.config.relevance_budget is not None, self.constants, self.rules, self.batch
+        )
         self._finish_round(rows)
 
 
@@ -61,9 +63,9 @@ def price_links(action, efficiency, priced):
 
 
 @njit(cache=True)
-def decode_price(row, actions, budgeted, batch):
+def decode_price(row, actions, budgeted, constants, rules, batch):
     """Write JESA's schedule under an action's prices; return the number of cures."""
-    action, constants, threshold = actions[row], batch.constants, np.float64(batch.threshold[row, 0])
+    action, threshold = actions[row], np.float64(batch.threshold[row, 0])
     gate_scores, efficiency = batch.gate_scores[row], batch.efficiency[row]
     selected, subcarrier = batch.selected[row], batch.subcarrier[row]
     priced = np.empty(efficiency.shape)
@@ -75,7 +77,7 @@ def decode_price(row, actions, budgeted, batch):
         return 0
     asked = min(1.0, threshold * np.exp(LOG_THRESHOLD_FACTOR * factor))
     jesa(gate_scores, priced, asked, constants, selected, subcarrier, MAX_ITERATIONS)
-    if not batch.rules.enforced:
+    if not rules.enforced:
         return 0
     taken = np.empty(efficiency.shape[2], np.bool_)
     mark_taken(subcarrier, taken)
@@ -83,8 +85,8 @@ def decode_price(row, actions, budgeted, batch):
 
 
 @serial_or_parallel
-def _step(rows, actions, budgeted, batch):
+def _step(rows, actions, budgeted, constants, rules, batch):
     for position in prange(rows.shape[0]):
         row = rows[position]
-        repairs = decode_price(row, actions, budgeted, batch)
-        batch.rewards[row] = -charge(row, batch, repairs, new_workspace(batch))
+        repairs = decode_price(row, actions, budgeted, constants, rules, batch)
+        batch.rewards[row] = -charge(row, repairs, constants, rules, batch, new_workspace(constants, batch))

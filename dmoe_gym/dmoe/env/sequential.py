@@ -65,6 +65,8 @@ class SequentialCore(DMoECore):
             len(rows) / 4,
             rows,
             actions,
+            self.constants,
+            self.rules,
             self.batch,
             self.turn,
             self.selected_seen,
@@ -126,9 +128,9 @@ def _mask_rows(rows, turn, gate_scores, efficiency, thresholds, limit, selected,
 
 @serial_or_parallel
 def _step(
-    rows, actions, batch, turn, selected_seen, allocated_seen, turn_seen, masks, complete, charged
+    rows, actions, constants, rules, batch, turn, selected_seen, allocated_seen, turn_seen, masks, complete, charged
 ):  # fmt: skip
-    constants, energy_unit = batch.constants, batch.rules.energy_unit
+    energy_unit = rules.energy_unit
     gate_scores, efficiency, gains = batch.gate_scores, batch.efficiency, batch.gains
     selected, subcarrier, terms = batch.selected, batch.subcarrier, batch.terms
     _, nodes, states, experts = gate_scores.shape
@@ -137,7 +139,7 @@ def _step(
     for position in prange(rows.shape[0]):
         row = rows[position]
         threshold = np.float64(batch.threshold[row, 0])
-        asked = threshold if batch.rules.enforced else 0.0
+        asked = threshold if rules.enforced else 0.0
         complete[row] = False
         i, n = turn[row] // states, turn[row] % states
         scores, chosen = gate_scores[row, i, n], selected[row, i, n]
@@ -183,7 +185,7 @@ def _step(
                 turn[row] -= 1  # should the episode end here: a terminal observation repeats the last turn
                 masks[row] = False
                 masks[row, done] = True
-                workspace = new_workspace(batch)
+                workspace = new_workspace(constants, batch)
                 taken = workspace.taken
                 mark_taken(subcarrier[row], taken)
                 repairs += raise_relevance(
@@ -192,7 +194,7 @@ def _step(
                 )  # fmt: skip
                 # the last step settles what the round's cost and the picks so far differ in: the constant energy,
                 # and what the repair changed
-                charge(row, batch, 0, workspace)
+                charge(row, 0, constants, rules, batch, workspace)
                 terms[row] -= charged[row]
             turn_seen[row, turn[row]] = 1
         if not complete[row]:

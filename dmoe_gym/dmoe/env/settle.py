@@ -35,10 +35,10 @@ class Workspace(NamedTuple):
 
 
 @njit(cache=True)
-def new_workspace(batch):
+def new_workspace(constants, batch):
     """A `Workspace` for a `Batch`'s rounds; what it holds at first does not matter."""
     _, experts, states, _ = batch.gate_scores.shape
-    subcarriers, limit = batch.gains.shape[3], batch.constants.max_experts
+    subcarriers, limit = batch.gains.shape[3], constants.max_experts
     return Workspace(
         np.empty((experts, experts), np.int64),
         np.empty(subcarriers, np.bool_),
@@ -235,26 +235,25 @@ GATHERED, OWED, BATTERY = 0, 1, 2
 
 
 @leaf(forceinline=True)
-def charge(row, batch, repairs, workspace):
+def charge(row, repairs, constants, rules, batch, workspace):
     """`charge_served` where nobody asks who was served."""
-    return charge_served(row, batch, repairs, workspace.served, workspace)
+    return charge_served(row, repairs, constants, rules, batch, workspace.served, workspace)
 
 
 @leaf(forceinline=True)
-def charge_served(row, batch, repairs, served, workspace):
+def charge_served(row, repairs, constants, rules, batch, served, workspace):
     """The terms of a complete schedule under the true gains, in the order of `base.TERMS`; return the cost.
 
     The rates are computed in 64 bit from the gains, as `physics.cost` does, not from what schedulers see.
 
     Args:
-        row: whose schedule is charged.
-        batch: `Batch`. Its account (2 + K,) is the mean relevance gathered before this round, the mean relevance owed
-            by it (negative for the threshold), batteries; relevance and batteries are brought up to date.
-        repairs: what the schedule took.
+        row: whose schedule is charged; repairs: what it took.
+        constants, rules, batch: `Constants`, `Rules`, `Batch`. Its account (2 + K,) is the mean relevance gathered
+            before this round, the mean relevance owed by it (negative for the threshold), batteries; relevance and
+            batteries are brought up to date.
         served: (K, N, K) bool output, who served whom in the end: what was selected, less what outages took.
         workspace: `Workspace`.
     """
-    constants, energy_unit = batch.constants, batch.rules.energy_unit
     gate_scores, gains, threshold = batch.gate_scores[row], batch.gains[row], np.float64(batch.threshold[row, 0])
     selected, subcarrier = batch.selected[row], batch.subcarrier[row]
     account, terms = batch.account[row], batch.terms[row]
@@ -283,8 +282,8 @@ def charge_served(row, batch, repairs, served, workspace):
             gate_scores, selected, link_efficiency, None, threshold, constants, workspace.best
         )
     terms[0] = cost
-    terms[1] = communication * energy_unit
-    terms[2] = computation * energy_unit
+    terms[1] = communication * rules.energy_unit
+    terms[2] = computation * rules.energy_unit
     terms[3] = relevance
     terms[4] = shortfall
     terms[5] = repairs
