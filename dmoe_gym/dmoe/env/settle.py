@@ -16,6 +16,7 @@ from dmoe_gym.dmoe.solvers.repair import (
     limit_experts,
     needs_cure,
     reach,
+    relevance_of,
     set_expert,
 )
 from dmoe_gym.leaf import leaf
@@ -177,9 +178,9 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
         for i in range(experts):
             known = False
             for n in range(states):
-                if not falls_short(gate_scores, selected, i, n, threshold):
-                    continue
                 scores, chosen = gate_scores[i, n], selected[i, n]
+                if not falls_short(scores, chosen, threshold):
+                    continue
                 if not known:
                     _forget(i, subcarrier, some_free, energies)
                     known = True
@@ -217,12 +218,7 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
 @leaf
 def _pays(joiner, leaver, scores, energy, selected, threshold, constants, best):
     """Is it certain that this change lowers the cost? What the leaver saves is left out, so False may be wrong."""
-    served = 0.0
-    count = 0
-    for j in range(scores.shape[0]):
-        if selected[j]:
-            served += scores[j]
-            count += 1
+    served, count = relevance_of(scores, selected)
     gained = scores[joiner] - (scores[leaver] if leaver >= 0 else scores.dtype.type(0))
     if count == 0:
         return True
