@@ -22,10 +22,11 @@ from dmoe_gym.leaf import leaf
 from dmoe_gym.pcg64 import bit_generator_address, fill_likely, readable
 from dmoe_gym.threads import serial_or_parallel
 
-_EXPONENTIALS, _GAMMA, _INTEGERS = (
+_EXPONENTIALS, _GAMMA, _INTEGERS, _UNIFORMS = (
     "random_standard_exponential_fill_f",
     "random_standard_gamma_f",
     "random_bounded_uint64_fill",
+    "random_standard_uniform_fill",
 )
 
 
@@ -40,9 +41,10 @@ def _export(*names: str) -> bool:
     return exported
 
 
-EXPORTED = _export(_EXPONENTIALS, _GAMMA, _INTEGERS)
-# void (bitgen_t *, npy_intp count, float *out), float (bitgen_t *, float shape), and
-# void (bitgen_t *, uint64_t least, uint64_t range, npy_intp count, bool masked, uint64_t *out)
+EXPORTED = _export(_EXPONENTIALS, _GAMMA, _INTEGERS, _UNIFORMS)
+# void (bitgen_t *, npy_intp count, float *out), float (bitgen_t *, float shape),
+# void (bitgen_t *, uint64_t least, uint64_t range, npy_intp count, bool masked, uint64_t *out), and
+# void (bitgen_t *, npy_intp count, double *out)
 _fill_exponentials: Any = types.ExternalFunction(
     f"dmoe_gym_{_EXPONENTIALS}", types.void(types.uintp, types.intp, types.uintp)
 )
@@ -51,6 +53,7 @@ _fill_integers: Any = types.ExternalFunction(
     f"dmoe_gym_{_INTEGERS}",
     types.void(types.uintp, types.uint64, types.uint64, types.intp, types.uint8, types.uintp),
 )
+_fill_uniforms: Any = types.ExternalFunction(f"dmoe_gym_{_UNIFORMS}", types.void(types.uintp, types.intp, types.uintp))
 
 
 class Generators(list[np.random.Generator]):
@@ -132,6 +135,19 @@ def integers(
         out[row] = generators[row].integers(high, size=out.shape[1:])
 
 
+def uniform(generators: Sequence[np.random.Generator], rows: Sequence[int] | np.ndarray, out: np.ndarray) -> None:
+    """out[row] <- uniform variables in [0, 1) from generators[row], for the given rows.
+
+    Args:
+        out: (batch, ...) float64, C-contiguous.
+    """
+    if compiled(generators):
+        _uniforms(0, generators.addresses, np.asarray(rows), out)
+        return
+    for row in rows:
+        generators[row].random(out=out[row])
+
+
 @leaf
 def fill_exponentials(address, out):
     """out <- exponential variables of mean 1 from the generator whose state is at the address; any shape, 32 bit."""
@@ -166,3 +182,10 @@ def _gammas(addresses, rows, shape, out):
 def _integers(addresses, rows, high, out):
     for position in prange(rows.shape[0]):
         fill_integers(addresses[rows[position]], high, out[rows[position]])
+
+
+@serial_or_parallel
+def _uniforms(addresses, rows, out):
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        _fill_uniforms(addresses[row], out[row].size, out[row].ctypes.data)

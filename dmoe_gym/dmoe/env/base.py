@@ -55,12 +55,9 @@ class DMoECore(RoundsCore):
             self.observed_bounds = OBSERVED_BOUNDS
         self.knowledge = config.csi.build(self.channel)
         self.relevance: RelevanceProcess = config.relevance.build(num_envs, experts, states, experts)
-        # of the default processes, whose draws begin_rounds compiles into one pass with what is observed
-        self._drawn_inside = (
-            type(self.channel) is RayleighChannel
-            and type(self.knowledge) is ChannelKnowledge
-            and type(self.relevance) is DirichletRelevance
-        )
+        # the default processes' draws are compiled into one pass with what is observed
+        self._gains_inside = type(self.channel) is RayleighChannel and type(self.knowledge) is ChannelKnowledge
+        self._scores_inside = type(self.relevance) is DirichletRelevance
         self.rules = Rules.of(config)
         self.efficiency = np.zeros((num_envs, experts, experts, subcarriers), np.float32)
         self.threshold = np.zeros((num_envs, 1), np.float32)
@@ -138,37 +135,38 @@ class DMoECore(RoundsCore):
     # --- episodes
 
     def _draw_first_round(self, rows: np.ndarray) -> None:
-        self.channel.start(rows, self.generators)
-        self.knowledge.start(rows, self.generators)
-        self.relevance.start(rows, self.generators)
+        self._draw_outside(rows, True)
 
     def _draw_next_round(self, rows: np.ndarray) -> None:
-        self.channel.advance(rows, self.generators)
-        self.knowledge.advance(rows, self.generators)
-        self.relevance.advance(rows, self.generators)
+        self._draw_outside(rows, False)
+
+    def _draw_outside(self, rows: np.ndarray, first: bool, gains: bool = True, scores: bool = True) -> None:
+        """Draw gains and gate scores, or one of them, by the processes themselves: gains first."""
+        processes = ((self.channel, self.knowledge) if gains else ()) + ((self.relevance,) if scores else ())
+        for process in processes:
+            (process.start if first else process.advance)(rows, self.generators)
+
+    def _inside(self, first: bool) -> tuple[bool, bool]:
+        """Does compiled code draw gains, and gate scores? An environment's gains are drawn before its scores."""
+        if not compiled(self.generators):
+            return False, False
+        scores = self._scores_inside
+        return self._gains_inside and (scores or not (first or self.relevance.draws_rounds)), scores
 
     def _finish_round(self, rows: np.ndarray) -> None:
         if self.recorder is not None:
             self.recorder.keep_round(self, rows)
         super()._finish_round(rows)
 
-    @property
-    def _compiled_rounds(self) -> bool:
-        """Can compiled code draw a round and begin it in one pass?"""
-        return self._drawn_inside and compiled(self.generators)
-
     def _begin_round(self, rows: np.ndarray, first: bool) -> None:
-        drawn = not self._compiled_rounds
-        if drawn and first:
-            self._draw_first_round(rows)
-        elif drawn:
-            self._draw_next_round(rows)
-        self._observe_round(rows, first, drawn)
+        gains, scores = self._inside(first)
+        self._draw_outside(rows, first, not gains, not scores)
+        self._observe_round(rows, first, gains, scores)
 
-    def _observe_round(self, rows: np.ndarray, first: bool = False, drawn: bool = True) -> None:
-        begin_rounds(
-            len(rows) / (OBSERVED_PER_DRAWN if drawn else 1), rows, first, drawn, self.constants, self.rules, self.batch
-        )
+    def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
+        """Write what is observed of a round, and draw its gains and its gate scores if that is still to be done."""
+        work = len(rows) / (1 if gains else OBSERVED_PER_DRAWN)
+        begin_rounds(work, rows, first, gains, scores, self.constants, self.rules, self.batch)
         if self.recorder is not None:
             self.recorder.begin_round(self, rows)
 

@@ -17,39 +17,41 @@ OBSERVED_PER_DRAWN = 8
 
 
 @serial_or_parallel
-def begin_rounds(rows, first, drawn, constants, rules, batch):
+def begin_rounds(rows, first, gains, scores, constants, rules, batch):
     """`begin_round` in the environments in `rows`."""
     for position in prange(rows.shape[0]):
-        begin_round(rows[position], first, drawn, constants, rules, batch)
+        begin_round(rows[position], first, gains, scores, constants, rules, batch)
 
 
 @leaf(forceinline=True)
-def next_round(row, last, constants, rules, batch):
-    """Begin the next round, drawing it here, or terminate where the one at hand is the last."""
+def next_round(row, last, scores, constants, rules, batch):
+    """Begin the next round, drawing gains and, if asked for, gate `scores`; terminate where this one is the last."""
     if batch.layer[row] == last:
         batch.terminated[row] = True
     else:
         batch.layer[row] += 1
         batch.progress[row, 0] = batch.layer[row] / last
-        begin_round(row, False, False, constants, rules, batch)
+        begin_round(row, False, True, scores, constants, rules, batch)
 
 
 @leaf(forceinline=True)
-def begin_round(row, first, drawn, constants, rules, batch):
-    """Begin a round: draw it, unless that is done, and write what is observed of it.
+def begin_round(row, first, gains, scores, constants, rules, batch):
+    """Begin a round: draw what is not drawn yet, and write what is observed of it.
 
     Args:
         first: does an episode begin with it?
-        drawn: are gains and gate scores there already? If not, they are drawn here, Rayleigh and Dirichlet.
+        gains, scores: are the gains to be drawn here, Rayleigh, and after them the gate scores, Dirichlet?
         constants, rules, batch: `Constants`, `Rules`, `Batch`.
     """
     account = batch.account[row]
-    if not drawn:
-        scores, domains, address = batch.gate_scores[row], batch.domains[row], batch.addresses[row]
+    address = batch.addresses[row]
+    if gains:
         fill_exponentials(address, batch.gains[row])
+    if scores:
+        gate_scores, domains = batch.gate_scores[row], batch.domains[row]
         if first:
-            fill_integers(address, scores.shape[2], domains)
-        draw_scores(address, np.float32(rules.concentration), np.float32(rules.domain_bonus), domains, scores)
+            fill_integers(address, gate_scores.shape[2], domains)
+        draw_scores(address, np.float32(rules.concentration), np.float32(rules.domain_bonus), domains, gate_scores)
     write_efficiency(batch.observed_gains[row], np.float32(constants.snr_per_gain), batch.efficiency[row])
     if first:
         account[GATHERED] = 0.0

@@ -36,10 +36,13 @@ class JointCore(DMoECore):
 
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
         # one pass over the batch to the end of the step, where nothing has to be done in between
-        whole = self.recorder is None and self._compiled_rounds
-        _step(len(rows), rows, actions, whole, self.rounds_per_episode, self.constants, self.rules, self.batch)
+        gains, scores = self._inside(first=False)
+        whole = gains and self.recorder is None
+        _step(len(rows), rows, actions, whole, scores, self.rounds_per_episode, self.constants, self.rules, self.batch)
         if not whole:
             self._finish_round(rows)
+        elif not scores:
+            self.relevance.advance(rows[~self.terminated[rows]], self.generators)
 
     def encode(self, schedule: Schedule) -> np.ndarray:
         """The action that decodes to this schedule, if it is feasible and uses at most one subcarrier per link."""
@@ -106,8 +109,8 @@ def apply_joint(row, actions, asked, constants, batch, workspace):
 
 
 @serial_or_parallel
-def _step(rows, actions, whole, last, constants, rules, batch):
-    """Apply and charge the actions; where `whole`, begin the next round too (layers 1 to `last`)."""
+def _step(rows, actions, whole, scores, last, constants, rules, batch):
+    """Apply and charge the actions; where `whole`, begin the next round too (layers 1 to `last`), with its `scores`."""
     for chunk in prange((rows.shape[0] + ROWS_PER_CHUNK - 1) // ROWS_PER_CHUNK):
         workspace = new_workspace(constants, batch)
         for position in range(chunk * ROWS_PER_CHUNK, min((chunk + 1) * ROWS_PER_CHUNK, rows.shape[0])):
@@ -116,4 +119,4 @@ def _step(rows, actions, whole, last, constants, rules, batch):
             repairs = apply_joint(row, actions, asked, constants, batch, workspace)
             batch.rewards[row] = -charge(row, repairs, constants, rules, batch, workspace)
             if whole:
-                next_round(row, last, constants, rules, batch)
+                next_round(row, last, scores, constants, rules, batch)

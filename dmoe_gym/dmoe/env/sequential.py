@@ -80,8 +80,8 @@ class SequentialCore(DMoECore):
         if complete.any():
             self._finish_round(rows[complete])
 
-    def _observe_round(self, rows: np.ndarray, first: bool = False, drawn: bool = True) -> None:
-        super()._observe_round(rows, first, drawn)
+    def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
+        super()._observe_round(rows, first, gains, scores)
         self.turn[rows] = 0
         self.selected[rows] = False
         self.subcarrier[rows] = -1
