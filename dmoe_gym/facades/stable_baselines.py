@@ -91,8 +91,7 @@ class BatchedVecEnv(VecEnv):
         rewards, dones = core.rewards.astype(np.float32), core.terminated.copy()
         self._return += core.rewards
         self._length += 1
-        for column, values in enumerate(core.terms.values()):
-            self._term_sums[:, column] += values
+        self._term_sums += core.term_values
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if dones.any():
             rows = np.flatnonzero(dones)
