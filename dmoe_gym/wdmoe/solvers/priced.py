@@ -2,8 +2,8 @@
 
 A token on device u costs a price, and every token takes the experts of largest w - price / mu (`discounts`): the form
 of the optimum of the budget-constrained problem but for whole tokens. At the optimum of the relaxed problem the price
-is the bandwidth that one token more needs at the block's latency. That latency and the loads are not known beforehand, so
-they are guessed, and each selection is the next guess.
+is the bandwidth that one token more needs at the block's latency. That latency and the loads are not known beforehand,
+so they are guessed, and each selection is the next guess.
 """
 
 from __future__ import annotations
