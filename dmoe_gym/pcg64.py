@@ -2,9 +2,9 @@
 
 numpy's C function asks the generator for every number through a pointer. Here its state is stepped in registers
 (O'Neill, "PCG: A family of simple fast space-efficient statistically good algorithms for random number generation",
-2014: 128-bit linear congruential, output XSL-RR), and of the ziggurat (Marsaglia and Tsang, "The ziggurat method for
-generating random variables", 2000) only the case that 98.9 % of the numbers take. The others are left to numpy: the
-state goes back to where it was before the number, and numpy's function draws it.
+2014: 128-bit linear congruential, output XSL-RR). The ziggurat (Marsaglia and Tsang, "The ziggurat method for generating
+random variables", 2000) gives 98.9 % of the numbers at once. Of the others the tail, and what rounding could decide
+otherwise, is left to numpy: the state goes back to where it was before the number, and numpy's function draws it.
 
 Where the state lies is no public interface of numpy, nor are numba's tables one of numba: `readable` compares both.
 """
@@ -17,15 +17,17 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from numba import extending, types
 
 from dmoe_gym.leaf import leaf
 
 try:
     from numba.np.random._constants import fe_float, ke_float, we_float
-except ImportError:  # then numpy's functions do all
+except ImportError:  # then no generator is `readable`
     ke_float, we_float, fe_float = np.zeros(256, np.uint32), np.zeros(256, np.float32), np.zeros(256, np.float32)
+
+# its stubs know functions by the arguments that they are compiled with, not by those of a call
+_intrinsic: Any = extending.intrinsic
 
 _MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
 _LOW_HALF = np.uint64(0xFFFFFFFF)
@@ -85,7 +87,7 @@ def _word(address: int) -> int:
     return ctypes.c_uint64.from_address(address).value
 
 
-@intrinsic
+@_intrinsic
 def _load(typing_context, address):
     """The 64-bit word at an address."""
 
@@ -95,7 +97,7 @@ def _load(typing_context, address):
     return types.uint64(types.uintp), code
 
 
-@intrinsic
+@_intrinsic
 def _store(typing_context, address, word):
     """Write a 64-bit word at an address."""
 
@@ -106,7 +108,7 @@ def _store(typing_context, address, word):
     return types.void(types.uintp, types.uint64), code
 
 
-@intrinsic
+@_intrinsic
 def _step(typing_context, low, high, increment_low, increment_high):
     """PCG64's next state, low and high word, and its output."""
     word, wide = ir.IntType(64), ir.IntType(128)
