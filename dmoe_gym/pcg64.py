@@ -2,9 +2,9 @@
 
 numpy's C function asks the generator for every number through a pointer. Here its state is stepped in registers
 (O'Neill, "PCG: A family of simple fast space-efficient statistically good algorithms for random number generation",
-2014: 128-bit linear congruential, output XSL-RR). The ziggurat (Marsaglia and Tsang, "The ziggurat method for generating
-random variables", 2000) gives 98.9 % of the numbers at once. Of the others the tail, and what rounding could decide
-otherwise, is left to numpy: the state goes back to where it was before the number, and numpy's function draws it.
+2014: 128-bit linear congruential, output XSL-RR). The ziggurat (Marsaglia and Tsang, "The ziggurat method for
+generating random variables", 2000) gives 98.9 % of the numbers at once. Of the others the tail, and what rounding could
+decide otherwise, is left to numpy: the state goes back to where it was before the number, and numpy draws it.
 
 Where the state lies is no public interface of numpy, nor are numba's tables one of numba: `readable` compares both.
 """

@@ -84,11 +84,11 @@ class DESCore(DMoECore):
         super()._observe_round(rows, first, gains, scores)
         self.turn[rows] = 0
         self.selected[rows] = False
-        for gains, energies in (
+        for known, energies in (
             (self.knowledge.observed_gains, self.link_energy),
             (self.channel.gains, self.paid_energy),
         ):
-            _allocate(len(rows), rows, self.efficiency, gains, self.constants, self.subcarrier, energies)
+            _allocate(len(rows), rows, self.efficiency, known, self.constants, self.subcarrier, energies)
             if self.paid_energy is self.link_energy:
                 break
         _observe_state(len(rows) / 8, rows, *self._view())
