@@ -34,7 +34,7 @@ class EvaluationConfig(StrictConfig):
 
 
 class EquivariantConfig(StrictConfig):
-    """The permutation-equivariant network of `agents.networks`, for `DMoE-JESA-Sequential-v0`.
+    """The permutation-equivariant network of `agents.networks`, for the pairs of `EQUIVARIANT`.
 
     Fields:
         kind: its name.
@@ -77,6 +77,11 @@ class PricesConfig(StrictConfig):
     width: Annotated[int, Field(ge=0)] = 8
 
 
+# where equivariant networks act, and by which algorithms they learn there
+EQUIVARIANT: dict[str, tuple[str, ...]] = {
+    "DMoE-JESA-Sequential-v0": ("maskable_ppo",),
+    "DMoE-JESA-Price-v0": ("ppo", "sac"),
+}
 # by network: where an evolution strategy acts
 EVOLVED: dict[type, str] = {ResidualConfig: "DMoE-JESA-v0", PricesConfig: "WDMoE-Joint-v0"}
 
@@ -161,8 +166,12 @@ class TrainingConfig(StrictConfig):
         if self.relative_to is not None and self.env_id != "DMoE-JESA-Sequential-v0":
             raise ValueError(f"relative_to with env_id = {self.env_id!r}: valid is DMoE-JESA-Sequential-v0")
         masked = self.algorithm == "maskable_ppo"
-        if isinstance(self.network, EquivariantConfig) and not masked:
-            raise ValueError(f"network = 'equivariant' with algorithm = {self.algorithm!r}: valid is maskable_ppo")
+        if isinstance(self.network, EquivariantConfig) and self.algorithm not in EQUIVARIANT.get(self.env_id, ()):
+            valid = "; ".join(f"{' or '.join(names)} in {place}" for place, names in EQUIVARIANT.items())
+            raise ValueError(
+                f"network = 'equivariant' with algorithm = {self.algorithm!r} and env_id = {self.env_id!r}: "
+                f"valid is {valid}"
+            )
         evolved, place = self.algorithm == "evolution", EVOLVED.get(type(self.network))
         if evolved != (place is not None) or (evolved and self.env_id != place):
             raise ValueError(

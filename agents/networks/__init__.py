@@ -2,5 +2,19 @@
 
 from agents.networks.equivariant import EquivariantNetwork
 from agents.networks.policy import EquivariantSequentialPolicy
+from agents.networks.price_policies import EquivariantPricePolicy, EquivariantSACPolicy
 
-__all__ = ["EquivariantNetwork", "EquivariantSequentialPolicy"]
+# by environment and algorithm
+EQUIVARIANT_POLICIES: dict[tuple[str, str], type] = {
+    ("DMoE-JESA-Sequential-v0", "maskable_ppo"): EquivariantSequentialPolicy,
+    ("DMoE-JESA-Price-v0", "ppo"): EquivariantPricePolicy,
+    ("DMoE-JESA-Price-v0", "sac"): EquivariantSACPolicy,
+}
+
+__all__ = [
+    "EQUIVARIANT_POLICIES",
+    "EquivariantNetwork",
+    "EquivariantPricePolicy",
+    "EquivariantSACPolicy",
+    "EquivariantSequentialPolicy",
+]
