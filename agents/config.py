@@ -80,6 +80,7 @@ class PricesConfig(StrictConfig):
 # where equivariant networks act, and by which algorithms they learn there
 EQUIVARIANT: dict[str, tuple[str, ...]] = {
     "DMoE-JESA-Sequential-v0": ("maskable_ppo",),
+    "DMoE-JESA-v0": ("ppo",),
     "DMoE-JESA-Price-v0": ("ppo", "sac"),
 }
 # by network: where an evolution strategy acts

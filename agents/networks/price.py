@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from agents.networks.features import Prices
 from agents.networks.inputs import mlp
-from agents.networks.rounds import EncodedRound, RoundEncoder, as_square, between, cheapest_cost
+from agents.networks.rounds import EncodedRound, as_square, between, cheapest_cost
 
 # What a threshold's factor does to a hidden state is decided within a few hundredths of its range.
 _FINE, _COARSE = 50.0, 10.0
@@ -46,19 +44,17 @@ class PriceCritic(nn.Module):
 
     Args:
         prices: constants of the DMoE configuration.
-        width: of the hidden layers.
+        width: of the embeddings and the hidden layers.
     """
 
     def __init__(self, prices: Prices, width: int) -> None:
         super().__init__()
         self.max_experts = prices.max_experts
-        self.encoder = RoundEncoder(prices, width)
         self.item = mlp(2 * width + 1, width, width)
-        self.state = nn.Sequential(nn.Linear(3 * width + 5, width), nn.ReLU(), nn.Linear(width, 1))
+        self.state = mlp(3 * width + 5, width, 1)
 
-    def forward(self, observation: Mapping[str, Tensor], actions: Tensor) -> Tensor:
+    def forward(self, encoded: EncodedRound, actions: Tensor) -> Tensor:
         """Minus the expected cost of each round under its action."""
-        encoded = self.encoder(observation)
         items, experts = encoded.items, encoded.items.shape[1]
         links = torch.cat([encoded.links, as_square(actions[:, :-1], experts)[..., None]], -1)
         joined = torch.cat([items, links[:, :, None].expand(*items.shape[:-1], -1)], -1)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from agents.networks.features import Prices
 from agents.networks.heads import HeadsInside, checked
 from agents.networks.price import PriceCritic, PriceHead
-from agents.networks.rounds import RoundEncoder, RoundValue
+from agents.networks.rounds import EncodedRound, RoundEncoder, RoundValue
 
 # How far untrained policies try prices of links and the factor on the threshold (this project's choice).
 LOG_STD = (-2.0, -3.0)
@@ -98,25 +98,33 @@ class _PriceActor(Actor):
         self.mu, self.log_std = _Half(0), _Half(1)  # type: ignore[assignment]
 
 
+class EncodedBatch(BaseFeaturesExtractor):
+    """Not features but an `EncodedRound`, which critics share."""
+
+    def __init__(self, observation_space: spaces.Dict, prices: Prices, width: int) -> None:
+        super().__init__(observation_space, 1)
+        self.encoder = RoundEncoder(prices, width)
+
+    def forward(self, observations: dict[str, Tensor]) -> EncodedRound:
+        """The embedding of a batch of observations."""
+        return self.encoder(observations)
+
+
 class _PriceCritics(ContinuousCritic):
-    """SAC's critics: each reads the observation itself, and the action link by link."""
+    """SAC's critics over one encoder; they take the action link by link."""
+
+    features_extractor: EncodedBatch
 
     def __init__(self, *, prices: Prices, width: int, **options: Any) -> None:
         super().__init__(**options)
-        self.q_networks = [PriceCritic(prices, width) for _ in range(self.n_critics)]
-        for index, network in enumerate(self.q_networks):
+        self.critics = [PriceCritic(prices, width) for _ in range(self.n_critics)]
+        self.q_networks = list(self.critics)
+        for index, network in enumerate(self.critics):
             setattr(self, f"qf{index}", network)
 
     def forward(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        observation = preprocess_obs(obs, self.observation_space, normalize_images=False)
-        return tuple(network(observation, actions) for network in self.q_networks)
-
-
-class _Nothing(BaseFeaturesExtractor):
-    """No features: the critics make their own."""
-
-    def __init__(self, observation_space: spaces.Space) -> None:
-        super().__init__(observation_space, 1)
+        encoded = self.features_extractor(preprocess_obs(obs, self.observation_space, normalize_images=False))
+        return tuple(network(encoded, actions) for network in self.critics)
 
 
 class EquivariantSACPolicy(SACPolicy):
@@ -148,6 +156,6 @@ class EquivariantSACPolicy(SACPolicy):
 
     def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
         """The critics, or their targets."""
-        nothing = _Nothing(self.observation_space)
-        options = self._update_features_extractor(self.critic_kwargs, nothing)
+        encoded = EncodedBatch(checked(self.observation_space), **self.sizes)
+        options = self._update_features_extractor(self.critic_kwargs, features_extractor or encoded)
         return _PriceCritics(**options, **self.sizes).to(self.device)

@@ -31,6 +31,7 @@ class EncodedRound:
         items: (B, K, N, K, W) every hidden state with every expert.
         links: (B, K, K, W) every link, and every node's own expert on the diagonal.
         states: (B, K, N, W) every hidden state.
+        soft: (B, K, N, K, K) cost of every pair of experts with shortfall at its price; of one alone on the diagonal.
         needed: (B, K, N) the log factor on the threshold at which the choice that is cheapest when shortfall is
             priced becomes feasible, in units of the action's range; 0 where it is feasible as it stands.
     """
@@ -42,6 +43,7 @@ class EncodedRound:
     items: Tensor
     links: Tensor
     states: Tensor
+    soft: Tensor
     needed: Tensor
 
 
@@ -110,7 +112,7 @@ class RoundEncoder(nn.Module):
         )
         states = torch.relu(self.state(torch.cat([summary, items.mean(3), items.amax(3)], -1)))
         states = torch.relu(states + self.state_around(states.mean((1, 2), keepdim=True)))
-        return EncodedRound(seen, prices, load, dearer, items, links, states, needed)
+        return EncodedRound(seen, prices, load, dearer, items, links, states, soft, needed)
 
     def _item_inputs(self, seen: RoundFeatures, inputs: Tensor, dearer: Tensor, load: Tensor, soft: Tensor) -> Tensor:
         """(B, K, N, K, ITEM_INPUTS)."""
@@ -153,7 +155,7 @@ def cheapest_cost(seen: RoundFeatures, max_experts: int) -> Tensor:
 
 
 def _priced_choice(seen: RoundFeatures, prices: Prices) -> tuple[Tensor, Tensor]:
-    """Costs of all pairs of experts with shortfall at its price (B, K, N, K, K), and `EncodedRound.needed`."""
+    """`EncodedRound.soft` and `needed`."""
     experts = seen.scores.shape[-1]
     alone = torch.eye(experts, device=seen.scores.device)
     together = seen.scores[..., :, None] + seen.scores[..., None, :] * (1 - alone)
