@@ -15,8 +15,12 @@ from agents.networks.features import Prices
 ROUND_KEYS = ("gate_scores", "spectral_efficiency", "threshold", "computation_energy")
 
 
-def checked(observation_space: spaces.Space, keys: tuple[str, ...] = ROUND_KEYS) -> spaces.Dict:
-    """The space itself.
+def checked(
+    observation_space: spaces.Space,
+    keys: tuple[str, ...] = ROUND_KEYS,
+    valid: str = "DMoE-JESA-v0 or DMoE-JESA-Price-v0",
+) -> spaces.Dict:
+    """The space itself; `valid` says whose it should be.
 
     Raises:
         ValueError: if it is no dictionary or lacks a key that the equivariant networks read.
@@ -25,10 +29,7 @@ def checked(observation_space: spaces.Space, keys: tuple[str, ...] = ROUND_KEYS)
         raise ValueError(f"network: the equivariant one reads a dictionary, not {observation_space}")
     missing = set(keys) - set(observation_space.spaces)
     if missing:
-        raise ValueError(
-            f"network: the equivariant one reads {', '.join(sorted(missing))}, "
-            "valid is the DMoE-JESA environment that it is for"
-        )
+        raise ValueError(f"network: the equivariant one reads {', '.join(sorted(missing))}, valid is {valid}")
     return observation_space
 
 

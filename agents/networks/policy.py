@@ -50,7 +50,7 @@ class EquivariantSequentialPolicy(MaskableMultiInputActorCriticPolicy):
         width: int = 32,
         **options: Any,
     ) -> None:
-        observed = checked(observation_space, (*ROUND_KEYS, "selected", "allocated", "turn"))
+        observed = checked(observation_space, (*ROUND_KEYS, "selected", "allocated", "turn"), "DMoE-JESA-Sequential-v0")
         options["features_extractor_class"] = EquivariantExtractor
         options["features_extractor_kwargs"] = {"prices": Prices(*prices), "width": width}
         options["ortho_init"] = False

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from agents.config import ImitationConfig, TrainingConfig
-from agents.imitation import _collect, imitation_loss, train_on
+from agents.imitation import collect, train_on
 from agents.learners import build_env, build_learner
+from agents.lessons import imitation_loss, lessons_in
 from agents.teachers import Teacher, teacher_scheduler
 from dmoe_gym.dmoe import cost, scenario, solve_exact
 from dmoe_gym.dmoe.physics import Schedule
@@ -63,10 +64,10 @@ def test_imitation_learns(tiny: dict[str, Any]) -> None:
     assert config.imitation is not None
     env = build_env(config, seed=0)
     model = build_learner(config, env, seed=0)
-    teacher, generator = Teacher("JESA", env.config), np.random.default_rng(0)
+    lessons, generator = lessons_in(env, "JESA"), np.random.default_rng(0)
     settings: ImitationConfig = config.imitation
-    rollout, _ = _collect(model, settings, env, teacher, env.reset(), generator)
-    history = [train_on(model, rollout, settings, 0.01, generator) for _ in range(25)]
+    rollout, _ = collect(model, settings, env, lessons, env.reset(), generator)
+    history = [train_on(model, lessons, rollout, settings, 0.01, generator) for _ in range(25)]
     assert history[-1]["loss"] < 0.3 * history[0]["loss"]
     assert history[-1]["accuracy"] > max(0.9, history[0]["accuracy"])
     assert history[-1]["value_loss"] < history[0]["value_loss"]

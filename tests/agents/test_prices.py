@@ -219,7 +219,7 @@ def test_imitation_lowers_the_error_to_converged_prices() -> None:
 def test_candidates_are_charged_what_the_environment_charges() -> None:
     learner = _learner(_recipe(num_envs=3))
     rows = evaluate(as_policy(learner), "WDMoE-Joint-v0", scenario="testbed", seeds=[5], num_blocks=2)
-    core = JointCore(1, learner.env.config)  # type: ignore[union-attr]
+    core = JointCore(1, learner.core.config)
     core.seed(core.all_rows, [(5, 0)])
     learner.env.core = core  # type: ignore[union-attr]
     blocks = learner.record()
