@@ -20,7 +20,7 @@ from agents.networks.price import PriceCritic, PriceHead
 from agents.networks.rounds import EncodedRound, RoundEncoder, RoundValue
 
 # How far untrained policies try prices of links and the factor on the threshold (this project's choice).
-LOG_STD = (-2.0, -3.0)
+LOG_STD = (-3.0, -4.0)
 
 
 def _actions(observation_space: spaces.Space) -> int:
