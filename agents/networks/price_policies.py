@@ -8,7 +8,6 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
 from stable_baselines3.common.policies import ContinuousCritic, MultiInputActorCriticPolicy
-from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac.policies import Actor, SACPolicy
@@ -123,7 +122,7 @@ class _PriceCritics(ContinuousCritic):
             setattr(self, f"qf{index}", network)
 
     def forward(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        encoded = self.features_extractor(preprocess_obs(obs, self.observation_space, normalize_images=False))
+        encoded = self.features_extractor(obs)  # 32-bit boxes, which need no preprocessing
         return tuple(network(encoded, actions) for network in self.critics)
 
 
