@@ -61,7 +61,9 @@ class JointHead(nn.Module):
             weights = weights.masked_fill(~alone, _NEVER)
         states = encoded.states[..., None, :].expand_as(encoded.items)
         bits = _log_odds(weights) + self.bit(torch.cat([encoded.items, states], -1))[..., 0]
-        inputs = subcarrier_inputs(seen.subcarrier_energies, seen.best, encoded.prices, encoded.load)
+        # a link's wish matters only if it carries something
+        load = encoded.load.clamp(min=1)
+        inputs = subcarrier_inputs(seen.subcarrier_energies, seen.best, encoded.prices, load)
         return bits, self.subcarrier(inputs)[..., 0] + self.subcarrier_linear(inputs)[..., 0]
 
 
