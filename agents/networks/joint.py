@@ -10,11 +10,12 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from agents.distributions import BatchedMultiCategorical
-from agents.networks.features import Prices
+from agents.networks.features import Prices, RoundFeatures
 from agents.networks.heads import HeadsInside, checked
 from agents.networks.inputs import PAIR_INPUTS, SUBCARRIER_INPUTS, mlp, pair_inputs, squash, subcarrier_inputs
-from agents.networks.rounds import EncodedRound, RoundEncoder, RoundValue, between
+from agents.networks.rounds import EncodedRound, RoundEncoder, RoundValue, between, subcarrier_prices
 
+RIVAL_INPUTS = 5
 # Weights of pairs that are no choice, and the least odds against a choice: bits stay finite.
 _NEVER, _LEAST_ODDS = -1e4, 1e-5
 
@@ -40,6 +41,7 @@ class JointHead(nn.Module):
         self.bit = mlp(2 * width, width, 1)
         self.subcarrier = mlp(SUBCARRIER_INPUTS, width, 1)
         self.subcarrier_linear = nn.Linear(SUBCARRIER_INPUTS, 1, bias=False)
+        self.second_thought = mlp(SUBCARRIER_INPUTS + RIVAL_INPUTS, width, 1)
 
     def forward(self, encoded: EncodedRound) -> tuple[Tensor, Tensor]:
         """Log odds of the bits (B, K, N, K), and logits of the wishes (B, K, K, M), which mean nothing for i = j."""
@@ -61,10 +63,34 @@ class JointHead(nn.Module):
             weights = weights.masked_fill(~alone, _NEVER)
         states = encoded.states[..., None, :].expand_as(encoded.items)
         bits = _log_odds(weights) + self.bit(torch.cat([encoded.items, states], -1))[..., 0]
-        # a link's wish matters only if it carries something
-        load = encoded.load.clamp(min=1)
-        inputs = subcarrier_inputs(seen.subcarrier_energies, seen.best, encoded.prices, load)
-        return bits, self.subcarrier(inputs)[..., 0] + self.subcarrier_linear(inputs)[..., 0]
+        # now it is known better what links will carry; a link's wish matters only if it is something
+        load = torch.sigmoid(bits.detach()).sum(2)
+        prices = subcarrier_prices(seen, load)
+        inputs = subcarrier_inputs(seen.subcarrier_energies, seen.best, prices, load.clamp(min=1))
+        wishes = self.subcarrier(inputs)[..., 0] + self.subcarrier_linear(inputs)[..., 0]
+        rivals = _rival_inputs(seen, load, torch.softmax(wishes, -1))
+        return bits, wishes + self.second_thought(torch.cat([inputs, rivals], -1))[..., 0]
+
+
+def _rival_inputs(seen: RoundFeatures, load: Tensor, wishes: Tensor) -> Tensor:
+    """(B, K, K, M, RIVAL_INPUTS): what the other links' first wishes mean for a link, subcarrier by subcarrier.
+
+    Args:
+        load: (B, K, K) hidden states that each link will carry.
+        wishes: (B, K, K, M) shares of one.
+    """
+    weight = (load * (1 - seen.own))[..., None]
+    wanted = weight * wishes
+    # what a link loses if it wants m and does not get it: the way to its best other one
+    energies = seen.subcarrier_energies
+    lowest = energies.topk(min(2, energies.shape[-1]), dim=-1, largest=False).values
+    other = torch.where(energies <= lowest[..., :1], lowest[..., -1:], lowest[..., :1])
+    stake = wanted * (other - energies).clamp(min=0)
+    demanded, staked = (each.sum((1, 2), keepdim=True) - each for each in (wanted, stake))
+    ahead = stake - staked
+    return torch.stack(
+        [wishes, demanded, torch.log1p(50 * staked), torch.tanh(ahead * 10), torch.tanh(ahead * 100)], -1
+    )
 
 
 def _log_odds(weights: Tensor) -> Tensor:

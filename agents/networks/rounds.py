@@ -71,10 +71,8 @@ class RoundEncoder(nn.Module):
         seen = whole_round(observation, self.prices)
         inputs = state_inputs(seen, self.prices.shortfall_price)
         load = torch.sigmoid(self.demand(inputs)[..., 0]).sum(2)
-        loss, subcarriers = expected_loss(seen, load), seen.subcarrier_energies.shape[-1]
-        others = harm(loss, seen.best_at, subcarriers)[:, None, None] - own_harm(loss, seen.best_at, subcarriers)
         remote = 1 - seen.own
-        prices = others.clamp(min=0) * remote[..., None]
+        prices = subcarrier_prices(seen, load)
         dearer = ((seen.subcarrier_energies + prices).amin(-1) - seen.best) * remote
         soft, needed = _priced_choice(seen, self.prices)
         items = torch.relu(self.item(self._item_inputs(seen, inputs, dearer, load, soft)))
@@ -147,6 +145,13 @@ class RoundValue(nn.Module):
         """The value of a batch of rounds."""
         pooled = torch.cat([encoded.states.mean((1, 2)), encoded.links.mean((1, 2))], -1)
         return self.correction(pooled) - cheapest_cost(encoded.seen, self.max_experts)[:, None]
+
+
+def subcarrier_prices(seen: RoundFeatures, load: Tensor) -> Tensor:
+    """(B, K, K, M) what others, whose links carry `load` (B, K, K), lose if a link takes a subcarrier."""
+    loss, subcarriers = expected_loss(seen, load), seen.subcarrier_energies.shape[-1]
+    others = harm(loss, seen.best_at, subcarriers)[:, None, None] - own_harm(loss, seen.best_at, subcarriers)
+    return others.clamp(min=0) * (1 - seen.own)[..., None]
 
 
 def cheapest_cost(seen: RoundFeatures, max_experts: int) -> Tensor:
