@@ -19,12 +19,11 @@ class PriceHead(nn.Module):
     Args:
         width: of the embeddings.
         bias: what untrained weights say, for links and for the threshold. With (0, 0) as means they are JESA.
-        scale: of the outputs around the bias; a small one lets them follow slowly.
     """
 
-    def __init__(self, width: int, bias: tuple[float, float] = (0.0, 0.0), scale: float = 1.0) -> None:
+    def __init__(self, width: int, bias: tuple[float, float] = (0.0, 0.0)) -> None:
         super().__init__()
-        self.bias, self.scale = bias, scale
+        self.bias = bias
         self.link = nn.Linear(width, 1)
         self.attention = nn.Linear(width, 1)
         self.pooled = nn.Sequential(nn.Linear(3 * width, width), nn.ReLU())
@@ -39,7 +38,7 @@ class PriceHead(nn.Module):
         attended = (torch.softmax(self.attention(states), 1) * states).sum(1)
         pooled = self.pooled(torch.cat([attended, states.mean(1), encoded.links.mean((1, 2))], -1))
         links, threshold = between(self.link(encoded.links)[..., 0]), self.threshold(pooled)
-        return torch.cat([self.bias[0] + self.scale * links, self.bias[1] + self.scale * threshold], -1)
+        return torch.cat([self.bias[0] + links, self.bias[1] + threshold], -1)
 
 
 class PriceCritic(nn.Module):

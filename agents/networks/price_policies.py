@@ -20,8 +20,6 @@ from agents.networks.rounds import EncodedRound, RoundEncoder, RoundValue
 
 # How far untrained policies try prices of links and the factor on the threshold (this project's choice).
 LOG_STD = (-3.0, -4.0)
-# SAC's actor moves slower than its critics learn, or it runs to where they only extrapolate.
-_ACTOR_SCALE = 0.1
 
 
 def _actions(observation_space: spaces.Space) -> int:
@@ -72,7 +70,7 @@ class PriceMoments(BaseFeaturesExtractor):
     def __init__(self, observation_space: spaces.Dict, prices: Prices, width: int) -> None:
         super().__init__(observation_space, 2 * _actions(observation_space))
         self.encoder = RoundEncoder(prices, width)
-        self.mean, self.log_std = PriceHead(width, scale=_ACTOR_SCALE), PriceHead(width, LOG_STD)
+        self.mean, self.log_std = PriceHead(width), PriceHead(width, LOG_STD)
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         """The features of a batch of observations."""
