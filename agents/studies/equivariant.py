@@ -18,6 +18,7 @@ import numpy as np
 import typer
 
 from agents.config import EquivariantConfig, load_config
+from agents.learners import checkpoint_steps
 from agents.policy import load_run
 from agents.run_folder import RunFolder
 from dmoe_gym.command_line import one_line_errors, wide_console
@@ -67,11 +68,11 @@ def lowered(scenario: str) -> Fixed:
 
 
 def learned(scenario: str, runs: Path) -> Iterator[tuple[str, str, Sequence[Policy]]]:
-    """Recipe, environment and the policy of every seed that is trained; only of those that can act there."""
+    """Recipe, environment and the policy of every finished seed; only of recipes whose weights fit there."""
     for name in RECIPES:
         config = load_config(Path(f"configs/{name}.yaml"))
         folders = [RunFolder.of(runs, config, name, seed) for seed in config.seeds]
-        there = [folder.path for folder in folders if folder.checkpoint_file.is_file()]
+        there = [f.path for f in folders if checkpoint_steps(f.checkpoint_file) >= config.total_timesteps]
         if there and (scenario == HOME or isinstance(config.network, EquivariantConfig)):
             yield name, config.env_id, [load_run(path, scenario)[1] for path in there]
 
