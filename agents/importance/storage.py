@@ -12,13 +12,13 @@ from dmoe_gym.dmoe.inference import inference_scenario
 from dmoe_gym.files import write_whole
 from dmoe_gym.model_file import model_bytes, read_model_file
 
-FORMAT = "dmoe_gym.importance.SelectionNetwork/1"
+FORMAT = "dmoe_gym.importance.SelectionNetwork/2"
 
 
 def build(config: ImportanceConfig) -> SelectionNetwork:
     """An untrained network of the recipe's sizes."""
     system = inference_scenario(config.scenario)
-    return SelectionNetwork(system.num_layers, system.num_states, system.num_experts, config.width)
+    return SelectionNetwork(system.num_layers, system.num_states, system.num_experts, config.width, config.folds)
 
 
 def save_network(path: Path, config: ImportanceConfig, network: SelectionNetwork) -> None:
