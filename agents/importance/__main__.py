@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,10 @@ from typing import Annotated
 import typer
 import yaml
 
+from agents.importance.network import together
 from agents.importance.report import Run, chosen_prices, learned_rows, reference_cells, rows_of, seed_cells
 from agents.importance.storage import load_network, save_network
-from agents.importance.training import ImportanceConfig, train_selection
+from agents.importance.training import ImportanceConfig, Trained, train_selection
 from agents.importance.validation import (
     GRID,
     best_of_every_gamma,
@@ -56,7 +58,7 @@ def train(
                 tick(1)
 
             network = train_selection(config, one, keep)
-        outcomes = out_of_fold_outcomes(validation_questions(config.scenario), config, one, network)
+        outcomes = out_of_fold_outcomes(validation_questions(config.scenario), [Trained(config, one, network)])
         write_json(folder / "provenance.json", {**provenance(command), "seed": one, "config": config.model_dump()})
         write_csv(folder / "curve.csv", [{"step": number, **step} for number, step in enumerate(curve, 1)])
         write_csv(folder / VALIDATION, outcomes)
@@ -96,7 +98,11 @@ def report(
     console = wide_console()
     known = read_rows(rows)
     best = best_of_every_gamma(read_csv(references))
-    seeds = [Run(folder.name, load_network(folder / MODEL), read_csv(folder / VALIDATION)) for folder in run]
+    trained = [_trained(folder) for folder in run]
+    seeds = [
+        Run(folder.name, each.network, read_csv(folder / VALIDATION)) for folder, each in zip(run, trained, strict=True)
+    ]
+    everyone = _everyone(output.parent / f"together-{'-'.join(folder.name for folder in run)}.csv", trained)
     results = []
     with bar(console) as progress:
         tick = progress.task("references", len(best))
@@ -106,10 +112,12 @@ def report(
             own = learned_rows(output, seeds, prices, "test", [int(row["seed"]) for row in base])
             results.append((reference, prices, own, base))
             tick(1)
-    _, prices, own, base = results[0]
+        reference, prices, own, base = results[0]
+        price = chosen_prices([everyone], reference)
+        (pooled,) = learned_rows(output, [everyone], price, "test", [int(row["seed"]) for row in base])
     tables = {
         "Learned selection against JESA with its best (z, gamma), test inputs, paired by episode, 95 % intervals": (
-            seed_cells(seeds, prices, own, base)
+            seed_cells(seeds, prices, own, base, (everyone.name, price[0], pooled))
         ),
         "All seeds against the best z of every gamma, by the same rule": reference_cells(
             [(reference, own, base) for reference, _, own, base in results]
@@ -124,6 +132,20 @@ def report(
         learned = {row["policy"]: each for _, _, own, _ in results for each in own for row in each[:1]}
         test = [row for row in known if row["inputs"] == "test"]
         pareto(picture, [*test, *(row for each in learned.values() for row in each)])
+
+
+def _trained(folder: Path) -> Trained:
+    """A run folder's network."""
+    config, network = load_network(folder / MODEL)
+    return Trained(config, json.loads((folder / "provenance.json").read_text())["seed"], network)
+
+
+def _everyone(path: Path, trained: list[Trained]) -> Run:
+    """All members of all seeds as one scheduler; its rows on validation inputs are kept."""
+    name = f"all {sum(each.network.members for each in trained)} members as one"
+    if not path.exists():
+        write_csv(path, out_of_fold_outcomes(validation_questions(trained[0].config.scenario), trained))
+    return Run(name, together([each.network for each in trained]), read_csv(path))
 
 
 if __name__ == "__main__":

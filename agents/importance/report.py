@@ -62,14 +62,20 @@ def learned_rows(
 
 
 def seed_cells(
-    runs: Sequence[Run], prices: Sequence[float], own: Sequence[Sequence[Row]], base: Sequence[Row]
+    runs: Sequence[Run],
+    prices: Sequence[float],
+    own: Sequence[Sequence[Row]],
+    base: Sequence[Row],
+    pooled: tuple[str, float, Sequence[Row]],
 ) -> Cells:
-    """Headings and cells: the reference, every seed, and all seeds together, paired by episode."""
+    """Headings and cells: the reference, every seed, their mean, and all members as one; paired by episode."""
     references = {metric: _values([base], metric)[0] for metric in (ACCURACY, ENERGY)}
     body = [[str(base[0]["policy"]), "", *_means([base]), "", ""]]
     for run, price, rows in zip(runs, prices, own, strict=True):
         body.append([run.name, f"{price:g}", *_means([rows]), *_differences([rows], references)])
-    body.append(["all seeds", "", *_means(own), *_differences(own, references)])
+    body.append(["mean of the seeds", "", *_means(own), *_differences(own, references)])
+    name, price, rows = pooled
+    body.append([name, f"{price:g}", *_means([rows]), *_differences([rows], references)])
     return [
         "scheduler", "price", "accuracy [%]", "energy per answer [mJ]", "energy [%]", "accuracy [points]",
     ], body  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -49,6 +50,15 @@ class ImportanceConfig(StrictConfig):
     _list_as_tuple = field_validator("seeds", mode="before")(list_as_tuple)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A network with the recipe and the seed that made it."""
+
+    config: ImportanceConfig
+    seed: int
+    network: SelectionNetwork
+
+
 def folds_of(config: ImportanceConfig, seed: int, images: int) -> np.ndarray:
     """(images,) the fold of every validation image, of nearly equal sizes; all domains of an image share it."""
     return np.random.default_rng([seed, 12]).permutation(images) % config.folds
@@ -82,7 +92,7 @@ def train_selection(
             patches = torch.from_numpy(seen[generator.integers(len(DOMAINS), size=batch), np.arange(batch)])
             node = generator.integers(system.num_experts, size=batch)
             energies = draw_energies(system, node, generator)
-            price = np.exp(generator.uniform(*np.log(PRICES), batch)).astype(np.float32)
+            price = np.exp(generator.uniform(np.log(PRICES[0]), np.log(PRICES[1]), batch)).astype(np.float32)
             class_scores, energy = differentiable_inference(
                 classifier, network, patches, system, torch.from_numpy(node), energies, torch.from_numpy(price)
             )

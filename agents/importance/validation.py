@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from agents.importance.classifier import FrozenClassifier, spend
-from agents.importance.network import SelectionNetwork
-from agents.importance.training import ImportanceConfig, draw_energies, folds_of
+from agents.importance.network import keep_best
+from agents.importance.training import Trained, draw_energies, folds_of
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.solvers import solve_des
 from dmoe_gym.evaluation.inference import ACCURACY, ENERGY, GAMMA_GRID, Z_GRID
@@ -125,30 +125,33 @@ def jesa_outcomes(
     return rows
 
 
-def out_of_fold_outcomes(
-    questions: Questions, config: ImportanceConfig, seed: int, network: SelectionNetwork
-) -> list[Row]:
-    """A row per price: every image is decided by the member that was not trained on it."""
-    fold = folds_of(config, seed, len(load_inputs("validation").labels))[questions.image]
+def out_of_fold_outcomes(questions: Questions, trained: Sequence[Trained]) -> list[Row]:
+    """A row per price: every image is decided by the members that were not trained on it, one of every network."""
+    images = len(load_inputs("validation").labels)
+    folds = [folds_of(each.config, each.seed, images)[questions.image] for each in trained]
+    # (member, rows of the images that it was not trained on), of every network
+    unseen = [
+        (each.network.member(part), torch.from_numpy(np.flatnonzero(fold == part)))
+        for each, fold in zip(trained, folds, strict=True)
+        for part in range(each.config.folds)
+    ]
     rows = []
     with reproducible(0), torch.no_grad():
         classifier = FrozenClassifier()
-        class_scores = torch.empty(len(questions.labels), classifier.config.classes)
-        energy = torch.empty(len(questions.labels))
         for price in PRICES:
-            for part in range(config.folds):
-                asked = torch.from_numpy(np.flatnonzero(fold == part))
-                choose = _decided_by(network.member(part), questions, asked, price)
-                class_scores[asked], energy[asked] = spend(
-                    classifier, questions.patches[asked], questions.energies[:, asked], choose
-                )
-            rows.append({"price": price, **questions.outcome(class_scores, energy)})
+            dear = torch.full(questions.node.shape, price)
+
+            def choose(layer: int, log_scores: Tensor, dear: Tensor = dear) -> Tensor:
+                total = torch.zeros_like(log_scores)
+                energies = questions.energies[layer]
+                for member, asked in unseen:
+                    seen = (questions.node[asked], log_scores[asked], energies[asked], dear[asked])
+                    total[asked] += member(layer, *(each[None] for each in seen))[0]
+                return keep_best(total, questions.system.max_experts)
+
+            result = spend(classifier, questions.patches, questions.energies, choose)
+            rows.append({"price": price, **questions.outcome(*result)})
     return rows
-
-
-def _decided_by(network: SelectionNetwork, questions: Questions, asked: Tensor, price: float) -> Choice:
-    node, energies, most = questions.node[asked], questions.energies[:, asked], questions.system.max_experts
-    return lambda layer, log_scores: network.decide(layer, node, log_scores, energies[layer], price, most)
 
 
 def best_of_every_gamma(rows: Sequence[Row]) -> list[Row]:

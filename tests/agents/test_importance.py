@@ -11,12 +11,13 @@ import yaml
 from dmoe_builders import INFERENCE_JOINT
 
 from agents.importance.classifier import FrozenClassifier, spend
-from agents.importance.network import SelectionNetwork, keep_best, link_energies
+from agents.importance.network import SelectionNetwork, keep_best, link_energies, together
 from agents.importance.policy import LearnedSelection
 from agents.importance.report import Run, chosen_prices, ratio_change_over_seeds
 from agents.importance.storage import load_network, save_network
 from agents.importance.training import (
     ImportanceConfig,
+    Trained,
     differentiable_inference,
     draw_energies,
     folds_of,
@@ -126,11 +127,13 @@ def test_members_are_networks_of_their_own_and_decide_by_their_mean():
     questions = few_questions(5)
     log_scores = torch.randn(5, 4, 6).log_softmax(-1)
     asked = (questions.node[None], log_scores[None], questions.energies[2][None], price)
-    together = made(2, *asked)
+    at_once = made(2, *asked)
     alone = torch.cat([made.member(index)(2, *asked) for index in range(3)])
-    torch.testing.assert_close(together, alone)
+    torch.testing.assert_close(at_once, alone)
     decided = made.decide(2, questions.node, log_scores, questions.energies[2], 40.0, 3)
     assert torch.equal(decided, keep_best(alone.mean(0), 3))
+    again = together([made.member(0), made.member(1), made.member(2)])
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in made.state_dict().items())
 
 
 def test_a_short_training_repeats_itself_and_leaves_torch_alone():
@@ -171,7 +174,7 @@ def test_every_validation_input_is_asked_on_every_node_and_by_the_member_that_ha
         # member 0 hears few, member 1 as many as it may
         made.last_bias[0], made.last_bias[1] = -50.0, 50.0
     monkeypatch.setattr("agents.importance.validation.PRICES", (50.0,))
-    row = out_of_fold_outcomes(few, config, 3, made)[0]
+    row = out_of_fold_outcomes(few, [Trained(config, 3, made)])[0]
 
     def spent(member):
         alone = made.member(member)
@@ -235,7 +238,8 @@ def test_files_read_back_and_damaged_ones_are_refused(tmp_path):
         load_network(path)
     made = network(members=3)
     save_network(path, config, made)
-    read = load_network(path)
+    recipe, read = load_network(path)
+    assert recipe == config
     assert all(torch.equal(tensor, read.state_dict()[name]) for name, tensor in made.state_dict().items())
     save_network(path, config.replace(width=9), made)
     with pytest.raises(ValueError, match="size mismatch"):
