@@ -8,39 +8,47 @@ bit, so the channel's luck cancels in the difference of their costs; the estimat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from abc import abstractmethod
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import MaybeCallback
 
-from agents.replay import Recording, ReplayCore, record
-from agents.residual import ResidualPolicy, Surveyed
-from agents.residual.base import Arrays, Compiled
-from dmoe_gym.dmoe.env.joint import encode_joint
+from agents.networks.vector import VectorPolicy
+from dmoe_gym.facades.stable_baselines import BatchedVecEnv
+
+Episodes = TypeVar("Episodes")
 
 
-class EvolutionStrategy(BaseAlgorithm):
+class EvolutionStrategy(BaseAlgorithm, Generic[Episodes]):
     """Stable-Baselines3's interface around an antithetic evolution strategy with common random numbers.
 
+    A system says how its episodes are kept (`record`), what of them can be computed once for all candidates (`looks`)
+    and what candidates cost in them (`costs`).
+
     Args:
-        policy: `ResidualPolicy`.
-        env: `BatchedVecEnv` of `DMoE-JESA-v0`; every generation runs one episode of each of its environments.
+        policy: what acts; SB3 asks no more of it here than a `VectorPolicy` has.
+        env: of the system; every generation runs one episode of each of its environments.
         learning_rate: of Adam; it falls linearly to a tenth.
         pairs: directions per generation.
         noise: s, the standard deviation of the directions.
         generations: steps of Adam on the same episodes before new ones are drawn.
-        policy_kwargs: of `ResidualPolicy`.
+        policy_kwargs: of the policy, but for `seed` and `learning_rate`.
+
+    Raises:
+        ValueError: for a number that is not above 0.
     """
 
-    policy: ResidualPolicy  # type: ignore[assignment]
+    policy: VectorPolicy  # type: ignore[assignment]  # BaseAlgorithm names a class of networks with spaces
+    env: BatchedVecEnv | None
 
     def __init__(
         self,
-        policy: type[ResidualPolicy],
-        env: Any,
+        policy: type[VectorPolicy],
+        env: BatchedVecEnv,
         *,
         learning_rate: float = 0.03,
         pairs: int = 8,
@@ -56,7 +64,7 @@ class EvolutionStrategy(BaseAlgorithm):
                 "valid are numbers above 0"
             )
         super().__init__(
-            policy,  # type: ignore[arg-type]
+            cast("type[BasePolicy]", policy),
             env,
             learning_rate,
             policy_kwargs=policy_kwargs,
@@ -64,64 +72,37 @@ class EvolutionStrategy(BaseAlgorithm):
             support_multi_env=True,
             seed=seed,
         )
-        self.pairs, self.noise, self.generations = pairs, noise, generations
+        self.kind, self.pairs, self.noise, self.generations = policy, pairs, noise, generations
         self._setup_model()
 
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         self.generator = np.random.default_rng([self.seed or 0, 3])
-        self.policy = self.policy_class(seed=self.seed or 0, learning_rate=self.lr_schedule(1.0), **self.policy_kwargs)  # type: ignore[assignment, call-arg]
+        self.policy = self.kind(seed=self.seed or 0, learning_rate=self.lr_schedule(1.0), **self.policy_kwargs)
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []
 
+    @abstractmethod
+    def record(self) -> Episodes:
+        """The next episode of every environment."""
+
+    @abstractmethod
+    def decided(self, recording: Episodes) -> int:
+        """Time steps that the generations on recorded episodes count as."""
+
+    def looks(self, recording: Episodes) -> list[Any]:
+        """What is seen of recorded episodes whatever is done, computed once for all candidates: nothing here."""
+        return []
+
+    @abstractmethod
+    def costs(self, recording: Episodes, looks: list[Any], parameters: np.ndarray) -> np.ndarray:
+        """Mean costs (P, B) of P parameter vectors (P, size) in B recorded pieces."""
+
     def warm_start(self) -> bool:
         """What precedes the first generation: nothing here. Whether there was anything."""
         return False
-
-    def record(self) -> Recording:
-        """The next episode of every environment."""
-        return record(self.env.core)  # type: ignore[union-attr]
-
-    def decided(self, recording: Recording) -> int:
-        """Rounds that the generations on recorded episodes count as: of all candidates, or surveyed once for all."""
-        rounds = recording.gains.shape[0] * recording.gains.shape[1]
-        return rounds if self.policy.residual.surveyed else rounds * 2 * self.pairs * self.generations
-
-    def looks(self, recording: Recording) -> list[Arrays]:
-        """What is seen of every round of B recorded episodes whatever is done; what its choices save, if surveyed."""
-        residual = self.policy.residual
-        core = ReplayCore(self.env.config, recording, 1)  # type: ignore[union-attr]
-        memory = residual.start(core.num_envs)
-        core.start(core.all_rows)
-        looks = []
-        while not core.terminated.all():
-            seen = residual.see(core.observations, memory)
-            if isinstance(residual, Surveyed):
-                seen["savings"] = residual.survey(core.observations, seen)
-                seen["features"] = residual.features(core.observations, seen)
-            looks.append(seen)
-            core.skip_round(core.all_rows)
-        return looks
-
-    def costs(self, recording: Recording, looks: Sequence[Arrays], parameters: np.ndarray) -> np.ndarray:
-        """Mean cost per round (P, B) of P parameter vectors (P, size) in B recorded episodes."""
-        residual, copies = self.policy.residual, len(parameters)
-        if isinstance(residual, Surveyed):
-            outputs = [self.policy.network(parameters, seen["features"][None]) for seen in looks]
-            valued = [residual.valued(seen, seen["savings"], each) for seen, each in zip(looks, outputs, strict=True)]
-            return np.mean(valued, axis=0)
-        if isinstance(residual, Compiled):
-            return np.mean([residual.costs(self.policy.network, seen, parameters) for seen in looks], axis=0)
-        core = ReplayCore(self.env.config, recording, copies)  # type: ignore[union-attr]
-        total = np.zeros(core.num_envs)
-        core.start(core.all_rows)
-        for seen in looks:
-            tiled = {key: np.tile(values, (copies, *[1] * (values.ndim - 1))) for key, values in seen.items()}
-            core.step(encode_joint(*self.policy.decide(core.observations, tiled, parameters)), core.all_rows)
-            total -= core.rewards
-        return total.reshape(copies, -1) / core.rounds_per_episode
 
     def learn(
         self,
@@ -131,11 +112,10 @@ class EvolutionStrategy(BaseAlgorithm):
         tb_log_name: str = "EvolutionStrategy",
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
-    ) -> EvolutionStrategy:
-        """Generations until so many rounds are decided, those of all candidates together, or surveyed, once for all."""
+    ) -> EvolutionStrategy[Episodes]:
+        """Generations until they count as so many time steps (`decided`)."""
         total, callback = self._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         callback.on_training_start(locals(), globals())
-        assert self.env is not None
         while self.num_timesteps < total:
             callback.on_rollout_start()
             if self.num_timesteps == 0 and self.warm_start():
@@ -158,7 +138,7 @@ class EvolutionStrategy(BaseAlgorithm):
         callback.on_training_end()
         return self
 
-    def _generation(self, recording: Recording, looks: Sequence[Arrays]) -> dict[str, float]:
+    def _generation(self, recording: Episodes, looks: list[Any]) -> dict[str, float]:
         """One step of Adam along the estimated gradient."""
         vector = self.policy.parameters_vector
         directions = self.generator.standard_normal((self.pairs, len(vector)))

@@ -13,12 +13,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.config import EquivariantConfig, PricesConfig, ResidualConfig, TrainingConfig
 from agents.distributions import POLICIES
-from agents.evolution import EvolutionStrategy
 from agents.networks import EquivariantSequentialPolicy
 from agents.networks.features import Prices
 from agents.prices import PriceEvolution, PricePolicy
 from agents.relative import RelativeRewards
-from agents.residual import ResidualPolicy, build_residual
+from agents.residual import ResidualEvolution, ResidualPolicy, build_residual
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.files import write_whole
 
@@ -27,7 +26,6 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     "maskable_ppo": MaskablePPO,
     "sac": SAC,
     "dqn": DQN,
-    "evolution": EvolutionStrategy,
 }
 
 
@@ -51,29 +49,29 @@ def build_learner(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards, 
     Raises:
         ValueError: if the algorithm refuses the hyperparameters or the spaces, naming the recipe's field.
     """
-    policy, options = _policy(config, env)
-    learner = PriceEvolution if isinstance(config.network, PricesConfig) else ALGORITHMS[config.algorithm]
+    learner, policy, options = _parts(config, env)
     try:
         return learner(policy, env, seed=seed, device="cpu", policy_kwargs=options, **config.hyperparameters)
     except (TypeError, AssertionError, ValueError) as error:
         raise ValueError(f"hyperparameters or policy of {config.algorithm}: {' '.join(str(error).split())}") from None
 
 
-def _policy(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards) -> tuple[Any, dict[str, Any]]:
-    """SB3's policy class or name, and its keyword arguments."""
+def _parts(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards) -> tuple[Any, Any, dict[str, Any]]:
+    """The learner's class, SB3's policy class or name, and the policy's keyword arguments."""
     if isinstance(config.network, ResidualConfig):
         residual = build_residual(config.network.underneath, env.config, config.network.parameters)
-        return ResidualPolicy, {"residual": residual, "width": config.network.width}
+        return ResidualEvolution, ResidualPolicy, {"residual": residual, "width": config.network.width}
     if isinstance(config.network, PricesConfig):
-        return PricePolicy, {"config": env.config, **config.network.model_dump(exclude={"kind"})}
+        return PriceEvolution, PricePolicy, {"config": env.config, **config.network.model_dump(exclude={"kind"})}
+    algorithm = ALGORITHMS[config.algorithm]
     if not isinstance(config.network, EquivariantConfig):
         named = POLICIES.get(config.algorithm, {}).get(config.policy, config.policy)
-        return named, {"net_arch": list(config.network)}
+        return algorithm, named, {"net_arch": list(config.network)}
     constants = getattr(env.core, "constants", None)
     if constants is None or not env.core.masked:
         raise ValueError(f"network = 'equivariant' with env_id = {config.env_id!r}: valid is DMoE-JESA-Sequential-v0")
     prices = Prices(constants.transmission, constants.shortfall_price, constants.max_experts)
-    return EquivariantSequentialPolicy, {"prices": prices, "width": config.network.width}
+    return algorithm, EquivariantSequentialPolicy, {"prices": prices, "width": config.network.width}
 
 
 def save_checkpoint(model: BaseAlgorithm, path: Path) -> None:

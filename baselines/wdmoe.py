@@ -37,6 +37,7 @@ EFFECTS = (
     ("greedy selection alone", "greedy-equal", VANILLA),
     ("greedy selection and optimal bandwidth", "greedy-optimal", VANILLA),
     ("greedy selection, bandwidth being optimal", "greedy-optimal", "top-2-optimal"),
+    ("priced selection, bandwidth being optimal", "priced-optimal", "top-2-optimal"),
 )
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.networks.shared import SharedNetwork
 from agents.prices.scheduler import PriceScheduler
-from agents.residual.network import SharedNetwork
 from dmoe_gym.wdmoe.policies import Observed
 
 

@@ -1,9 +1,7 @@
 """Blocks scheduled by prices that a small shared network corrects, compiled.
 
-A token on device u costs a price, and every token takes the experts of largest w - price / mu
-(`dmoe_gym.wdmoe.env.discount`). At the optimum of the relaxed problem the price is the bandwidth that one token more
-needs at the block's latency. That latency and the loads are not known beforehand; what the network corrects are the
-prices at a guess of both. A block comes out the same bits in whatever batch.
+The pricings are those of `dmoe_gym.wdmoe.solvers.priced`; what the network corrects are the prices at a guess of
+latency and loads. A block comes out the same bits in whatever batch.
 """
 
 from __future__ import annotations
@@ -14,22 +12,14 @@ import numpy as np
 from numba import njit, prange
 
 from dmoe_gym.threads import serial_or_parallel
-from dmoe_gym.wdmoe.env.discount import select_within_budget
-from dmoe_gym.wdmoe.physics.latency import LN2
 from dmoe_gym.wdmoe.policies import Observed
-from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth_block, inverse_bandwidth
+from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth_block
 from dmoe_gym.wdmoe.solvers.greedy import solve_greedy_block
-from dmoe_gym.wdmoe.solvers.selection import top_k_block
+from dmoe_gym.wdmoe.solvers.priced import begin_pricing, marginal_price, price_devices, select_at_prices
 
 # Numbers that the network reads of every device: see `_describe`.
 INPUTS = 8
-# A price of ten whole bands keeps tokens away as surely as an infinite one.
-LARGEST_PRICE = 10.0
-# Newton's last step: prices are good to a percent, as their derivative is taken before it.
-COARSE_STEP = 1e-2
 LARGEST_OUTPUT = 5.0
-# The largest discount; more than any weight, so that the whole budget is spent.
-LARGEST_DISCOUNT = 4.0
 
 
 class Settings(NamedTuple):
@@ -61,17 +51,6 @@ class Blocks(NamedTuple):
     def of(cls, observed: Observed) -> Blocks:
         """The arrays of observed blocks."""
         return cls(*(getattr(observed, name) for name in cls._fields))
-
-
-@njit(cache=True)
-def marginal_price(latency, load, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth):
-    """Derivative by the load of the bandwidth with which a device serves `load` tokens in `latency` [s], in bands."""
-    scale = payload * LN2
-    target = (latency / load - computation_time) / scale - 1.0 / downlink_cn0 - 1.0 / uplink_cn0
-    if target <= 0.0:
-        return LARGEST_PRICE
-    x, derivative = inverse_bandwidth(target, downlink_cn0, uplink_cn0, 0.0, COARSE_STEP)
-    return min(latency / (load * load * scale * derivative * x * x * total_bandwidth), LARGEST_PRICE)
 
 
 @njit(cache=True)
@@ -113,18 +92,13 @@ def _describe(blocks, row, settings, step, latency, first, equal, demand, top, t
     choice, log; 7 which pricing.
     """
     count, devices = blocks.gate_weights.shape[1:]
-    mean_price, mean_equal = 0.0, 0.0
+    mean_price, mean_equal = prices.mean(), 0.0
     for u in range(devices):
         down, up, computation = blocks.downlink_cn0[row, u], blocks.uplink_cn0[row, u], blocks.computation_time[row, u]
-        load[u] = 0.5 * (load[u] + tokens[u])
-        price = np.log(
-            marginal_price(latency, max(load[u], 0.5), down, up, computation, settings.payload, settings.bandwidth)
-        )
-        inputs[u, 0] = 0.5 * (prices[u] + price) if step > 0 else price
+        inputs[u, 0] = prices[u] - mean_price
         inputs[u, 1] = np.log(
             marginal_price(latency, equal, down, up, computation, settings.payload, settings.bandwidth)
         )
-        mean_price += inputs[u, 0] / devices
         mean_equal += inputs[u, 1] / devices
         inputs[u, 2] = np.log((demand[u] + 0.01) * devices / count)
         inputs[u, 3] = np.log((tokens[u] + 1.0) / (load[u] + 1.0))
@@ -133,19 +107,15 @@ def _describe(blocks, row, settings, step, latency, first, equal, demand, top, t
         inputs[u, 6] = np.log(latency / first)
         inputs[u, 7] = 1.0 / (1.0 + step)
     for u in range(devices):
-        inputs[u, 0] -= mean_price
         inputs[u, 1] -= mean_equal
-    return mean_price
 
 
 @njit(cache=True)
 def schedule_block(parameters, blocks, row, settings, selected, bandwidth, inputs, prices):
     """Write the best of several pricings into `selected` (J, U) and `bandwidth` (U,) [Hz]; return its latency [s].
 
-    Starts with the gate's choice, its latency and, as loads, the mean of its tokens per device and of equal ones. A
-    pricing is the geometric mean of the last one and of the marginal prices at the present latency and loads, times
-    exp(output); latency and tokens of its selection are the next ones, the loads follow by halves. With `polish`,
-    `solve_greedy_block`'s changes improve a selection before it is compared.
+    `solve_priced`, but that prices are multiplied by exp(output), and that without `polish` selections are compared as
+    the prices make them.
 
     Args:
         parameters: (size,) of the network.
@@ -154,58 +124,31 @@ def schedule_block(parameters, blocks, row, settings, selected, bandwidth, input
     """
     gate_weights, budget = blocks.gate_weights[row], blocks.budget[row]
     down, up, computation = blocks.downlink_cn0[row], blocks.uplink_cn0[row], blocks.computation_time[row]
+    payload, band, limit = settings.payload, settings.bandwidth, settings.max_experts
     count, devices = gate_weights.shape
     trial = np.zeros((count, devices), np.bool_)
-    shares, tokens, outputs, demand, top = np.zeros((5, devices))
+    shares, tokens, load, outputs, demand, top = np.zeros((6, devices))
     hidden = np.zeros(settings.width)
-    top_k_block(gate_weights, settings.max_experts, trial)
+    first = begin_pricing(gate_weights, down, up, computation, payload, band, limit, trial, tokens, load, shares)
     for j in range(count):
         for u in range(devices):
             demand[u] += gate_weights[j, u]
             if trial[j, u]:
-                tokens[u] += 1.0
                 top[u] += gate_weights[j, u]
-    first = allocate_bandwidth_block(tokens, down, up, computation, settings.payload, settings.bandwidth, shares)
-    equal = tokens.sum() / devices
-    load = np.full(devices, equal)
+    equal = load[0]
     latency, best = first, np.inf
     for step in range(settings.rounds):
-        now = prices[step]
-        mean = _describe(
-            blocks,
-            row,
-            settings,
-            step,
-            latency,
-            first,
-            equal,
-            demand,
-            top,
-            tokens,
-            load,
-            prices[step - 1],
-            inputs[step],
-        )
-        shared_outputs(parameters, inputs[step], settings.width, hidden, outputs)
+        now, told = prices[step], inputs[step]
+        price_devices(step, latency, down, up, computation, payload, band, tokens, load, prices[step - 1], now)
+        _describe(blocks, row, settings, step, latency, first, equal, demand, top, tokens, load, now, told)
+        shared_outputs(parameters, told, settings.width, hidden, outputs)
         for u in range(devices):
-            now[u] = inputs[step, u, 0] + mean + min(max(outputs[u], -LARGEST_OUTPUT), LARGEST_OUTPUT)
-        largest = now.max()
-        for u in range(devices):
-            shares[u] = LARGEST_DISCOUNT * np.exp(now[u] - largest)
-        select_within_budget(gate_weights, shares, settings.max_experts, budget, trial)
-        for u in range(devices):
-            tokens[u] = 0.0
-        for j in range(count):
-            for u in range(devices):
-                tokens[u] += trial[j, u]
+            now[u] += min(max(outputs[u], -LARGEST_OUTPUT), LARGEST_OUTPUT)
+        select_at_prices(now, gate_weights, limit, budget, shares, trial, tokens)
         if settings.polish:
-            latency = solve_greedy_block(
-                gate_weights, down, up, computation, settings.payload, settings.bandwidth, budget, trial, shares
-            )  # fmt: skip
+            latency = solve_greedy_block(gate_weights, down, up, computation, payload, band, budget, trial, shares)
         else:
-            latency = allocate_bandwidth_block(
-                tokens, down, up, computation, settings.payload, settings.bandwidth, shares
-            )
+            latency = allocate_bandwidth_block(tokens, down, up, computation, payload, band, shares)
         if latency < best:
             best = latency
             selected[:] = trial

@@ -11,11 +11,13 @@ from agents.evolution import EvolutionStrategy
 from agents.prices.imitation import Imitation, imitate
 from agents.prices.kernels import Blocks, candidate_latencies
 from agents.prices.policy import PricePolicy
+from dmoe_gym.facades.stable_baselines import BatchedVecEnv
+from dmoe_gym.wdmoe.env.base import WDMoECore
 from dmoe_gym.wdmoe.physics.cost import reference_latency
 from dmoe_gym.wdmoe.policies import Observed
 
 
-class PriceEvolution(EvolutionStrategy):
+class PriceEvolution(EvolutionStrategy[Observed]):
     """`EvolutionStrategy` on the costs of observed blocks, with a warm start.
 
     Blocks do not depend on actions, so no environment is run: candidates schedule the same blocks and are compared by
@@ -31,24 +33,31 @@ class PriceEvolution(EvolutionStrategy):
         ValueError: for an unknown field of `imitation`, or what `EvolutionStrategy` refuses.
     """
 
-    policy: PricePolicy  # type: ignore[assignment]
+    policy: PricePolicy
 
     def __init__(
         self,
         policy: type[PricePolicy],
-        env: Any,
+        env: BatchedVecEnv,
         *,
-        imitation: Mapping[str, float] | None = None,
+        imitation: Mapping[str, Any] | None = None,
         **hyperparameters: Any,
     ) -> None:
         if unknown := set(imitation or ()) - set(Imitation._fields):
             raise ValueError(f"imitation.{min(unknown)}: valid are {', '.join(Imitation._fields)}")
-        self.imitation = None if imitation is None else Imitation(**imitation)  # type: ignore[arg-type]
-        super().__init__(policy, env, **hyperparameters)  # type: ignore[arg-type]
+        self.imitation = None if imitation is None else Imitation(**imitation)
+        super().__init__(policy, env, **hyperparameters)
 
-    def record(self) -> Observed:  # type: ignore[override]
+    @property
+    def core(self) -> WDMoECore:
+        """The environments."""
+        assert self.env is not None
+        assert isinstance(self.env.core, WDMoECore)
+        return self.env.core
+
+    def record(self) -> Observed:
         """All blocks of the next episode of every environment, as observed."""
-        core = self.env.core  # type: ignore[union-attr]
+        core = self.core
         core.start(core.all_rows)
         observations = []
         while not core.terminated.all():
@@ -57,15 +66,11 @@ class PriceEvolution(EvolutionStrategy):
         merged = {key: np.concatenate([each[key] for each in observations]) for key in core.observations}
         return Observed.of(core.config, merged)
 
-    def looks(self, recording: Observed) -> list[Any]:  # type: ignore[override]
-        """Nothing is seen beforehand."""
-        return []
-
-    def decided(self, recording: Observed) -> int:  # type: ignore[override]
+    def decided(self, recording: Observed) -> int:
         """Blocks that all candidates together schedule."""
         return len(recording.budget) * 2 * self.pairs * self.generations
 
-    def costs(self, recording: Observed, looks: Any, parameters: np.ndarray) -> np.ndarray:  # type: ignore[override]
+    def costs(self, recording: Observed, looks: list[Any], parameters: np.ndarray) -> np.ndarray:
         """Costs (P, B) of P parameter vectors; every selection keeps the budget, so they are latencies."""
         settings = self.policy.scheduler().settings
         latencies = candidate_latencies(parameters, Blocks.of(recording), settings)

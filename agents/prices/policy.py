@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from agents.networks.vector import VectorPolicy
 from agents.prices.scheduler import PriceScheduler, network
-from agents.residual.policy import VectorPolicy
 from dmoe_gym.policy import BatchPolicy
 from dmoe_gym.wdmoe import WDMoEConfig
 from dmoe_gym.wdmoe.policies import JointPolicy

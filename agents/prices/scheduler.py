@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from agents.networks.shared import SharedNetwork
 from agents.prices.kernels import INPUTS, Blocks, Settings, schedule_batch
-from agents.residual.network import SharedNetwork
 from dmoe_gym.wdmoe import WDMoEConfig
 from dmoe_gym.wdmoe.policies import Observed, Scheduler
 

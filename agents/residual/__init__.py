@@ -8,6 +8,7 @@ from agents.residual.base import Residual, Surveyed
 from agents.residual.battery import BatteryResidual
 from agents.residual.budget import BudgetResidual
 from agents.residual.detours import ExpectedDetours, ValuedDetours
+from agents.residual.learner import ResidualEvolution
 from agents.residual.one_shot import OneShotResidual
 from agents.residual.policy import ResidualPolicy
 from dmoe_gym.dmoe.config import DMoEConfig
@@ -32,4 +33,12 @@ def build_residual(underneath: str, config: DMoEConfig, parameters: Mapping[str,
         raise ValueError(f"network.parameters = {dict(parameters)}: {error}") from None
 
 
-__all__ = ["RESIDUALS", "OneShotResidual", "Residual", "ResidualPolicy", "Surveyed", "build_residual"]
+__all__ = [
+    "RESIDUALS",
+    "OneShotResidual",
+    "Residual",
+    "ResidualEvolution",
+    "ResidualPolicy",
+    "Surveyed",
+    "build_residual",
+]

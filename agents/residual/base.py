@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from agents.residual.network import SharedNetwork
+from agents.networks.shared import SharedNetwork
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Constants
 

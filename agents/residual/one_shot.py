@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from agents.networks.shared import SharedNetwork
 from agents.residual.base import Arrays, Compiled
-from agents.residual.network import SharedNetwork
 from agents.residual.priced_links import INPUTS, OUTPUTS, cost_batch, plan_batch
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.policies.schedulers import OneShot

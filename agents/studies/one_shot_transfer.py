@@ -14,9 +14,12 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor, nn
 
 from agents.config import TrainingConfig, load_config
 from agents.learners import build_env, build_learner
+from agents.networks.vector import VectorPolicy
 from agents.policy import LearnedPolicy, load_learner
 from agents.run_folder import RunFolder
 from dmoe_gym.command_line import one_line_errors, wide_console
@@ -38,7 +41,7 @@ def recipe(name: str) -> TrainingConfig:
     return load_config(file if file.is_file() else Path("configs") / file.name)
 
 
-def weights_of(name: str, seed: int, runs: Path) -> np.ndarray:
+def weights_of(name: str, seed: int, runs: Path) -> Tensor:
     """The parameter vector of a finished run.
 
     Raises:
@@ -46,13 +49,20 @@ def weights_of(name: str, seed: int, runs: Path) -> np.ndarray:
     """
     config = recipe(name)
     _, model = load_learner(RunFolder.of(runs, config, name, seed).path)
-    return model.policy.parameters_vector.detach().clone()  # type: ignore[union-attr,operator,return-value]
+    return parameters_of(model).detach().clone()
+
+
+def parameters_of(model: BaseAlgorithm) -> nn.Parameter:
+    """The parameter vector of a learner."""
+    policy: nn.Module | None = model.policy
+    assert isinstance(policy, VectorPolicy)
+    return policy.parameters_vector
 
 
 def acting(config: TrainingConfig, name: str, seed: int, runs: Path) -> LearnedPolicy:
     """The scheduler of a recipe with the weights of a run of any of them."""
     model = build_learner(config, build_env(config, 0, num_envs=1, training=False), 0)
-    model.policy.parameters_vector.data = weights_of(name, seed, runs)  # type: ignore[union-attr,assignment]
+    parameters_of(model).data = weights_of(name, seed, runs)
     return LearnedPolicy(model)
 
 

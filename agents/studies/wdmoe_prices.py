@@ -15,7 +15,6 @@ import typer
 
 from agents.config import PricesConfig, load_config
 from agents.policy import load_run
-from agents.prices import PriceScheduler
 from agents.run_folder import RunFolder
 from dmoe_gym.command_line import one_line_errors, wide_console
 from dmoe_gym.evaluation import evaluate, held_out_seeds, lineup_of, paired_difference
@@ -23,7 +22,8 @@ from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.files import replace_section
 from dmoe_gym.policy import Policy
 from dmoe_gym.wdmoe import scenario
-from dmoe_gym.wdmoe.policies import JointPolicy
+from dmoe_gym.wdmoe.policies import JointPolicy, Priced
+from dmoe_gym.wdmoe.solvers.priced import PRICINGS
 
 ENV_ID = "WDMoE-Joint-v0"
 SCENARIOS = ("testbed", "mixtral", "crowd")
@@ -32,11 +32,8 @@ REFERENCE = "greedy-optimal"
 
 def schedulers(name: str, runs: Path) -> Iterator[tuple[str, list[Policy]]]:
     """Line by line of the table what runs in a scenario: one policy, or one of every training seed."""
-    for rounds in (1, 2, 4, 8):
-        yield (
-            f"prices without network, pricings: {rounds}",
-            [JointPolicy(PriceScheduler(scenario(name), rounds=rounds))],
-        )
+    for pricings in (1, 2, 4, 8, PRICINGS):
+        yield f"prices without network, pricings: {pricings}", [JointPolicy(Priced(scenario(name), pricings=pricings))]
     for home in SCENARIOS:
         recipe = f"evolution_{home}"
         config = load_config(Path(f"configs/{recipe}.yaml"))

@@ -17,6 +17,7 @@ from dmoe_gym.wdmoe.solvers.bound import lower_bound
 from dmoe_gym.wdmoe.solvers.exact import solve_exact
 from dmoe_gym.wdmoe.solvers.greedy import solve_greedy, solve_greedy_batch
 from dmoe_gym.wdmoe.solvers.joint import solve_joint
+from dmoe_gym.wdmoe.solvers.priced import solve_priced, solve_priced_batch
 from dmoe_gym.wdmoe.solvers.selection import select_experts, select_experts_batch, top_k
 
 __all__ = [
@@ -42,6 +43,8 @@ __all__ = [
     "solve_greedy",
     "solve_greedy_batch",
     "solve_joint",
+    "solve_priced",
+    "solve_priced_batch",
     "token_times",
     "top_k",
     "weight_to_latency_ratio",

@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.config import TrainingConfig
-from agents.evolution import EvolutionStrategy
 from agents.learners import build_env, build_learner
+from agents.networks.shared import SharedNetwork
 from agents.replay import ReplayCore, record
-from agents.residual import OneShotResidual, ResidualPolicy
-from agents.residual.network import SharedNetwork
+from agents.residual import OneShotResidual, ResidualEvolution, ResidualPolicy
 from agents.residual.priced_links import INPUTS, LEAST_FACTOR, MOST_FACTOR, OUTPUTS, judge, look, new_pad
 from dmoe_gym.dmoe import DMoEConfig, check, scenario
 from dmoe_gym.dmoe.env.joint import JointCore, encode_joint
@@ -134,8 +133,8 @@ def test_training_lowers_the_cost_of_training_episodes() -> None:
     }
     config = TrainingConfig(**fields)
     learner = build_learner(config, build_env(config, 0), 0)
-    assert isinstance(learner, EvolutionStrategy)
-    core = JointCore(100, learner.env.config)  # type: ignore[union-attr]
+    assert isinstance(learner, ResidualEvolution)
+    core = JointCore(100, learner.core.config)
     core.seed(core.all_rows, [(0, row) for row in range(100)])
     recording = record(core)
     looks = learner.looks(recording)

@@ -16,12 +16,11 @@ from typer.testing import CliRunner
 
 from agents.__main__ import app
 from agents.config import TrainingConfig
-from agents.evolution import EvolutionStrategy
 from agents.learners import build_env, build_learner
+from agents.networks.shared import SharedNetwork
 from agents.policy import load_run
 from agents.replay import ReplayCore, record
-from agents.residual import RESIDUALS, Surveyed, build_residual
-from agents.residual.network import SharedNetwork
+from agents.residual import RESIDUALS, ResidualEvolution, Surveyed, build_residual
 from dmoe_gym.dmoe import scenario
 from dmoe_gym.dmoe.env.joint import JointCore
 from dmoe_gym.dmoe.policies import JointPolicy
@@ -58,10 +57,10 @@ def _recipe(underneath: str, **changes: Any) -> TrainingConfig:
     return TrainingConfig(**{**fields, **changes})
 
 
-def _learner(underneath: str, **changes: Any) -> EvolutionStrategy:
+def _learner(underneath: str, **changes: Any) -> ResidualEvolution:
     config = _recipe(underneath, **changes)
     learner = build_learner(config, build_env(config, 0), 0)
-    assert isinstance(learner, EvolutionStrategy)
+    assert isinstance(learner, ResidualEvolution)
     return learner
 
 

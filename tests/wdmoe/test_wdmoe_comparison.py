@@ -17,6 +17,7 @@ SHARES = {
     "WLR-optimal": 0.4,
     "greedy-equal": 0.8,
     "greedy-optimal": 0.3,
+    "priced-optimal": 0.25,
 }
 
 

@@ -29,8 +29,9 @@ from dmoe_gym.wdmoe import (
     top_k,
 )
 from dmoe_gym.wdmoe.env.bounds import allocation_terms
-from dmoe_gym.wdmoe.env.discount import DiscountCore, discounted_relevance, select_discounted
+from dmoe_gym.wdmoe.env.discount import DiscountCore
 from dmoe_gym.wdmoe.env.joint import JointCore
+from dmoe_gym.wdmoe.solvers.discounts import discounted_relevance, select_discounted
 
 IDS = ("WDMoE-v0", "WDMoE-Joint-v0")
 CORES = (DiscountCore, JointCore)

@@ -13,6 +13,7 @@ from dmoe_gym.wdmoe import (
     select_experts,
     solve_greedy,
     solve_joint,
+    solve_priced,
     top_k,
 )
 from dmoe_gym.wdmoe.env.joint import JointCore
@@ -40,6 +41,7 @@ SOLVERS = {
     "WLR-optimal": lambda block: faster(block, *(solve_joint(block, direction=way) for way in ("below", "above"))),
     "greedy-equal": lambda block: equal_shares(block, solve_greedy(block).selected),
     "greedy-optimal": lambda block: solve_greedy(block),
+    "priced-optimal": lambda block: solve_priced(block),
 }
 
 

@@ -8,8 +8,9 @@ from numba import njit, prange
 
 from dmoe_gym.threads import serial_or_parallel
 from dmoe_gym.wdmoe.env.base import WDMoECore
-from dmoe_gym.wdmoe.env.settle import BUDGET_TOLERANCE, charge, selected_relevance, share_bandwidth
+from dmoe_gym.wdmoe.env.settle import charge, share_bandwidth
 from dmoe_gym.wdmoe.physics.block import Allocation
+from dmoe_gym.wdmoe.solvers.discounts import BUDGET_TOLERANCE, selected_relevance
 from dmoe_gym.wdmoe.solvers.selection import top_k_block
 
 # A bandwidth logit of 1 (this project's choice): shares may differ by e^16, seven powers of ten, and 32-bit logits

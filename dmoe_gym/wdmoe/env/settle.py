@@ -6,20 +6,7 @@ import numpy as np
 from numba import njit
 
 from dmoe_gym.wdmoe.physics.latency import transmission_time
-
-# Room for rounding in a mean of gate weights, well inside what `check` allows.
-BUDGET_TOLERANCE = 1e-10
-
-
-@njit(cache=True)
-def selected_relevance(gate_weights, selected):
-    """Mean over the tokens of the selected experts' gate weights."""
-    total = 0.0
-    for j in range(gate_weights.shape[0]):
-        for u in range(gate_weights.shape[1]):
-            if selected[j, u]:
-                total += gate_weights[j, u]
-    return total / gate_weights.shape[0]
+from dmoe_gym.wdmoe.solvers.discounts import selected_relevance
 
 
 @njit(cache=True)

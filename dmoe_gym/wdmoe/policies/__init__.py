@@ -3,6 +3,6 @@
 from dmoe_gym.wdmoe.policies.analytic import SCHEDULERS, lineup
 from dmoe_gym.wdmoe.policies.observed import Observed
 from dmoe_gym.wdmoe.policies.policies import JointPolicy
-from dmoe_gym.wdmoe.policies.schedulers import WLR, Greedy, Random, Scheduler, TopK
+from dmoe_gym.wdmoe.policies.schedulers import WLR, Greedy, Priced, Random, Scheduler, TopK
 
-__all__ = ["SCHEDULERS", "WLR", "Greedy", "JointPolicy", "Observed", "Random", "Scheduler", "TopK", "lineup"]
+__all__ = ["SCHEDULERS", "WLR", "Greedy", "JointPolicy", "Observed", "Priced", "Random", "Scheduler", "TopK", "lineup"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dmoe_gym.lineup import Lineup
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.policies.policies import JointPolicy
-from dmoe_gym.wdmoe.policies.schedulers import WLR, Greedy, Random, Scheduler, TopK
+from dmoe_gym.wdmoe.policies.schedulers import WLR, Greedy, Priced, Random, Scheduler, TopK
 
 SCHEDULERS: dict[str, Callable[[WDMoEConfig], Scheduler]] = {
     "random": Random,
@@ -17,6 +17,7 @@ SCHEDULERS: dict[str, Callable[[WDMoEConfig], Scheduler]] = {
     "WLR-optimal": lambda config: WLR(config, "optimal"),
     "greedy-equal": lambda config: Greedy(config, "equal"),
     "greedy-optimal": lambda config: Greedy(config, "optimal"),
+    "priced-optimal": Priced,
 }
 # Tokens times devices up to which the exact optimum takes under a second a block.
 LARGEST_EXACT = 64

@@ -10,6 +10,7 @@ import numpy as np
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.policies.observed import Observed
 from dmoe_gym.wdmoe.solvers.greedy import solve_greedy_batch
+from dmoe_gym.wdmoe.solvers.priced import PRICINGS, solve_priced_batch
 from dmoe_gym.wdmoe.solvers.selection import select_experts_batch
 
 Bandwidth = Literal["equal", "optimal"]
@@ -103,17 +104,25 @@ class WLR(Scheduler):
         return selected
 
 
-class Greedy(Scheduler):
-    """Selection by bandwidth freed per relevance lost (`solve_greedy`), which plans with optimal bandwidths."""
+class Planned(Scheduler):
+    """A scheduler whose solver selects with optimal bandwidths in view, and gives them as well."""
+
+    @abstractmethod
+    def solve(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+        """Selections (B, J, U) bool and their optimal bandwidths (B, U) [Hz]."""
 
     def select(self, blocks: Observed) -> np.ndarray:
-        return self._solve(blocks)[0]
+        return self.solve(blocks)[0]
 
     def schedule(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
-        selected, bandwidth = self._solve(blocks)
+        selected, bandwidth = self.solve(blocks)
         return selected, bandwidth if self.bandwidth == "optimal" else self.share(blocks, selected)
 
-    def _solve(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+
+class Greedy(Planned):
+    """Selection by bandwidth freed per relevance lost (`solve_greedy`)."""
+
+    def solve(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
         selected = top_k_batch(blocks, self.config.max_experts)
         bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
         solve_greedy_batch(
@@ -124,6 +133,39 @@ class Greedy(Scheduler):
             self.config.payload_bit,
             self.config.bandwidth_hz,
             blocks.budget,
+            selected,
+            bandwidth,
+            total,
+        )
+        return selected, bandwidth
+
+
+class Priced(Planned):
+    """Selection at prices per token of a device, found by pricing again and again (`solve_priced`).
+
+    Args:
+        pricings: how many; the fastest selection is kept.
+    """
+
+    def __init__(self, config: WDMoEConfig, bandwidth: Bandwidth = "optimal", pricings: int = PRICINGS) -> None:
+        super().__init__(config, bandwidth)
+        if pricings < 1:
+            raise ValueError(f"pricings = {pricings}: valid are whole numbers from 1")
+        self.pricings = pricings
+
+    def solve(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+        selected = np.empty(blocks.gate_weights.shape, np.bool_)
+        bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
+        solve_priced_batch(
+            blocks.gate_weights,
+            blocks.downlink_cn0,
+            blocks.uplink_cn0,
+            blocks.computation_time,
+            self.config.payload_bit,
+            self.config.bandwidth_hz,
+            self.config.max_experts,
+            blocks.budget,
+            self.pricings,
             selected,
             bandwidth,
             total,

@@ -1,8 +1,8 @@
-"""The small network of residual schedulers, for many parameter vectors at once.
+"""A small network that many items share, for many parameter vectors at once.
 
 Its weights are shared over items (nodes, links), and each item sees the mean over all of them: a permutation of the
-items permutes the outputs (Zaheer et al., "Deep Sets", 2017). Its output layer starts at zero, so an untrained residual
-scheduler is the analytic one.
+items permutes the outputs (Zaheer et al., "Deep Sets", 2017). Its output layer starts at zero, so an untrained
+scheduler above an analytic one decides as that one does.
 """
 
 from __future__ import annotations
