@@ -11,18 +11,17 @@ import typer
 import yaml
 
 from agents.importance.network import together
-from agents.importance.report import Run, chosen_prices, learned_rows, reference_cells, rows_of, seed_cells
+from agents.importance.report import Run, rows_of, saving_cells
 from agents.importance.storage import load_network, save_network
 from agents.importance.training import ImportanceConfig, Trained, train_selection
 from agents.importance.validation import (
     GRID,
-    best_of_every_gamma,
     jesa_outcomes,
     out_of_fold_outcomes,
     validation_questions,
 )
 from dmoe_gym.command_line import bar, one_line_errors, wide_console
-from dmoe_gym.evaluation.inference import read_rows
+from dmoe_gym.evaluation.inference import contender_rows, read_rows
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import rich_table
 from dmoe_gym.files import read_csv, replace_section, write_csv, write_json
@@ -97,41 +96,28 @@ def report(
     """Energy at the accuracy of JESA with its best (z, gamma): every seed, chosen on validation, judged on test."""
     console = wide_console()
     known = read_rows(rows)
-    best = best_of_every_gamma(read_csv(references))
+    reference = min(read_csv(references), key=lambda row: row["cost"])
+    base = rows_of(known, str(reference["policy"]), "test")
+    episodes = [int(row["seed"]) for row in base]
     trained = [_trained(folder) for folder in run]
     seeds = [
         Run(folder.name, each.network, read_csv(folder / VALIDATION)) for folder, each in zip(run, trained, strict=True)
     ]
     everyone = _everyone(output.parent / f"together-{'-'.join(folder.name for folder in run)}.csv", trained)
-    results = []
+    own = []
     with bar(console) as progress:
-        tick = progress.task("references", len(best))
-        for reference in best:
-            base = rows_of(known, str(reference["policy"]), "test")
-            prices = chosen_prices(seeds, reference)
-            own = learned_rows(output, seeds, prices, "test", [int(row["seed"]) for row in base])
-            results.append((reference, prices, own, base))
+        tick = progress.task("schedulers", len(run) + 1)
+        for each in [*seeds, everyone]:
+            own.append(contender_rows(output, each.at(each.price(reference)), "test", episodes))
             tick(1)
-        reference, prices, own, base = results[0]
-        price = chosen_prices([everyone], reference)
-        (pooled,) = learned_rows(output, [everyone], price, "test", [int(row["seed"]) for row in base])
-    tables = {
-        "Learned selection against JESA with its best (z, gamma), test inputs, paired by episode, 95 % intervals": (
-            seed_cells(seeds, prices, own, base, (everyone.name, price[0], pooled))
-        ),
-        "All seeds against the best z of every gamma, by the same rule": reference_cells(
-            [(reference, own, base) for reference, _, own, base in results]
-        ),
-    }
-    for title, (headings, body) in tables.items():
-        console.print(rich_table(title, headings, body))
+    headings, body = saving_cells([*seeds, everyone], reference, own, base)
+    title = "Learned selection against JESA with its best (z, gamma), test inputs, paired by episode, 95 % intervals"
+    console.print(rich_table(title, headings, body))
     if document is not None:
-        text = "\n".join(f"{title}:\n\n{markdown_table(*table)}" for title, table in tables.items())
-        replace_section(document, "inference-learned", text)
+        replace_section(document, "inference-learned", f"{title}:\n\n{markdown_table(headings, body)}")
     if picture is not None:
-        learned = {row["policy"]: each for _, _, own, _ in results for each in own for row in each[:1]}
         test = [row for row in known if row["inputs"] == "test"]
-        pareto(picture, [*test, *(row for each in learned.values() for row in each)])
+        pareto(picture, [*test, *(row for rows_ in own for row in rows_)])
 
 
 def _trained(folder: Path) -> Trained:

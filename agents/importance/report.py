@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from agents.importance.policy import LearnedSelection
 from agents.importance.validation import as_accurate
 from dmoe_gym.evaluation import Interval, Row, by_policy
 from dmoe_gym.evaluation.aggregate import paired_difference, two_way_mean
-from dmoe_gym.evaluation.inference import ACCURACY, ENERGY, Contender, contender_rows
+from dmoe_gym.evaluation.inference import ACCURACY, ENERGY, Contender
 from dmoe_gym.evaluation.table import two_lines
 
 Cells = tuple[list[str], list[list[str]]]
@@ -38,62 +37,33 @@ class Run:
         name = f"{self.name} price={price:g}"
         return Contender(name, "learned", lambda config: LearnedSelection(config, self.network, price), {})
 
+    def price(self, reference: Row) -> float:
+        """The price at which it is as accurate as the reference on validation inputs.
 
-def chosen_prices(runs: Sequence[Run], reference: Row) -> list[float]:
-    """Every run's price at which it is as accurate as the reference on validation inputs.
-
-    Raises:
-        ValueError: if a run reaches that accuracy at no price.
-    """
-    prices = []
-    for run in runs:
-        price = as_accurate(run.validation, reference[ACCURACY])
+        Raises:
+            ValueError: if it is so at no price.
+        """
+        price = as_accurate(self.validation, reference[ACCURACY])
         if price is None:
-            raise ValueError(f"{run.name}: at no price as accurate as {reference['policy']} on validation inputs")
-        prices.append(price)
-    return prices
+            raise ValueError(f"{self.name}: at no price as accurate as {reference['policy']} on validation inputs")
+        return price
 
 
-def learned_rows(
-    folder: Path, runs: Sequence[Run], prices: Sequence[float], inputs: str, seeds: Sequence[int]
-) -> list[list[Row]]:
-    """Every run's rows at its price, kept in `folder`."""
-    return [contender_rows(folder, run.at(price), inputs, seeds) for run, price in zip(runs, prices, strict=True)]
-
-
-def seed_cells(
-    runs: Sequence[Run],
-    prices: Sequence[float],
-    own: Sequence[Sequence[Row]],
-    base: Sequence[Row],
-    pooled: tuple[str, float, Sequence[Row]],
-) -> Cells:
-    """Headings and cells: the reference, every seed, their mean, and all members as one; paired by episode."""
-    references = {metric: _values([base], metric)[0] for metric in (ACCURACY, ENERGY)}
-    body = [[str(base[0]["policy"]), "", *_means([base]), "", ""]]
-    for run, price, rows in zip(runs, prices, own, strict=True):
-        body.append([run.name, f"{price:g}", *_means([rows]), *_differences([rows], references)])
-    body.append(["mean of the seeds", "", *_means(own), *_differences(own, references)])
-    name, price, rows = pooled
-    body.append([name, f"{price:g}", *_means([rows]), *_differences([rows], references)])
-    return [
-        "scheduler", "price", "accuracy [%]", "energy per answer [mJ]", "energy [%]", "accuracy [points]",
-    ], body  # fmt: skip
-
-
-def reference_cells(results: Sequence[tuple[Row, Sequence[Sequence[Row]], Sequence[Row]]]) -> Cells:
-    """Headings and cells: all seeds together against every reference.
+def saving_cells(runs: Sequence[Run], reference: Row, own: Sequence[Sequence[Row]], base: Sequence[Row]) -> Cells:
+    """Headings and cells: the reference, every seed, the seeds' mean, and last the last run, which is all seeds as one.
 
     Args:
-        results: the reference's row on validation inputs; every seed's rows and its own on test inputs.
+        reference: JESA's row on validation inputs; base: its rows on test inputs.
+        own: every run's rows on the same episodes.
     """
-    body = []
-    for known, own, base in results:
-        references = {metric: _values([base], metric)[0] for metric in (ACCURACY, ENERGY)}
-        changes = [f"{ratio_change_over_seeds(_values([rows], ENERGY), references[ENERGY]).mean:+.1f}" for rows in own]
-        body.append([known["policy"], f"{known['cost']:.4f}", *_differences(own, references), ", ".join(changes)])
+    references = {metric: _values([base], metric)[0] for metric in (ACCURACY, ENERGY)}
+    body = [[str(base[0]["policy"]), "", *_means([base]), "", ""]]
+    lines = [(run.name, f"{run.price(reference):g}", [rows]) for run, rows in zip(runs, own, strict=True)]
+    lines.insert(-1, ("mean of the seeds", "", list(own[:-1])))
+    for name, price, rows in lines:
+        body.append([name, price, *_means(rows), *_differences(rows, references)])
     return [
-        "reference", "cost per layer on validation inputs", "energy [%]", "accuracy [points]", "energy, every seed [%]",
+        "scheduler", "price", "accuracy [%]", "energy per answer [mJ]", "energy [%]", "accuracy [points]",
     ], body  # fmt: skip
 
 

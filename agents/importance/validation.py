@@ -154,15 +154,6 @@ def out_of_fold_outcomes(questions: Questions, trained: Sequence[Trained]) -> li
     return rows
 
 
-def best_of_every_gamma(rows: Sequence[Row]) -> list[Row]:
-    """JESA's (z, gamma) of least cost for every gamma, the least of all first."""
-    best = [
-        min((row for row in rows if row["importance_factor"] == gamma), key=lambda row: row["cost"])
-        for gamma in GAMMA_GRID
-    ]
-    return sorted(best, key=lambda row: row["cost"])
-
-
 def as_accurate(rows: Sequence[Row], accuracy: float) -> float | None:
     """The price of least energy among those with at least this accuracy; None if there is none."""
     enough = [row for row in rows if row[ACCURACY] >= accuracy]

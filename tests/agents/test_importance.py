@@ -13,7 +13,7 @@ from dmoe_builders import INFERENCE_JOINT
 from agents.importance.classifier import FrozenClassifier, spend
 from agents.importance.network import SelectionNetwork, keep_best, link_energies, together
 from agents.importance.policy import LearnedSelection
-from agents.importance.report import Run, chosen_prices, ratio_change_over_seeds
+from agents.importance.report import Run, ratio_change_over_seeds
 from agents.importance.storage import load_network, save_network
 from agents.importance.training import (
     ImportanceConfig,
@@ -26,7 +26,6 @@ from agents.importance.training import (
 from agents.importance.validation import (
     Questions,
     as_accurate,
-    best_of_every_gamma,
     jesa_outcomes,
     out_of_fold_outcomes,
     validation_questions,
@@ -258,21 +257,9 @@ def test_prices_are_the_cheapest_that_are_as_accurate():
     assert as_accurate(rows, 0.85) == 2.0
     assert as_accurate(rows, 0.96) is None
     run = Run("a", network(), rows)
-    assert chosen_prices([run], {"policy": "JESA", "accuracy": 0.9}) == [2.0]
+    assert run.price({"policy": "JESA", "accuracy": 0.9}) == 2.0
     with pytest.raises(ValueError, match="at no price as accurate as JESA"):
-        chosen_prices([run], {"policy": "JESA", "accuracy": 0.96})
-
-
-def test_references_are_the_cheapest_of_every_gamma_the_cheapest_of_all_first():
-    rows = [
-        {"policy": f"{gamma} {z}", "importance_factor": gamma, "cost": abs(gamma - 0.8) + abs(z - 0.5)}
-        for gamma in (1.0, 0.9, 0.8, 0.7, 0.6)
-        for z in (0.4, 0.5)
-    ]
-    names = [row["policy"] for row in best_of_every_gamma(rows)]
-    assert names[0] == "0.8 0.5"
-    assert len(names) == 5
-    assert all(name.endswith("0.5") for name in names)
+        run.price({"policy": "JESA", "accuracy": 0.96})
 
 
 def test_change_of_energy_is_that_of_the_means():
