@@ -92,6 +92,9 @@ def report(
         Path | None, typer.Option(help="Also put the tables into this page, as docs/inference.md.")
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="Also draw the Pareto plot as this PNG.")] = None,
+    as_one: Annotated[
+        bool, typer.Option("--as-one", help="Also judge all members of all seeds as one scheduler; minutes more.")
+    ] = False,
 ) -> None:
     """Energy at the accuracy of JESA with its best (z, gamma): every seed, chosen on validation, judged on test."""
     console = wide_console()
@@ -103,14 +106,15 @@ def report(
     seeds = [
         Run(folder.name, each.network, read_csv(folder / VALIDATION)) for folder, each in zip(run, trained, strict=True)
     ]
-    everyone = _everyone(output.parent / f"together-{'-'.join(folder.name for folder in run)}.csv", trained)
+    kept = output.parent / f"together-{'-'.join(folder.name for folder in run)}.csv"
+    judged = [*seeds, _everyone(kept, trained)] if as_one else seeds
     own = []
     with bar(console) as progress:
-        tick = progress.task("schedulers", len(run) + 1)
-        for each in [*seeds, everyone]:
+        tick = progress.task("schedulers", len(judged))
+        for each in judged:
             own.append(contender_rows(output, each.at(each.price(reference)), "test", episodes))
             tick(1)
-    headings, body = saving_cells([*seeds, everyone], reference, own, base)
+    headings, body = saving_cells(judged, len(seeds), reference, own, base)
     title = "Learned selection against JESA with its best (z, gamma), test inputs, paired by episode, 95 % intervals"
     console.print(rich_table(title, headings, body))
     if document is not None:

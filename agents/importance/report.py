@@ -49,8 +49,10 @@ class Run:
         return price
 
 
-def saving_cells(runs: Sequence[Run], reference: Row, own: Sequence[Sequence[Row]], base: Sequence[Row]) -> Cells:
-    """Headings and cells: the reference, every seed, the seeds' mean, and last the last run, which is all seeds as one.
+def saving_cells(
+    runs: Sequence[Run], seeds: int, reference: Row, own: Sequence[Sequence[Row]], base: Sequence[Row]
+) -> Cells:
+    """Headings and cells: the reference, every run, and after the first `seeds` of them, one per seed, their mean.
 
     Args:
         reference: JESA's row on validation inputs; base: its rows on test inputs.
@@ -59,7 +61,7 @@ def saving_cells(runs: Sequence[Run], reference: Row, own: Sequence[Sequence[Row
     references = {metric: _values([base], metric)[0] for metric in (ACCURACY, ENERGY)}
     body = [[str(base[0]["policy"]), "", *_means([base]), "", ""]]
     lines = [(run.name, f"{run.price(reference):g}", [rows]) for run, rows in zip(runs, own, strict=True)]
-    lines.insert(-1, ("mean of the seeds", "", list(own[:-1])))
+    lines.insert(seeds, ("mean of the seeds", "", list(own[:seeds])))
     for name, price, rows in lines:
         body.append([name, price, *_means(rows), *_differences(rows, references)])
     return [
