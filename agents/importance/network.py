@@ -1,6 +1,8 @@
-"""The network that says how much each hidden state of each layer needs each expert."""
+"""The networks that say which experts each hidden state of each layer needs."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,71 +10,100 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 # what a wrong answer costs in training, drawn log-uniformly [E_ref]
-PRICES = (5.0, 400.0)
+PRICES = (15.0, 160.0)
 # slope of the sigmoid that gradients go through, per unit of energy
 SHARPNESS = 3.0
+# log gate scores below this are seen as this
+_LEAST_LOG_SCORE = -7.0
 
 
 class SelectionNetwork(nn.Module):
-    """importance * gate score - energy, where a multilayer perceptron corrects both, the same for every pair.
+    """Members that each say importance * gate score - energy, both corrected by a multilayer perceptron per layer.
 
-    Untrained it is a Lagrangian rule: an expert answers where its gate score is worth its energy, at an importance
-    that grows with the root of the price and falls from layer to layer.
+    Untrained a member is a Lagrangian rule: an expert answers where its gate score is worth its energy, at an
+    importance that grows with the root of the price and falls from layer to layer.
 
-    It sees of the pair: gate score, energy, whether the expert is the node's own; of the hidden state: its sorted gate
-    scores, position, its image's mean gate scores; layer, expert and the price of a wrong answer.
+    It sees of a hidden state: its log gate scores and their mean over the image, the energies of all experts, the
+    node, its position in the image, and the price of a wrong answer. Every layer has weights of its own.
+
+    Attributes:
+        members: how many networks of the same sizes are side by side; parameters have the axes (members, layers, ...).
     """
 
-    def __init__(self, layers: int, states: int, experts: int, width: int = 32) -> None:
+    def __init__(self, layers: int, states: int, experts: int, width: int = 64, members: int = 1) -> None:
         super().__init__()
         self.sizes = (layers, states, experts)
-        features = 7 + 2 * experts + layers + states + experts
-        first, second = nn.Linear(features, width), nn.Linear(width, width)
-        last = nn.Linear(width, 2)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.body = nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), last)
+        self.members = members
+        features = 4 * experts + states + 1
+        self.first, self.first_bias = _layer(members, layers, features, width)
+        self.second, self.second_bias = _layer(members, layers, width, width)
+        self.last, self.last_bias = _layer(members, layers, width, 2 * experts)
+        self.importance = nn.Parameter(torch.zeros(members, layers))
+        nn.init.zeros_(self.last)
 
-    def forward(self, layer: Tensor, node: Tensor, scores: Tensor, energies: Tensor, price: Tensor) -> Tensor:
-        """Logits (B, N, K), above 0 for experts that should answer.
+    def forward(self, layer: int, node: Tensor, log_scores: Tensor, energies: Tensor, price: Tensor) -> Tensor:
+        """Logits (members, B, N, K), above 0 for experts that should answer.
 
         Args:
-            layer, node: (B,) int64 from 0, of every image.
-            scores: (B, N, K) gate scores.
-            energies: (B, K) energy of one hidden state at every expert [E_ref / (K N D)].
-            price: (B,) of a wrong answer [E_ref].
+            layer: from 0.
+            node: (members or 1, B) int64 from 0, of every image.
+            log_scores: (members or 1, B, N, K) log gate scores.
+            energies: (members or 1, B, K) energy of one hidden state at every expert [E_ref / (K N D)].
+            price: (members or 1, B) of a wrong answer [E_ref].
         """
-        layers, states, experts = self.sizes
-        shape = (*scores.shape, 1)
-        low, high = np.log(PRICES[0]), np.log(PRICES[1])
-
-        def spread(value: Tensor) -> Tensor:
-            """(B, ...) to (B, N, K, features)."""
-            return value.expand(*scores.shape, value.shape[-1])
-
-        own = one_hot(node, experts).to(scores.dtype)
-        place = energies[:, None].expand_as(scores)
-        own_score = (scores * own[:, None]).sum(-1, keepdim=True).expand_as(scores)
-        pair = [
-            scores,
-            (scores + 1e-3).log() / 3,
-            place,
-            place - energies.min(-1).values[:, None, None],
-            own[:, None].expand_as(scores),
-            own_score,
-            ((price.log() - low) / (high - low) * 2 - 1)[:, None, None].expand_as(scores),
-        ]
+        _, states, experts = self.sizes
+        low, high = np.log(PRICES)
+        dearness = ((price.log() - low) / (high - low) * 2 - 1)[..., None, None]
+        seen = log_scores.clamp(min=_LEAST_LOG_SCORE) / 2 + 1
         known = [
-            *(value.reshape(shape) for value in pair),
-            spread(scores.sort(-1, descending=True).values[:, :, None]),
-            spread(scores.mean(1)[:, None, None]),
-            spread(one_hot(layer, layers).to(scores.dtype)[:, None, None]),
-            spread(torch.eye(states)[None, :, None]),
-            spread(torch.eye(experts)[None, None]),
+            seen,
+            seen.mean(-2, keepdim=True).expand_as(seen),
+            energies[..., None, :].expand_as(seen),
+            one_hot(node, experts).to(seen.dtype)[..., None, :].expand_as(seen),
+            torch.eye(states).expand(*seen.shape[:-1], states),
+            dearness.expand(*seen.shape[:-1], 1),
         ]
-        correction = self.body(torch.cat(known, -1))
-        importance = 6.0 * (price[:, None, None] / 50).sqrt() * (-0.25 * layer[:, None, None]).exp()
-        return SHARPNESS * (importance * correction[..., 0].exp() * scores - place + correction[..., 1])
+        values = torch.cat(known, -1).flatten(1, 2).expand(self.members, -1, -1)
+        values = torch.tanh(torch.baddbmm(self.first_bias[:, layer, None], values, self.first[:, layer]))
+        values = torch.tanh(torch.baddbmm(self.second_bias[:, layer, None], values, self.second[:, layer]))
+        values = torch.baddbmm(self.last_bias[:, layer, None], values, self.last[:, layer])
+        factor, addend = values.unflatten(1, seen.shape[1:3]).unflatten(-1, (2, experts)).unbind(-2)
+        importance = (self.importance[:, layer, None] - 0.25 * layer).exp() * 6 * (price / 50).sqrt()
+        worth = importance[..., None, None] * factor.exp() * log_scores.exp()
+        return SHARPNESS * (worth - energies[..., None, :] + addend * (1 + dearness))
+
+    def member(self, index: int) -> SelectionNetwork:
+        """One member alone, a copy."""
+        alone = SelectionNetwork(*self.sizes, self.first.shape[-1])
+        alone.load_state_dict({name: tensor[index, None] for name, tensor in self.state_dict().items()})
+        return alone.eval()
+
+    @torch.no_grad()
+    def decide(self, layer: int, node: Tensor, log_scores: Tensor, energies: Tensor, price: float, most: int) -> Tensor:
+        """Selections (B, N, K) bool of at most `most` experts, by the mean of the members' logits.
+
+        Args:
+            layer, node, log_scores, energies: as in `forward`, without the members' axis.
+            price: of a wrong answer [E_ref].
+        """
+        dear = torch.full(node.shape, price)
+        logits = self(layer, node[None], log_scores[None], energies[None], dear[None])
+        return keep_best(logits.mean(0), most)
+
+
+def together(networks: Sequence[SelectionNetwork]) -> SelectionNetwork:
+    """One network of all members."""
+    states = [network.state_dict() for network in networks]
+    first = networks[0]
+    made = SelectionNetwork(*first.sizes, first.first.shape[-1], sum(network.members for network in networks))
+    made.load_state_dict({name: torch.cat([state[name] for state in states]) for name in states[0]})
+    return made.eval()
+
+
+def _layer(members: int, layers: int, inputs: int, outputs: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """Weights and biases of one layer of the perceptrons."""
+    weights = torch.randn(members, layers, inputs, outputs) / inputs**0.5
+    return nn.Parameter(weights), nn.Parameter(torch.zeros(members, layers, outputs))
 
 
 def keep_best(logits: Tensor, most: int) -> Tensor:

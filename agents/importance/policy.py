@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from agents.importance.network import SelectionNetwork, keep_best, link_energies
+from agents.importance.network import SelectionNetwork, link_energies
 from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.dmoe.policies.planner import Planner, empty_plan
@@ -36,25 +36,20 @@ class LearnedSelection(Planner):
         energies = link_energies(
             observation["spectral_efficiency"].max(-1), observation["computation_energy"], self.constants.transmission
         )
-        layer = torch.from_numpy(self.layers(observation) - 1)
-        with torch.no_grad():
-            # one round at a time: the same bits in every batch size
-            wishes = torch.stack(
-                [
-                    self.network(
-                        layer[row].expand(nodes),
-                        torch.arange(nodes),
-                        torch.from_numpy(scores[row]),
-                        torch.from_numpy(energies[row]),
-                        torch.full((nodes,), self.price),
-                    )
-                    for row in range(size)
-                ]
-            )
-            chosen = keep_best(wishes, self.config.max_experts).numpy()
+        with np.errstate(divide="ignore"):
+            log_scores = np.log(scores)
+        layers, node = self.layers(observation), torch.arange(nodes)
         selected, subcarrier = empty_plan(observation)
-        selected[:] = chosen
         for row in range(size):
+            # one round at a time: the same bits in every batch size
+            selected[row] = self.network.decide(
+                int(layers[row]) - 1,
+                node,
+                torch.from_numpy(log_scores[row]),
+                torch.from_numpy(energies[row]),
+                self.price,
+                self.config.max_experts,
+            )
             assign(scores[row], observation["spectral_efficiency"][row], self.constants, selected[row], subcarrier[row])
         return selected, subcarrier
 

@@ -1,95 +1,106 @@
-"""What learned selection saves at the accuracy of JESA with its best (z, gamma)."""
+"""What learned selection saves at the accuracy of JESA."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 from agents.importance.network import SelectionNetwork
 from agents.importance.policy import LearnedSelection
+from agents.importance.validation import as_accurate
 from dmoe_gym.evaluation import Interval, Row, by_policy
-from dmoe_gym.evaluation.inference import (
-    ACCURACY,
-    ENERGY,
-    Contender,
-    cheapest_as_accurate,
-    contender_rows,
-    means,
-    ratio_change,
-)
+from dmoe_gym.evaluation.aggregate import paired_difference, two_way_mean
+from dmoe_gym.evaluation.inference import ACCURACY, ENERGY, Contender
 from dmoe_gym.evaluation.table import two_lines
 
-# What a wrong answer costs, as told to the network: each seed's is chosen on validation inputs.
-PRICES = (27.0, 33.0, 40.0, 49.0, 60.0, 74.0, 90.0)
 Cells = tuple[list[str], list[list[str]]]
 
 
-def learned_contenders(name: str, network: SelectionNetwork) -> list[Contender]:
-    """One seed's scheduler at every price."""
+@dataclass(frozen=True)
+class Run:
+    """One seed.
 
-    def at(price: float) -> Contender:
-        return Contender(
-            f"{name} price={price:g}", "learned", lambda config: LearnedSelection(config, network, price), {}
-        )
+    Fields:
+        name: of its folder.
+        network: trained.
+        validation: its rows of `out_of_fold_outcomes`.
+    """
 
-    return [at(price) for price in PRICES]
+    name: str
+    network: SelectionNetwork
+    validation: Sequence[Row]
 
+    def at(self, price: float) -> Contender:
+        """The scheduler at a price."""
+        name = f"{self.name} price={price:g}"
+        return Contender(name, "learned", lambda config: LearnedSelection(config, self.network, price), {})
 
-def learned_rows(folder: Path, name: str, network: SelectionNetwork, known: Sequence[Row]) -> list[Row]:
-    """Rows of one seed's scheduler at every price, on the episodes of the known rows, kept in `folder`."""
-    rows: list[Row] = []
-    for inputs in ("validation", "test"):
-        seeds = sorted({int(row["seed"]) for row in known if row["inputs"] == inputs})
-        for contender in learned_contenders(name, network):
-            found = contender_rows(folder, contender, inputs, seeds)
-            rows += [{**row, "run": name} for row in found]
-    return rows
+    def price(self, reference: Row) -> float:
+        """The price at which it is as accurate as the reference on validation inputs.
 
-
-def best_jesa(known: Sequence[Row]) -> str:
-    """JESA with the (z, gamma) of least mean cost on validation inputs."""
-    groups = by_policy(row for row in known if row["inputs"] == "validation" and "importance_factor" in row)
-    return min(groups, key=lambda name: float(np.mean([row["cost"] for row in groups[name]])))
-
-
-def chosen(learned: Sequence[Row], accuracy: float) -> list[str]:
-    """Per run the price of least energy with at least this accuracy on validation inputs, where there is one."""
-    validation = [row for row in learned if row["inputs"] == "validation"]
-    found = []
-    for run in dict.fromkeys(row["run"] for row in validation):
-        name = cheapest_as_accurate([row for row in validation if row["run"] == run], ["learned"], accuracy)
-        if name is not None:
-            found.append(name)
-    return found
+        Raises:
+            ValueError: if it is so at no price.
+        """
+        price = as_accurate(self.validation, reference[ACCURACY])
+        if price is None:
+            raise ValueError(f"{self.name}: at no price as accurate as {reference['policy']} on validation inputs")
+        return price
 
 
-def saving_cells(learned: Sequence[Row], known: Sequence[Row]) -> Cells:
-    """Headings and cells: every seed and the mean of all, beside JESA's best and the analytic front."""
-    reference = best_jesa(known)
-    accuracy = means(row for row in known if row["inputs"] == "validation")[reference][1]
-    test = by_policy(row for row in [*known, *learned] if row["inputs"] == "test")
-    names = chosen(learned, accuracy)
-    half_point = chosen(learned, accuracy - 0.005)
-    base = {metric: np.array([row[metric] for row in test[reference]]) for metric in (ENERGY, ACCURACY)}
-    body = [[*_line(reference, base, base), ""]]
-    for name in dict.fromkeys(row["policy"] for row in learned):
-        own = {metric: np.array([row[metric] for row in test[name]]) for metric in (ENERGY, ACCURACY)}
-        marks = [mark for mark, found in (("0", names), ("0.5", half_point)) if name in found]
-        body.append([*_line(name, own, base), ", ".join(marks)])
+def saving_cells(
+    runs: Sequence[Run], seeds: int, reference: Row, own: Sequence[Sequence[Row]], base: Sequence[Row]
+) -> Cells:
+    """Headings and cells: the reference, every run, and after the first `seeds` of them, one per seed, their mean.
+
+    Args:
+        reference: JESA's row on validation inputs; base: its rows on test inputs.
+        own: every run's rows on the same episodes.
+    """
+    references = {metric: _values([base], metric)[0] for metric in (ACCURACY, ENERGY)}
+    body = [[str(base[0]["policy"]), "", *_means([base]), "", ""]]
+    lines = [(run.name, f"{run.price(reference):g}", [rows]) for run, rows in zip(runs, own, strict=True)]
+    lines.insert(seeds, ("mean of the seeds", "", list(own[:seeds])))
+    for name, price, rows in lines:
+        body.append([name, price, *_means(rows), *_differences(rows, references)])
     return [
-        "scheduler", "accuracy [%]", "energy per answer [mJ]", "energy [%]", "accuracy [points]",
-        "chosen with points allowed",
+        "scheduler", "price", "accuracy [%]", "energy per answer [mJ]", "energy [%]", "accuracy [points]",
     ], body  # fmt: skip
 
 
-def _line(name: str, own: dict[str, np.ndarray], base: dict[str, np.ndarray]) -> list[str]:
-    same = own is base
-    return [
-        name,
-        two_lines(Interval.of(100 * own[ACCURACY]), ".2f"),
-        two_lines(Interval.of(own[ENERGY]), ".2f"),
-        "" if same else two_lines(ratio_change(own[ENERGY], base[ENERGY]), "+.1f"),
-        "" if same else two_lines(Interval.of(100 * (own[ACCURACY] - base[ACCURACY])), "+.2f"),
-    ]
+def ratio_change_over_seeds(values: np.ndarray, base: np.ndarray) -> Interval:
+    """100 (mean / mean of the base - 1) of (S, E) values and (E,) of the base; 95 % interval by the delta method."""
+    ratio = values.mean() / base.mean()
+    return two_way_mean(100 * (ratio - 1 + (values - ratio * base) / base.mean()))
+
+
+def _values(rows: Sequence[Sequence[Row]], metric: str) -> np.ndarray:
+    """(S, E)."""
+    return np.array([[row[metric] for row in each] for each in rows], float)
+
+
+def _means(rows: Sequence[Sequence[Row]]) -> list[str]:
+    accuracy, energy = (two_way_mean(_values(rows, metric)) for metric in (ACCURACY, ENERGY))
+    percent = Interval(100 * accuracy.mean, 100 * accuracy.low, 100 * accuracy.high)
+    return [two_lines(percent, ".2f"), two_lines(energy, ".2f")]
+
+
+def _differences(rows: Sequence[Sequence[Row]], references: dict[str, np.ndarray]) -> list[str]:
+    energy = ratio_change_over_seeds(_values(rows, ENERGY), references[ENERGY])
+    accuracy = paired_difference(100 * _values(rows, ACCURACY), 100 * references[ACCURACY])
+    return [two_lines(energy, "+.1f"), two_lines(accuracy, "+.2f")]
+
+
+def rows_of(known: Sequence[Row], policy: str, inputs: str) -> list[Row]:
+    """One policy's rows on one part of the inputs.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    found = by_policy(row for row in known if row["inputs"] == inputs).get(policy)
+    if not found:
+        raise ValueError(
+            f"rows: there are none of {policy!r} on {inputs} inputs; `python -m baselines inference` makes them"
+        )
+    return found

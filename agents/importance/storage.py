@@ -12,13 +12,13 @@ from dmoe_gym.dmoe.inference import inference_scenario
 from dmoe_gym.files import write_whole
 from dmoe_gym.model_file import model_bytes, read_model_file
 
-FORMAT = "dmoe_gym.importance.SelectionNetwork/1"
+FORMAT = "dmoe_gym.importance.SelectionNetwork/2"
 
 
 def build(config: ImportanceConfig) -> SelectionNetwork:
     """An untrained network of the recipe's sizes."""
     system = inference_scenario(config.scenario)
-    return SelectionNetwork(system.num_layers, system.num_states, system.num_experts, config.width)
+    return SelectionNetwork(system.num_layers, system.num_states, system.num_experts, config.width, config.folds)
 
 
 def save_network(path: Path, config: ImportanceConfig, network: SelectionNetwork) -> None:
@@ -27,17 +27,18 @@ def save_network(path: Path, config: ImportanceConfig, network: SelectionNetwork
     write_whole(path, model_bytes(FORMAT, config.model_dump(mode="json"), arrays))
 
 
-def load_network(path: Path) -> SelectionNetwork:
-    """The network of a file.
+def load_network(path: Path) -> tuple[ImportanceConfig, SelectionNetwork]:
+    """The recipe and the network of a file.
 
     Raises:
         FileNotFoundError, ValueError: as `read_model_file`.
         ValueError: one line, for weights that do not fit the recipe.
     """
-    config, arrays = read_model_file(path, FORMAT)
+    fields, arrays = read_model_file(path, FORMAT)
     try:
-        network = build(ImportanceConfig(**config))
+        config = ImportanceConfig(**fields)
+        network = build(config)
         network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"path = {str(path)!r}: {' '.join(str(error).split())}") from None
-    return network.eval()
+    return config, network.eval()
