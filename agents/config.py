@@ -34,7 +34,7 @@ class EvaluationConfig(StrictConfig):
 
 
 class EquivariantConfig(StrictConfig):
-    """The permutation-equivariant network of `agents.networks`, for `DMoE-JESA-Sequential-v0`.
+    """The permutation-equivariant network of `agents.networks`, for the pairs of `EQUIVARIANT`.
 
     Fields:
         kind: its name.
@@ -77,6 +77,14 @@ class PricesConfig(StrictConfig):
     width: Annotated[int, Field(ge=0)] = 8
 
 
+# where equivariant networks act, and by which algorithms they learn there
+EQUIVARIANT: dict[str, tuple[str, ...]] = {
+    "DMoE-JESA-Sequential-v0": ("maskable_ppo",),
+    "DMoE-JESA-v0": ("ppo",),
+    "DMoE-JESA-Price-v0": ("ppo", "sac"),
+}
+# where imitation is possible, and with which algorithm
+IMITATING = (("DMoE-JESA-Sequential-v0", "maskable_ppo"), ("DMoE-JESA-v0", "ppo"))
 # by network: where an evolution strategy acts
 EVOLVED: dict[type, str] = {ResidualConfig: "DMoE-JESA-v0", PricesConfig: "WDMoE-Joint-v0"}
 
@@ -121,7 +129,7 @@ class TrainingConfig(StrictConfig):
         policy: Stable-Baselines3's policy name, or "BatchedMultiInputPolicy" (`agents.distributions`), which is faster
             on MultiDiscrete actions.
         network: widths of the hidden layers, "equivariant", or, for `evolution`, a residual scheduler or "prices".
-        imitation: a warm start, for the sequential environment.
+        imitation: a warm start, for the sequential environment and for `DMoE-JESA-v0`.
         relative_to: an analytic scheduler whose cost on the same round is taken off the reward, which has far less
             noise then (`agents.relative`); for the sequential environment.
         hyperparameters: keyword arguments of the algorithm.
@@ -160,9 +168,12 @@ class TrainingConfig(StrictConfig):
     def _parts_fit(self) -> TrainingConfig:
         if self.relative_to is not None and self.env_id != "DMoE-JESA-Sequential-v0":
             raise ValueError(f"relative_to with env_id = {self.env_id!r}: valid is DMoE-JESA-Sequential-v0")
-        masked = self.algorithm == "maskable_ppo"
-        if isinstance(self.network, EquivariantConfig) and not masked:
-            raise ValueError(f"network = 'equivariant' with algorithm = {self.algorithm!r}: valid is maskable_ppo")
+        if isinstance(self.network, EquivariantConfig) and self.algorithm not in EQUIVARIANT.get(self.env_id, ()):
+            valid = "; ".join(f"{' or '.join(names)} in {place}" for place, names in EQUIVARIANT.items())
+            raise ValueError(
+                f"network = 'equivariant' with algorithm = {self.algorithm!r} and env_id = {self.env_id!r}: "
+                f"valid is {valid}"
+            )
         evolved, place = self.algorithm == "evolution", EVOLVED.get(type(self.network))
         if evolved != (place is not None) or (evolved and self.env_id != place):
             raise ValueError(
@@ -171,8 +182,11 @@ class TrainingConfig(StrictConfig):
                 "and nothing else with evolution"
             )
         if self.imitation is not None:
-            if not masked:
-                raise ValueError(f"imitation with algorithm = {self.algorithm!r}: valid is maskable_ppo")
+            if (self.env_id, self.algorithm) not in IMITATING:
+                valid = "; ".join(f"{algorithm} in {place}" for place, algorithm in IMITATING)
+                raise ValueError(
+                    f"imitation with algorithm = {self.algorithm!r} and env_id = {self.env_id!r}: valid is {valid}"
+                )
             if self.imitation.steps > self.total_timesteps:
                 raise ValueError(
                     f"imitation.steps = {self.imitation.steps}: valid are at most total_timesteps = "

@@ -45,13 +45,13 @@ class _Runs:
             parts = [part.masked_fill(~mask, MASKED_LOGIT) for part, mask in zip(parts, self.masks, strict=True)]
         self.logits = [torch.log_softmax(part, -1) for part in parts]
 
-    def log_prob(self, actions: Tensor) -> Tensor:
+    def chosen(self, actions: Tensor) -> list[Tensor]:
+        """Log-probabilities of each factor's value, (B, count) per run."""
         columns = torch.split(actions.long(), [count for _, count in self.runs], dim=1)
-        chosen = [
-            part.gather(-1, column[..., None])[..., 0].sum(-1)
-            for part, column in zip(self.logits, columns, strict=True)
-        ]
-        return torch.stack(chosen).sum(0)
+        return [part.gather(-1, column[..., None])[..., 0] for part, column in zip(self.logits, columns, strict=True)]
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        return torch.stack([each.sum(-1) for each in self.chosen(actions)]).sum(0)
 
     def entropy(self) -> Tensor:
         terms = [part * part.exp() for part in self.logits]
@@ -86,6 +86,10 @@ class BatchedMultiCategorical(MultiCategoricalDistribution):
     def log_prob(self, actions: Tensor) -> Tensor:
         """(B,) of actions (B, factors)."""
         return self._runs.log_prob(actions)
+
+    def log_probs(self, actions: Tensor) -> Tensor:
+        """(B, factors) of actions (B, factors), factor by factor."""
+        return torch.cat(self._runs.chosen(actions), dim=1)
 
     def entropy(self) -> Tensor:
         """(B,)."""

@@ -81,7 +81,7 @@ def export_run(
     write_whole(target / TENSORS, tensors)
     write_whole(target / RECIPE, recipe)
     write_json(target / MANIFEST, manifest)
-    write_whole(target / CARD, card(config, manifest, sum(t.numel() for t in policy_tensors(model).values())))
+    write_whole(target / CARD, card(config, manifest, sum(each.numel() for each in model.policy.parameters())))
     return target
 
 

@@ -1,31 +1,30 @@
-"""Warm start: a masked policy learns a teacher's decisions, and its value the returns, before it learns from rewards.
+"""Warm start: a policy learns a teacher's decisions, and its value the returns, before it learns from rewards.
 
-The loss of a decision is -log of the summed probability of all picks that carry the plan on, so the order of picks
-is the learner's own. Episodes are rolled in along the plan, its picks in random order.
+What a decision is, and what is lost by another, is a matter of the environment: see `agents.lessons`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from sb3_contrib import MaskablePPO
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from tqdm import tqdm
 
 from agents.config import ImitationConfig
+from agents.lessons import Lessons, lessons_in
 from agents.relative import RelativeRewards
-from agents.teachers import Teacher
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
 if TYPE_CHECKING:
     from agents.callback import BetweenUpdates
 
-Batch = dict[str, Any]
+Arrays = dict[str, np.ndarray]
 
 
 def imitate(
-    model: MaskablePPO,
+    model: OnPolicyAlgorithm,
     config: ImitationConfig,
     env: BatchedVecEnv | RelativeRewards,
     callback: BetweenUpdates,
@@ -37,16 +36,16 @@ def imitate(
     callback.init_callback(model)
     callback.on_training_start(locals(), globals())
     generator = np.random.default_rng([seed, 1])
-    teacher = Teacher(config.teacher, env.config)
+    lessons = lessons_in(env, config.teacher)
     observation = env.reset()
     with tqdm(total=config.steps, initial=model.num_timesteps, disable=not progress_bar, unit="step") as bar:
         while model.num_timesteps < config.steps:
             callback.between_updates()
-            rollout, observation = _collect(model, config, env, teacher, observation, generator)
+            rollout, observation = collect(model, config, env, lessons, observation, generator)
             share = model.num_timesteps / config.steps
             # a plain number: the optimizer keeps it, and checkpoints hold no NumPy scalars
             rate = float(config.learning_rate * (0.05 + 0.95 * (1 + np.cos(np.pi * share)) / 2))
-            scalars = train_on(model, rollout, config, rate, generator)
+            scalars = train_on(model, lessons, rollout, config, rate, generator)
             model.num_timesteps += len(rollout["returns"])
             bar.update(len(rollout["returns"]))
             for name, value in scalars.items():
@@ -56,25 +55,24 @@ def imitate(
     model.policy.optimizer.state.clear()
 
 
-def _collect(
-    model: MaskablePPO,
+def collect(
+    model: OnPolicyAlgorithm,
     config: ImitationConfig,
     env: BatchedVecEnv | RelativeRewards,
-    teacher: Teacher,
-    observation: dict[str, np.ndarray],
+    lessons: Lessons,
+    observation: Arrays,
     generator: np.random.Generator,
-) -> tuple[Batch, dict[str, np.ndarray]]:
-    """One rollout along the teacher's plans, flattened over time and environments, and the observation after it."""
-    observations, masks, targets, rewards, ends = [], [], [], [], []
+) -> tuple[Arrays, Arrays]:
+    """One rollout along the teacher's plans, flattened over time and environments, and the observation after it.
+
+    The rollout holds observations, what the lessons tell about them, and `returns`.
+    """
+    told: dict[str, list[np.ndarray]] = {}
+    rewards, ends = [], []
     for _ in range(config.rollout):
-        mask = env.core.masks().copy()
-        target = teacher.targets(observation) & mask
-        # a plan may leave a shortfall that the masks forbid: then any feasible pick goes
-        choices = np.where(target.any(-1, keepdims=True), target, mask)
-        actions = np.argmax(generator.random(choices.shape) * choices, axis=-1)
-        observations.append(observation)
-        masks.append(mask)
-        targets.append(target)
+        actions, target = lessons.decide(observation, generator)
+        for key, values in {**observation, **target}.items():
+            told.setdefault(key, []).append(values)
         following, reward, end, _ = env.step(actions)
         assert isinstance(following, dict)
         observation = following
@@ -86,16 +84,16 @@ def _collect(
     for step in reversed(range(len(rewards))):
         last = rewards[step] + model.gamma * np.where(ends[step], 0, last)
         returns[step] = last
-    return {
-        "observations": {key: np.concatenate([each[key] for each in observations]) for key in observation},
-        "masks": np.concatenate(masks),
-        "targets": np.concatenate(targets),
-        "returns": returns.ravel(),
-    }, observation
+    return {**{key: np.concatenate(values) for key, values in told.items()}, "returns": returns.ravel()}, observation
 
 
 def train_on(
-    model: MaskablePPO, rollout: Batch, config: ImitationConfig, learning_rate: float, generator: np.random.Generator
+    model: OnPolicyAlgorithm,
+    lessons: Lessons,
+    rollout: Arrays,
+    config: ImitationConfig,
+    learning_rate: float,
+    generator: np.random.Generator,
 ) -> dict[str, float]:
     """Passes over one rollout; returns loss, accuracy, value_loss and entropy, means over the first pass."""
     policy = model.policy
@@ -108,40 +106,17 @@ def train_on(
         order = generator.permutation(size)
         for start in range(0, size, config.batch_size):
             part = order[start : start + config.batch_size]
-            observation = {key: torch.as_tensor(values[part]) for key, values in rollout["observations"].items()}
-            mask, target = (torch.as_tensor(rollout[key][part]) for key in ("masks", "targets"))
-            logits, values = _evaluate(policy, observation)
-            loss, accuracy = imitation_loss(logits, mask, target)
-            log_shares = torch.log_softmax(logits.masked_fill(~mask, -1e8), -1)
-            entropy = -(log_shares.exp() * log_shares).sum(-1).mean()
-            value_loss = (torch.as_tensor(rollout["returns"][part]) - values).square().mean()
+            batch = {key: torch.as_tensor(values[part]) for key, values in rollout.items()}
+            observation = {key: batch[key] for key in policy.observation_space.spaces}  # type: ignore[attr-defined]
+            features = policy.extract_features(observation)
+            assert isinstance(features, torch.Tensor)  # shared by policy and value
+            actor, critic = policy.mlp_extractor(features)
+            graded = lessons.grade(policy.action_net(actor), batch)
+            value_loss = (batch["returns"] - policy.value_net(critic)[:, 0]).square().mean()
             policy.optimizer.zero_grad()
-            (loss - config.entropy_weight * entropy + config.value_weight * value_loss).backward()
+            (graded.loss - config.entropy_weight * graded.entropy + config.value_weight * value_loss).backward()
             torch.nn.utils.clip_grad_norm_(policy.parameters(), model.max_grad_norm)
             policy.optimizer.step()
             if epoch == 0:
-                logged.append(
-                    (float(loss.detach()), float(accuracy), float(value_loss.detach()), float(entropy.detach()))
-                )
-    return dict(zip(("loss", "accuracy", "value_loss", "entropy"), np.mean(logged, axis=0).tolist(), strict=True))
-
-
-def _evaluate(policy: Any, observation: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (B, actions) and values (B,)."""
-    actor, critic = policy.mlp_extractor(policy.extract_features(observation))
-    return policy.action_net(actor), policy.value_net(critic)[:, 0]
-
-
-def imitation_loss(logits: torch.Tensor, mask: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """-log of the targets' summed probability among the feasible actions, and how often the likeliest is a target.
-
-    Args:
-        logits: (B, actions); mask, target: (B, actions) bool. Decisions without target are left out.
-    """
-    told = target.any(-1)
-    logits = logits.masked_fill(~mask, -torch.inf)[told]
-    target = target[told]
-    wanted = logits.masked_fill(~target, -torch.inf)
-    loss = (torch.logsumexp(logits, -1) - torch.logsumexp(wanted, -1)).mean()
-    hits = target.gather(1, logits.argmax(-1, keepdim=True)).float().mean()
-    return loss, hits.detach()
+                logged.append([float(each.detach()) for each in (*graded, value_loss)])
+    return dict(zip(("loss", "accuracy", "entropy", "value_loss"), np.mean(logged, axis=0).tolist(), strict=True))

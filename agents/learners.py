@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.config import EquivariantConfig, PricesConfig, ResidualConfig, TrainingConfig
 from agents.distributions import POLICIES
-from agents.networks import EquivariantSequentialPolicy
+from agents.networks import EQUIVARIANT_POLICIES
 from agents.networks.features import Prices
 from agents.prices import PriceEvolution, PricePolicy
 from agents.relative import RelativeRewards
@@ -67,11 +67,10 @@ def _parts(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards) -> tupl
     if not isinstance(config.network, EquivariantConfig):
         named = POLICIES.get(config.algorithm, {}).get(config.policy, config.policy)
         return algorithm, named, {"net_arch": list(config.network)}
-    constants = getattr(env.core, "constants", None)
-    if constants is None or not env.core.masked:
-        raise ValueError(f"network = 'equivariant' with env_id = {config.env_id!r}: valid is DMoE-JESA-Sequential-v0")
+    constants = getattr(env.core, "constants")  # noqa: B009  every DMoE core has them
     prices = Prices(constants.transmission, constants.shortfall_price, constants.max_experts)
-    return algorithm, EquivariantSequentialPolicy, {"prices": prices, "width": config.network.width}
+    equivariant = EQUIVARIANT_POLICIES[config.env_id, config.algorithm]  # the recipe's check has seen to it
+    return algorithm, equivariant, {"prices": prices, "width": config.network.width}
 
 
 def save_checkpoint(model: BaseAlgorithm, path: Path) -> None:

@@ -73,7 +73,7 @@ class ReplayCore(JointCore):
         )
         self.relevance, self.channel, self.knowledge = self.tracks  # type: ignore[assignment]
         self.relevance.domains = domains
-        self._drawn_inside = False
+        self._gains_inside = self._scores_inside = False
 
     def replay(self, recording: Recording) -> None:
         """Run as many other episodes from the next `start` on."""

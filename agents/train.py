@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.callback import BetweenUpdates, EvaluateAndCheckpoint
 from agents.config import TrainingConfig
@@ -118,7 +118,7 @@ def learn(
     """Imitation and reinforcement learning from wherever the learner stands to the recipe's last step."""
     done = model.num_timesteps
     if config.imitation is not None and done < config.imitation.steps:
-        assert isinstance(model, MaskablePPO)  # the recipe's check has seen to it
+        assert isinstance(model, OnPolicyAlgorithm)  # the recipe's check has seen to it
         imitate(model, config.imitation, env, callback, seed=seed + done, progress_bar=progress_bar)
     remaining = config.total_timesteps - model.num_timesteps
     if remaining > 0:

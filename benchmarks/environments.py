@@ -42,18 +42,25 @@ class Stepper:
         # an episode and its reset where that is short, so that every call draws as much; else one round
         steps = STEPS_PER_ROUND[env_id](self.config)
         self.steps = next((count for count in (steps * self.config.num_layers + 1, steps) if count <= 128), steps)
-        self._count = 0
         self._calls = 0
-        self._count_rounds()
+        self._started = self._count_episodes()
+        self._before = self._rounds()
 
-    def _count_rounds(self) -> None:
-        begin = self.core._begin_round
+    def _count_episodes(self) -> list[int]:
+        """How many environments every later start starts anew."""
+        start, started = self.core.start, [self.num_envs]
 
-        def counted(rows, first):
-            self._count += len(rows)
-            return begin(rows, first)
+        def counted(rows):
+            started.append(len(rows))
+            start(rows)
 
-        self.core._begin_round = counted
+        self.core.start = counted
+        return started
+
+    def _rounds(self) -> int:
+        """Rounds drawn so far: no episode is left early here."""
+        length = self.core.rounds_per_episode
+        return int(sum(self._started) * length - (length - self.core.layer).sum())
 
     def __call__(self) -> None:
         step = self.envs.step
@@ -70,7 +77,7 @@ class Stepper:
     @property
     def rounds_per_call(self) -> float:
         """Rounds that every environment drew per call, on average."""
-        return self._count / (self._calls * self.num_envs)
+        return (self._rounds() - self._before) / (self._calls * self.num_envs)
 
 
 class Draws:

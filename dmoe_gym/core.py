@@ -36,6 +36,7 @@ class BatchedCore(ABC):
         first_observation: environment 0's part of each, the same memory.
         rewards: (num_envs,) float64; terminated: (num_envs,) bool, True also before the first episode.
         terms: named reward terms with their unit in the name, (num_envs,) float64 each, of the last step.
+        term_values: (num_envs, terms) what `terms` names, columns in its order.
         rounds_per_episode: what sums of terms over an episode are divided by to give means per round.
     """
 
@@ -57,6 +58,7 @@ class BatchedCore(ABC):
     observations: dict[str, np.ndarray]
     first_observation: dict[str, np.ndarray]
     terms: dict[str, np.ndarray]
+    term_values: np.ndarray
     rounds_per_episode: int
 
     def __init__(self, num_envs: int, config: StrictConfig) -> None:

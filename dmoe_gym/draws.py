@@ -1,9 +1,10 @@
 """Random numbers for whole batches: numpy's own C functions called from compiled loops, one generator per row.
 
 The numbers are bit for bit those of `Generator.standard_exponential` and `Generator.standard_gamma` with 32-bit
-output; only the way to them is shorter (no Python call per row, and threads over large batches). numpy documents these
-functions for use from other languages ("Extending" in its reference of `numpy.random`). Where a build of numpy does
-not export them, the generators' methods are called row by row.
+output; only the way to them is shorter (no Python call per row, and threads over large batches; most exponential
+variables without a call at all, see `pcg64`). numpy documents these functions for use from other languages ("Extending"
+in its reference of `numpy.random`). Where a build of numpy does not export them, the generators' methods are called row
+by row.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from numba import prange, types
 from numpy.random import _generator
 
 from dmoe_gym.leaf import leaf
+from dmoe_gym.pcg64 import bit_generator_address, fill_likely, readable
 from dmoe_gym.threads import serial_or_parallel
 
-_EXPONENTIALS, _GAMMA, _INTEGERS = (
+_EXPONENTIALS, _GAMMA, _INTEGERS, _UNIFORMS = (
     "random_standard_exponential_fill_f",
     "random_standard_gamma_f",
     "random_bounded_uint64_fill",
+    "random_standard_uniform_fill",
 )
 
 
@@ -38,9 +41,10 @@ def _export(*names: str) -> bool:
     return exported
 
 
-EXPORTED = _export(_EXPONENTIALS, _GAMMA, _INTEGERS)
-# void (bitgen_t *, npy_intp count, float *out), float (bitgen_t *, float shape), and
-# void (bitgen_t *, uint64_t least, uint64_t range, npy_intp count, bool masked, uint64_t *out)
+EXPORTED = _export(_EXPONENTIALS, _GAMMA, _INTEGERS, _UNIFORMS)
+# void (bitgen_t *, npy_intp count, float *out), float (bitgen_t *, float shape),
+# void (bitgen_t *, uint64_t least, uint64_t range, npy_intp count, bool masked, uint64_t *out), and
+# void (bitgen_t *, npy_intp count, double *out)
 _fill_exponentials: Any = types.ExternalFunction(
     f"dmoe_gym_{_EXPONENTIALS}", types.void(types.uintp, types.intp, types.uintp)
 )
@@ -49,10 +53,7 @@ _fill_integers: Any = types.ExternalFunction(
     f"dmoe_gym_{_INTEGERS}",
     types.void(types.uintp, types.uint64, types.uint64, types.intp, types.uint8, types.uintp),
 )
-
-_address = ctypes.pythonapi.PyCapsule_GetPointer
-_address.restype = ctypes.c_void_p
-_address.argtypes = [ctypes.py_object, ctypes.c_char_p]
+_fill_uniforms: Any = types.ExternalFunction(f"dmoe_gym_{_UNIFORMS}", types.void(types.uintp, types.intp, types.uintp))
 
 
 class Generators(list[np.random.Generator]):
@@ -60,15 +61,18 @@ class Generators(list[np.random.Generator]):
 
     Attributes:
         addresses: (rows,) of the generators' `bitgen_t`.
+        readable: are all states such as `pcg64` steps?
     """
 
     def __init__(self, generators: Iterable[np.random.Generator]) -> None:
         super().__init__(generators)
-        self.addresses = np.array([_address(g.bit_generator.capsule, b"BitGenerator") for g in self], np.uintp)
+        self.addresses = np.array([bit_generator_address(generator) for generator in self], np.uintp)
+        self.readable = all(map(readable, self))
 
     def __setitem__(self, row: Any, generator: Any) -> None:
         super().__setitem__(row, generator)
-        self.addresses[row] = _address(generator.bit_generator.capsule, b"BitGenerator")
+        self.addresses[row] = bit_generator_address(generator)
+        self.readable = self.readable and readable(generator)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # a copied or unpickled list holds other generators, at other addresses
@@ -77,7 +81,7 @@ class Generators(list[np.random.Generator]):
 
 def compiled(generators: Sequence[np.random.Generator]) -> TypeGuard[Generators]:
     """Can compiled code draw from these?"""
-    return EXPORTED and isinstance(generators, Generators)
+    return EXPORTED and isinstance(generators, Generators) and generators.readable
 
 
 # Numbers that one thread draws in about the time that a round takes elsewhere.
@@ -131,10 +135,27 @@ def integers(
         out[row] = generators[row].integers(high, size=out.shape[1:])
 
 
+def uniform(generators: Sequence[np.random.Generator], rows: Sequence[int] | np.ndarray, out: np.ndarray) -> None:
+    """out[row] <- uniform variables in [0, 1) from generators[row], for the given rows.
+
+    Args:
+        out: (batch, ...) float64, C-contiguous.
+    """
+    if compiled(generators):
+        _uniforms(0, generators.addresses, np.asarray(rows), out)
+        return
+    for row in rows:
+        generators[row].random(out=out[row])
+
+
 @leaf
 def fill_exponentials(address, out):
     """out <- exponential variables of mean 1 from the generator whose state is at the address; any shape, 32 bit."""
-    _fill_exponentials(address, out.size, out.ctypes.data)
+    flat = out.reshape(out.size)
+    at = fill_likely(address, flat, 0)
+    while at < flat.shape[0]:
+        _fill_exponentials(address, 1, flat[at:].ctypes.data)
+        at = fill_likely(address, flat, at + 1)
 
 
 @leaf
@@ -161,3 +182,10 @@ def _gammas(addresses, rows, shape, out):
 def _integers(addresses, rows, high, out):
     for position in prange(rows.shape[0]):
         fill_integers(addresses[rows[position]], high, out[rows[position]])
+
+
+@serial_or_parallel
+def _uniforms(addresses, rows, out):
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        _fill_uniforms(addresses[row], out[row].size, out[row].ctypes.data)

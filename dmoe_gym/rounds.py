@@ -20,7 +20,6 @@ class RoundsCore(BatchedCore):
     Attributes:
         layer: (num_envs,) number of the current round, 1 to `rounds_per_episode`; 0 before the first episode.
         progress: (num_envs, 1) float32, its share of the episode.
-        term_values: (num_envs, terms) what `terms` names, columns in the order of `term_names`.
     """
 
     default_scenario: ClassVar[str]

@@ -14,20 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.networks.features import OUT_OF_REACH, Features, Prices, features_of
+from agents.networks.features import Features, Prices, features_of
+from agents.networks.inputs import (
+    PAIR_INPUTS,
+    STATE_INPUTS,
+    SUBCARRIER_INPUTS,
+    expected_loss,
+    harm,
+    mlp,
+    own_harm,
+    pair_inputs,
+    squash,
+    state_inputs,
+    subcarrier_inputs,
+)
 
-STATE_INPUTS, EXPERT_INPUTS, PAIR_INPUTS, SUBCARRIER_INPUTS, CONTEXT_INPUTS = 9, 18, 5, 6, 7
-# Where energies in units of E_ref / (K N D) are told apart well: most are below 2.
-_SOFT = 4.0
-
-
-def _mlp(inputs: int, width: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, outputs))
-
-
-def _squash(energy: Tensor) -> Tensor:
-    """Energies up to a few units nearly as they are, larger ones bounded."""
-    return energy / (1 + energy.abs() / _SOFT)
+EXPERT_INPUTS, CONTEXT_INPUTS = 18, 7
 
 
 class EquivariantNetwork(nn.Module):
@@ -41,45 +43,35 @@ class EquivariantNetwork(nn.Module):
     def __init__(self, prices: Prices, width: int = 32) -> None:
         super().__init__()
         self.prices = prices
-        self.demand = _mlp(STATE_INPUTS, width, 1)
+        self.demand = mlp(STATE_INPUTS, width, 1)
         self.expert = nn.Sequential(nn.Linear(EXPERT_INPUTS, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
-        self.pair = _mlp(PAIR_INPUTS, width, width)
+        self.pair = mlp(PAIR_INPUTS, width, width)
         self.pair_left = nn.Linear(width, width)
         self.pair_score = nn.Linear(width, 1)
-        self.score = _mlp(2 * width, width, 1)
+        self.score = mlp(2 * width, width, 1)
         self.context = nn.Sequential(nn.Linear(2 * width + CONTEXT_INPUTS, width), nn.ReLU())
         self.done = nn.Linear(width, 1)
-        self.subcarrier = _mlp(SUBCARRIER_INPUTS, width, 1)
+        self.subcarrier = mlp(SUBCARRIER_INPUTS, width, 1)
         self.subcarrier_linear = nn.Linear(SUBCARRIER_INPUTS, 1, bias=False)
-        self.remaining_value = _mlp(STATE_INPUTS + 2, width, 1)
-        self.current_value = _mlp(width, width, 1)
+        self.remaining_value = mlp(STATE_INPUTS + 2, width, 1)
+        self.current_value = mlp(width, width, 1)
 
     def forward(self, observation: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Logits and value."""
         seen = features_of(observation, self.prices)
         rows, i = seen.rows, seen.node
         n = seen.position % seen.scores.shape[2]
-        state_inputs = self._state_inputs(seen)
-        wanted = torch.sigmoid(self.demand(state_inputs)[..., 0]) * seen.remaining[..., None]  # (B, K, N, K)
+        states = state_inputs(seen, self.prices.shortfall_price)
+        wanted = torch.sigmoid(self.demand(states)[..., 0]) * seen.remaining[..., None]  # (B, K, N, K)
         load = wanted.sum(2)  # (B, K, K) hidden states that each link will carry
-        harm, own_harm = _harm(seen, load)
-        prices = harm[:, None, :] - own_harm  # (B, K, M) what others lose if the current node takes m for j
+        loss, subcarriers = expected_loss(seen, load), seen.link_energies.shape[-1]
+        # (B, K, M) what others lose if the current node takes m for j
+        prices = harm(loss, seen.best_at, subcarriers)[:, None, :]
+        prices = prices - own_harm(loss[rows, i], seen.best_at[rows, i], subcarriers)
         pressure = _pressure(seen, wanted)
 
         # --- subcarriers
-        excess = seen.link_energies - seen.best[rows, i][..., None]
-        nearness = torch.exp(-excess * 5)
-        inputs = torch.stack(
-            [
-                _squash(excess),
-                nearness,
-                torch.log1p(20 * prices),
-                _squash(excess + prices),
-                _squash(seen.link_energies),
-                (load[rows, i][..., None]).expand_as(excess) / 2,
-            ],
-            -1,
-        )
+        inputs = subcarrier_inputs(seen.link_energies, seen.best[rows, i], prices, load[rows, i])
         quality = self.subcarrier(inputs)[..., 0] + self.subcarrier_linear(inputs)[..., 0]
         choice = functional.log_softmax(quality.masked_fill(~seen.available, -1e4), -1)  # (B, K, M)
 
@@ -89,14 +81,8 @@ class EquivariantNetwork(nn.Module):
         embedded = self.expert(experts)  # (B, K, W)
         left = seen.picks_left
         alone = torch.eye(seen.scores.shape[-1], device=rows.device)
-        t, e = seen.scores[rows, i, n], seen.energy[rows, i] + dearer
         missing = (seen.target - seen.served)[rows, i, n].clamp(min=0)
-        together = t[:, :, None] + t[:, None, :] * (1 - alone)
-        energy = e[:, :, None] + e[:, None, :] * (1 - alone)
-        slack = together - missing[:, None, None]
-        pairs = torch.stack(
-            [slack, (slack >= -1e-6).float(), _squash(energy), alone.expand_as(slack), slack.clamp(max=0) * 10], -1
-        )
+        pairs = pair_inputs(seen.scores[rows, i, n], seen.energy[rows, i] + dearer, missing)
         side = self.pair_left(embedded)
         hidden = torch.relu(self.pair(pairs) + side[:, :, None] + side[:, None, :])
         busy = seen.picked[rows, i, n] > 0
@@ -107,28 +93,7 @@ class EquivariantNetwork(nn.Module):
         context = self.context(torch.cat([pooled, self._context_inputs(seen, i, n, pressure)], -1))
         scores = best_pair + self.score(torch.cat([embedded, context[:, None].expand_as(embedded)], -1))[..., 0]
         logits = torch.cat([(scores[..., None] + choice).flatten(1), self.done(context)], -1)
-        return logits, self._value(seen, state_inputs, context, pressure)
-
-    def _state_inputs(self, seen: Features) -> Tensor:
-        """(B, K, N, K, STATE_INPUTS): every hidden state with every expert."""
-        energy = seen.energy[:, :, None, :].expand_as(seen.scores)
-        regret = seen.completion - seen.completion.amin(-1, keepdim=True)
-        reached = (seen.own + seen.linked)[:, :, None, :].expand_as(seen.scores)
-        missing = (seen.target - seen.served)[..., None].expand_as(seen.scores)
-        return torch.stack(
-            [
-                seen.scores,
-                seen.scores - missing,
-                (seen.scores >= missing).float(),
-                _squash(energy),
-                torch.exp(-regret * 4),
-                _squash(regret),
-                reached,
-                seen.gain,
-                torch.log1p(seen.gain * self.prices.shortfall_price) / 3,
-            ],
-            -1,
-        )
+        return logits, self._value(seen, states, context, pressure)
 
     def _expert_inputs(
         self, seen: Features, i: Tensor, n: Tensor, load: Tensor, dearer: Tensor, pressure: dict[str, Tensor]
@@ -148,10 +113,10 @@ class EquivariantNetwork(nn.Module):
                 seen.own[rows, i],
                 seen.linked[rows, i],
                 seen.picked[rows, i, n],
-                _squash(seen.energy[rows, i]),
-                _squash(dearer),
+                squash(seen.energy[rows, i]),
+                squash(dearer),
                 torch.exp(-regret * 4),
-                _squash(regret),
+                squash(regret),
                 load[rows, i] / 2,
                 gain,
                 torch.log1p(gain * self.prices.shortfall_price) / 3,
@@ -179,26 +144,14 @@ class EquivariantNetwork(nn.Module):
             -1,
         )
 
-    def _value(self, seen: Features, state_inputs: Tensor, context: Tensor, pressure: dict[str, Tensor]) -> Tensor:
+    def _value(self, seen: Features, states: Tensor, context: Tensor, pressure: dict[str, Tensor]) -> Tensor:
         """Minus the round's remaining cost; a hidden state's share of it is 1 / (K N)."""
         cheapest = seen.completion.amin(-1, keepdim=True)
         crowding = pressure["crowding"][:, None, None].expand(*seen.remaining.shape)
-        best = state_inputs.amax(3) * seen.remaining[..., None]
-        rest = self.remaining_value(torch.cat([best, _squash(cheapest), crowding[..., None]], -1))[..., 0]
+        best = states.amax(3) * seen.remaining[..., None]
+        rest = self.remaining_value(torch.cat([best, squash(cheapest), crowding[..., None]], -1))[..., 0]
         share = (rest * seen.remaining).sum((1, 2)) + self.current_value(context)[..., 0]
         return (share / seen.remaining[0].numel())[:, None]
-
-
-def _harm(seen: Features, load: Tensor) -> tuple[Tensor, Tensor]:
-    """What links to come lose if a subcarrier goes: in all (B, M), and the current node's own links (B, K, M)."""
-    batch, experts, subcarriers = seen.link_energies.shape
-    loss = (load * seen.loss.clamp(max=OUT_OF_REACH)).flatten(1)
-    harm = loss.new_zeros(batch, subcarriers).scatter_add(1, seen.best_at.flatten(1), loss)
-    mine = loss.view(batch, experts, experts)[seen.rows, seen.node]
-    own = loss.new_zeros(batch, experts, subcarriers).scatter(
-        2, seen.best_at[seen.rows, seen.node][..., None], mine[..., None]
-    )
-    return harm, own
 
 
 def _pressure(seen: Features, wanted: Tensor) -> dict[str, Tensor]:

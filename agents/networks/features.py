@@ -1,12 +1,13 @@
-"""What a scheduler can see of a partial schedule, as tensors without any learned part.
+"""What a scheduler can see of a round and of a partial schedule, as tensors without any learned part.
 
-Everything is a function of the observation of `DMoE-JESA-Sequential-v0` and a handful of constants, and follows a
-permutation of experts, nodes, hidden states and subcarriers. Energies are in units of E_ref / (K N D).
+Everything is a function of the observation and a handful of constants, and follows a permutation of experts, nodes,
+hidden states and subcarriers. Energies are in units of E_ref / (K N D).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -25,57 +26,104 @@ class Prices(NamedTuple):
     max_experts: int
 
 
-class Features(NamedTuple):
-    """Batch B; K experts and nodes, N hidden states per node, M subcarriers.
+@dataclass(frozen=True)
+class RoundFeatures:
+    """Of a round; batch B, K experts and nodes, N hidden states per node, M subcarriers.
 
     Fields:
-        rows: (B,) 0..B-1, as an index.
-        node: (B,) node of the hidden state whose turn it is; position: (B,) its place in the turns, i * N + n.
-        picks_left: (B,) experts that it may still get; served: (B, K, N) relevance so far.
-        target: (B, K, N) attainable threshold of every hidden state.
-        remaining: (B, K, N) 1 for hidden states whose turn is still to come.
+        served: (B, K, N) relevance so far; target: (B, K, N) attainable threshold of every hidden state.
         scores, picked: (B, K, N, K).
         own, linked: (B, K, K) 1 where node i reaches expert j without a new subcarrier.
-        link_energies: (B, K, M) of the current node's links, OUT_OF_REACH where a subcarrier cannot be had.
-        available: (B, K, M) bool, where it can.
+        taken: (B, M) bool; free: (B,) number of subcarriers that are not.
+        subcarrier_energies: (B, K, K, M) transmission energy of one hidden state, OUT_OF_REACH at most.
         best: (B, K, K) transmission energy of every link over what it has or its best free subcarrier;
         best_at: (B, K, K) which subcarrier that is; loss: (B, K, K) what the link loses if somebody else takes it.
         energy: (B, K, K) transmission and computation.
         completion: (B, K, N, K) least energy with which expert j, alone or with one more, reaches the target.
         gain: (B, K, N, K) relevance that a new link to j brings over what needs no new link.
-        free: (B,) number of free subcarriers.
     """
 
-    rows: Tensor
-    node: Tensor
-    position: Tensor
-    picks_left: Tensor
     served: Tensor
     target: Tensor
-    remaining: Tensor
     scores: Tensor
     picked: Tensor
     own: Tensor
     linked: Tensor
-    link_energies: Tensor
-    available: Tensor
+    taken: Tensor
+    free: Tensor
+    subcarrier_energies: Tensor
     best: Tensor
     best_at: Tensor
     loss: Tensor
     energy: Tensor
     completion: Tensor
     gain: Tensor
-    free: Tensor
+
+
+@dataclass(frozen=True)
+class Features(RoundFeatures):
+    """Of a partial schedule.
+
+    Fields:
+        rows: (B,) 0..B-1, as an index.
+        node: (B,) node of the hidden state whose turn it is; position: (B,) its place in the turns, i * N + n.
+        picks_left: (B,) experts that it may still get.
+        remaining: (B, K, N) 1 for hidden states whose turn is still to come.
+        link_energies: (B, K, M) of the current node's links, OUT_OF_REACH where a subcarrier cannot be had.
+        available: (B, K, M) bool, where it can.
+    """
+
+    rows: Tensor
+    node: Tensor
+    position: Tensor
+    picks_left: Tensor
+    remaining: Tensor
+    link_energies: Tensor
+    available: Tensor
+
+
+def whole_round(observation: Mapping[str, Tensor], prices: Prices) -> RoundFeatures:
+    """The features of a batch of rounds of which nothing is decided yet."""
+    nothing = torch.zeros_like
+    return _round(observation, prices, nothing(observation["gate_scores"]), nothing(observation["spectral_efficiency"]))
 
 
 def features_of(observation: Mapping[str, Tensor], prices: Prices) -> Features:
     """The features of a batch of observations of `DMoE-JESA-Sequential-v0`."""
-    scores, picked, allocated = observation["gate_scores"], observation["selected"], observation["allocated"]
-    batch, experts, states, _ = scores.shape
-    subcarriers = allocated.shape[-1]
-    rows = torch.arange(batch, device=scores.device)
+    picked, allocated = observation["selected"], observation["allocated"]
+    seen = _round(observation, prices, picked, allocated)
+    batch, experts, states, _ = picked.shape
+    rows = torch.arange(batch, device=picked.device)
     position = observation["turn"].argmax(-1)
     node = position // states
+    i, n = node, position % states
+
+    mine = allocated[rows, node] > 0
+    first = torch.zeros(allocated.shape[-1], dtype=torch.bool, device=picked.device)
+    first[0] = True
+    usable = ~seen.taken[:, None, :] & (observation["spectral_efficiency"][rows, node] > 0)
+    available = torch.where(seen.linked[rows, node][..., None] > 0, mine, usable)
+    available = torch.where(seen.own[rows, node][..., None] > 0, first, available)
+    link_energies = seen.subcarrier_energies[rows, node].masked_fill(~available, OUT_OF_REACH)
+    link_energies = torch.where(seen.own[rows, node][..., None] > 0, 0.0, link_energies)
+    order = torch.arange(experts * states, device=picked.device).view(1, experts, states)
+    return Features(
+        **vars(seen),
+        rows=rows,
+        node=node,
+        position=position,
+        picks_left=prices.max_experts - picked[rows, i, n].sum(-1),
+        remaining=(order > position[:, None, None]).float(),
+        link_energies=link_energies,
+        available=available,
+    )
+
+
+def _round(observation: Mapping[str, Tensor], prices: Prices, picked: Tensor, allocated: Tensor) -> RoundFeatures:
+    """With selections (B, K, N, K) and links' subcarriers (B, K, K, M) that are made already."""
+    scores = observation["gate_scores"]
+    batch, experts, _, _ = scores.shape
+    subcarriers = allocated.shape[-1]
     limit = prices.max_experts
 
     linked = allocated.amax(-1)
@@ -94,21 +142,10 @@ def features_of(observation: Mapping[str, Tensor], prices: Prices) -> Features:
     loss = torch.where(reached, 0.0, second - least[..., 0])
     energy = best + observation["computation_energy"][:, None, :]
 
-    mine = allocated[rows, node] > 0
-    first = torch.zeros(subcarriers, dtype=torch.bool, device=scores.device)
-    first[0] = True
-    usable = ~taken[:, None, :] & (observation["spectral_efficiency"][rows, node] > 0)
-    available = torch.where(linked[rows, node][..., None] > 0, mine, usable)
-    available = torch.where(own[rows, node][..., None] > 0, first, available)
-    link_energies = energies[rows, node].masked_fill(~available, OUT_OF_REACH)
-    link_energies = torch.where(own[rows, node][..., None] > 0, 0.0, link_energies)
-
     served = (scores * picked).sum(-1)
     best_scores = scores.topk(limit, dim=-1).values.sum(-1)
     target = torch.minimum(best_scores, observation["threshold"][:, :, None])
     missing = (target - served).clamp(min=0)
-    order = torch.arange(experts * states, device=scores.device).view(1, experts, states)
-    remaining = (order > position[:, None, None]).float()
 
     # the cheapest way to the target with j and at most one more expert
     busy = OUT_OF_REACH * picked
@@ -129,26 +166,20 @@ def features_of(observation: Mapping[str, Tensor], prices: Prices) -> Features:
     gain = torch.minimum(scores + rest[..., None], target[..., None]) - torch.minimum(top, target)[..., None]
     gain = gain.clamp(min=0) * ~reached[:, :, None, :]
 
-    i, n = node, position % states
-    return Features(
-        rows=rows,
-        node=node,
-        position=position,
-        picks_left=limit - picked[rows, i, n].sum(-1),
+    return RoundFeatures(
         served=served,
         target=target,
-        remaining=remaining,
         scores=scores,
         picked=picked,
         own=own,
         linked=linked,
-        link_energies=link_energies,
-        available=available,
+        taken=taken,
+        free=(~taken).float().sum(-1),
+        subcarrier_energies=energies,
         best=best,
         best_at=best_at,
         loss=loss,
         energy=energy,
         completion=completion,
         gain=gain,
-        free=(~taken).float().sum(-1),
     )

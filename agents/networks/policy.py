@@ -13,6 +13,7 @@ from torch import nn
 
 from agents.networks.equivariant import EquivariantNetwork
 from agents.networks.features import Prices
+from agents.networks.heads import ROUND_KEYS, Split, checked
 
 
 class EquivariantExtractor(BaseFeaturesExtractor):
@@ -26,23 +27,6 @@ class EquivariantExtractor(BaseFeaturesExtractor):
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
         """The features of a batch of observations."""
         return torch.cat(self.network(observations), -1)
-
-
-class _Split(nn.Module):
-    """What SB3 calls the MLP extractor: the last feature is the value, the others are logits."""
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.latent_dim_pi, self.latent_dim_vf = features - 1, 1
-
-    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.forward_actor(features), self.forward_critic(features)
-
-    def forward_actor(self, features: torch.Tensor) -> torch.Tensor:
-        return features[:, :-1]
-
-    def forward_critic(self, features: torch.Tensor) -> torch.Tensor:
-        return features[:, -1:]
 
 
 class EquivariantSequentialPolicy(MaskableMultiInputActorCriticPolicy):
@@ -66,21 +50,14 @@ class EquivariantSequentialPolicy(MaskableMultiInputActorCriticPolicy):
         width: int = 32,
         **options: Any,
     ) -> None:
-        if not isinstance(observation_space, spaces.Dict):
-            raise ValueError(f"network: the equivariant one reads a dictionary, not {observation_space}")
-        keys = set(observation_space.spaces)
-        missing = {"gate_scores", "spectral_efficiency", "selected", "allocated", "turn"} - keys
-        if missing:
-            raise ValueError(
-                f"network: the equivariant one reads {', '.join(sorted(missing))}, valid is DMoE-JESA-Sequential-v0"
-            )
+        observed = checked(observation_space, (*ROUND_KEYS, "selected", "allocated", "turn"), "DMoE-JESA-Sequential-v0")
         options["features_extractor_class"] = EquivariantExtractor
         options["features_extractor_kwargs"] = {"prices": Prices(*prices), "width": width}
         options["ortho_init"] = False
-        super().__init__(observation_space, action_space, lr_schedule, **options)
+        super().__init__(observed, action_space, lr_schedule, **options)
 
     def _build_mlp_extractor(self) -> None:
-        self.mlp_extractor = _Split(self.features_dim)  # type: ignore[assignment]
+        self.mlp_extractor = Split(self.features_dim)  # type: ignore[assignment]
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)

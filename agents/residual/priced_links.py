@@ -13,6 +13,7 @@ from dmoe_gym.dmoe.physics.terms import round_terms
 from dmoe_gym.dmoe.solvers.link_assignment import LEAST_EFFICIENCY
 from dmoe_gym.dmoe.solvers.link_sets import new_knapsack
 from dmoe_gym.dmoe.solvers.one_shot import ROUNDS_PER_TASK, conclude, new_scene, settle, survey
+from dmoe_gym.leaf import leaf
 from dmoe_gym.threads import serial_or_parallel
 
 # Of every link: see `look`.
@@ -37,7 +38,7 @@ def new_pad(experts):
     )
 
 
-@njit(cache=True)
+@leaf
 def look(gate_scores, constants, active, scene, pad):
     """The network's inputs (INPUTS, K * K), free of the scenario's scale, zero where i = j, and their means over links.
 
@@ -83,7 +84,7 @@ def look(gate_scores, constants, active, scene, pad):
         mean[f] /= experts * (experts - 1)
 
 
-@njit(cache=True)
+@leaf
 def judge(weights, width, experts, pad):
     """The network's outputs for the inputs in the pad, as factors and bonuses (K, K), into the pad.
 
@@ -141,6 +142,19 @@ def plan_rounds(
     scene = new_scene(experts, states, subcarriers, constants.max_experts)
     knapsack = new_knapsack(experts, subcarriers, candidates)
     pad = new_pad(experts)
+    _plan_rounds(
+        first, last, gate_scores, efficiency, thresholds, constants, weights, width, scene, knapsack, pad,
+        selected, subcarrier,
+    )  # fmt: skip
+
+
+@leaf
+def _plan_rounds(
+    first, last, gate_scores, efficiency, thresholds, constants, weights, width, scene, knapsack, pad,
+    selected, subcarrier,
+):  # fmt: skip
+    """`plan_rounds` with its workspaces."""
+    experts = gate_scores.shape[1]
     for row in range(first, last):
         scores, rates, threshold = gate_scores[row], efficiency[row], np.float64(thresholds[row])
         chosen, route = selected[row], subcarrier[row]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -91,8 +91,7 @@ class BatchedVecEnv(VecEnv):
         rewards, dones = core.rewards.astype(np.float32), core.terminated.copy()
         self._return += core.rewards
         self._length += 1
-        for column, values in enumerate(core.terms.values()):
-            self._term_sums[:, column] += values
+        self._term_sums += core.term_values
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if dones.any():
             rows = np.flatnonzero(dones)
@@ -104,19 +103,19 @@ class BatchedVecEnv(VecEnv):
 
     def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:
         # one copy per key for all that end together; every environment's observation is its own part of it
-        observations, names = self.core.observations, list(self.core.terms)
-        last = zip(*(values[rows] for values in observations.values()), strict=True)
+        last = _records(len(rows), {key: values[rows] for key, values in self.core.observations.items()})
+        means = (self._term_sums[rows] / self.core.rounds_per_episode).T.tolist()
+        terms = _records(len(rows), dict(zip(self.core.terms, means, strict=True)))
         returns, lengths = self._return[rows].tolist(), self._length[rows].tolist()
-        means = (self._term_sums[rows] / self.core.rounds_per_episode).tolist()
         elapsed = round(time.time() - self._started, 6)
         return [
             {
-                "terminal_observation": dict(zip(observations, parts, strict=False)),
+                "terminal_observation": observation,
                 "TimeLimit.truncated": False,
                 "episode": {"r": total, "l": length, "t": elapsed},
-                "episode_terms": dict(zip(names, mean, strict=False)),
+                "episode_terms": mean,
             }
-            for parts, total, length, mean in zip(last, returns, lengths, means, strict=True)
+            for observation, mean, total, length in zip(last, terms, returns, lengths, strict=True)
         ]
 
     def _clear(self, rows: np.ndarray) -> None:
@@ -170,3 +169,12 @@ class BatchedVecEnv(VecEnv):
     def get_images(self) -> Sequence[np.ndarray | None]:
         """One picture per environment."""
         return [self.core.render(row, "rgb_array") for row in range(self.num_envs)]
+
+
+def _records(count: int, columns: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
+    """One dictionary per row of some columns; column by column, which takes less time than row by row."""
+    records: list[dict[str, Any]] = [{} for _ in range(count)]
+    for name, values in columns.items():
+        for record, value in zip(records, values, strict=True):
+            record[name] = value
+    return records

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -52,7 +53,10 @@ class RelevanceProcess(ABC):
         gate_scores: (batch, nodes, hidden states, experts) float32, non-negative, each row of experts sums to one;
             owned by the process and overwritten by `start` and `advance`.
         domains: (batch, nodes) int64, the domain of every node in the current episode.
+        draws_rounds: does `advance` draw random numbers?
     """
+
+    draws_rounds: ClassVar[bool] = True
 
     def __init__(self, batch: int, nodes: int, states: int, experts: int) -> None:
         self.gate_scores = np.full((batch, nodes, states, experts), 1 / experts, np.float32)

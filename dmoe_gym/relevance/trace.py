@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from pydantic import Field
 
+from dmoe_gym.draws import integers, uniform
 from dmoe_gym.relevance.process import RelevanceProcess, RelevanceSource, Sizes
 from dmoe_gym.relevance.trace_file import Trace, read_trace
 
@@ -64,6 +65,8 @@ class TraceRelevance(RelevanceProcess):
         layer: (batch,) int64, the layer whose scores are shown, from 0.
     """
 
+    draws_rounds = False
+
     def __init__(self, batch: int, nodes: int, states: int, experts: int, trace: Trace) -> None:
         super().__init__(batch, nodes, states, experts)
         if trace.gate_scores.shape[2] != experts:
@@ -72,21 +75,21 @@ class TraceRelevance(RelevanceProcess):
         self.trace = trace
         self.first = np.zeros((batch, nodes), np.int64)
         self.layer = np.zeros(batch, np.int64)
+        self._share = np.zeros((batch, nodes))
         counts = trace.domain_tokens
         self._domain_start = np.r_[0, np.cumsum(counts)[:-1]]
         self._starts = (counts - states) // trace.tokens_per_input + 1
 
     def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        nodes = self.domains.shape[1]
-        for row in rows:
-            domains = generators[row].integers(len(self._starts), size=nodes)
-            # one number per node whatever its domain: a whole number below a bound could take several
-            share = generators[row].random(nodes)
-            self.domains[row] = domains
-            chosen = (share * self._starts[domains]).astype(np.int64)
-            self.first[row] = self._domain_start[domains] + self.trace.tokens_per_input * chosen
-        self.layer[rows] = 0
-        _show(self.trace.gate_scores, self.layer, self.first, np.asarray(rows), self.gate_scores)
+        chosen = np.asarray(rows)
+        integers(generators, rows, len(self._starts), self.domains)
+        # one number per node whatever its domain: a whole number below a bound could take several
+        uniform(generators, rows, self._share)
+        domains = self.domains[chosen]
+        starts = (self._share[chosen] * self._starts[domains]).astype(np.int64)
+        self.first[chosen] = self._domain_start[domains] + self.trace.tokens_per_input * starts
+        self.layer[chosen] = 0
+        _show(self.trace.gate_scores, self.layer, self.first, chosen, self.gate_scores)
 
     def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         chosen, layers = np.asarray(rows), len(self.trace.gate_scores)

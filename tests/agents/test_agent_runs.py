@@ -126,7 +126,7 @@ class _InterruptedAfter(Teacher):
 
 def test_interrupted_imitation_goes_on(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The checkpoint of a half-done imitation is readable, and training ends from there."""
-    monkeypatch.setattr("agents.imitation.Teacher", _InterruptedAfter)
+    monkeypatch.setattr("agents.lessons.Teacher", _InterruptedAfter)
     arguments = ("train", str(recipe_file), "--runs", str(tmp_path), "--jobs", "1", "--no-progress")
     assert _command(*arguments).exit_code == 130
     assert checkpoint_steps(tmp_path / RUN / "checkpoint.pt") == 256  # two rollouts of 8 steps in 16 environments

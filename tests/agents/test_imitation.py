@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import PPO
 
 from agents.config import ImitationConfig, TrainingConfig
-from agents.imitation import _collect, imitation_loss, train_on
+from agents.imitation import collect, train_on
 from agents.learners import build_env, build_learner
+from agents.lessons import imitation_loss, lessons_in
 from agents.teachers import Teacher, teacher_scheduler
-from dmoe_gym.dmoe import cost, scenario, solve_exact
+from dmoe_gym.dmoe import cost, scenario, solve_exact, solve_jesa
 from dmoe_gym.dmoe.physics import Schedule
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
@@ -63,10 +65,75 @@ def test_imitation_learns(tiny: dict[str, Any]) -> None:
     assert config.imitation is not None
     env = build_env(config, seed=0)
     model = build_learner(config, env, seed=0)
-    teacher, generator = Teacher("JESA", env.config), np.random.default_rng(0)
+    lessons, generator = lessons_in(env, "JESA"), np.random.default_rng(0)
     settings: ImitationConfig = config.imitation
-    rollout, _ = _collect(model, settings, env, teacher, env.reset(), generator)
-    history = [train_on(model, rollout, settings, 0.01, generator) for _ in range(25)]
+    rollout, _ = collect(model, settings, env, lessons, env.reset(), generator)
+    history = [train_on(model, lessons, rollout, settings, 0.01, generator) for _ in range(25)]
     assert history[-1]["loss"] < 0.3 * history[0]["loss"]
     assert history[-1]["accuracy"] > max(0.9, history[0]["accuracy"])
     assert history[-1]["value_loss"] < history[0]["value_loss"]
+
+
+def _joint(tiny: dict[str, Any]) -> TrainingConfig:
+    return TrainingConfig(
+        **{
+            **tiny,
+            "algorithm": "ppo",
+            "env_id": "DMoE-JESA-v0",
+            "hyperparameters": {"n_steps": 16, "batch_size": 128, "gamma": 0.0},
+        }
+    )
+
+
+def test_lessons_of_rounds_are_the_plans_log_probability(tiny: dict[str, Any]) -> None:
+    """Factor by factor; what a link that carries nothing would wish is left out."""
+    env = build_env(_joint(tiny), seed=1)
+    lessons = lessons_in(env, "JESA")
+    observation = env.reset()
+    assert isinstance(observation, dict)
+    actions, told = lessons.decide(observation, np.random.default_rng(0))
+    paid = [-reward for reward in env.step(actions)[1]]
+    sizes = env.action_space.nvec  # type: ignore[attr-defined]
+    logits = torch.as_tensor(np.random.default_rng(1).normal(size=(16, sizes.sum())))
+    graded = lessons.grade(logits, {key: torch.as_tensor(values) for key, values in told.items()})
+    losses, hits, factors = [], 0, 0
+    for row in range(16):
+        used = actions[row, :9].reshape(3, 3) > 0  # one hidden state per node
+        counts = [True] * 9 + [bool(used[i, j]) for i in range(3) for j in range(3) if i != j]
+        parts = np.split(logits[row].numpy(), np.cumsum(sizes)[:-1])
+        for part, value, counted in zip(parts, actions[row], counts, strict=True):
+            if counted:
+                losses.append(np.log(np.exp(part).sum()) - part[value])
+                hits += part.argmax() == value
+                factors += 1
+    assert float(graded.loss) == pytest.approx(np.sum(losses) / 16 / 3)
+    assert float(graded.accuracy) == pytest.approx(hits / factors)
+    # and the plan is the teacher's
+    twin = build_env(_joint(tiny), seed=1)
+    twin.reset()
+    planned = []
+    for row in range(16):
+        round = twin.core.round(row)  # type: ignore[attr-defined]
+        planned.append(cost(round, solve_jesa(round)))
+    np.testing.assert_allclose(paid, planned, rtol=1e-5)
+
+
+def test_imitation_learns_rounds(tiny: dict[str, Any]) -> None:
+    config = _joint(tiny)
+    assert config.imitation is not None
+    env = build_env(config, seed=0)
+    model = build_learner(config, env, seed=0)
+    assert isinstance(model, PPO)
+    lessons, generator = lessons_in(env, "one-shot"), np.random.default_rng(0)
+    observation = env.reset()
+    assert isinstance(observation, dict)
+    rollout, _ = collect(model, config.imitation, env, lessons, observation, generator)
+    history = [train_on(model, lessons, rollout, config.imitation, 0.01, generator) for _ in range(60)]
+    assert history[-1]["loss"] < 0.2 * history[0]["loss"]
+    assert history[-1]["accuracy"] > max(0.95, history[0]["accuracy"])
+    assert history[-1]["value_loss"] < history[0]["value_loss"]
+
+
+def test_imitation_is_for_learners_that_can(tiny: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"imitation with algorithm = 'sac'.*valid is maskable_ppo in"):
+        TrainingConfig(**{**tiny, "algorithm": "sac", "env_id": "DMoE-JESA-Price-v0", "hyperparameters": {}})

@@ -132,7 +132,8 @@ def test_sets_of_links_are_worth_what_des_says(generator, limit, experts, price)
     values = np.empty(1 << len(candidates))
     floats, ints = np.empty((FLOAT_ROWS, experts)), np.empty((INT_ROWS, experts), np.int64)
     value_sets(
-        own, scores, energies, required, price, limit, candidates, values, floats, ints, np.empty(experts)
+        own, scores, energies, required, price, limit, candidates, values, floats, ints, np.empty(experts),
+        np.empty(experts, np.bool_),
     )  # fmt: skip
     for links, value in enumerate(values):
         usable = [own, *(candidates[c] for c in range(len(candidates)) if links >> c & 1)]
@@ -147,7 +148,9 @@ def test_sets_of_links_are_worth_what_des_says(generator, limit, experts, price)
 def test_subcarriers_are_shared_as_enumeration_shares_them(generator, nodes, most, subcarriers):
     values = -np.sort(-generator.random((nodes, most + 1)), axis=1)
     taken = np.empty(nodes, np.int64)
-    share_subcarriers(values, subcarriers, np.empty((nodes, subcarriers + 1), np.int64), taken)
+    share_subcarriers(
+        values, subcarriers, np.empty((nodes, subcarriers + 1), np.int64), np.empty(subcarriers + 1), taken
+    )
     best = min(
         sum(values[i, count] for i, count in enumerate(counts))
         for counts in product(range(most + 1), repeat=nodes)

@@ -10,7 +10,8 @@ import numpy as np
 from dmoe_gym.channel.csi import ChannelKnowledge
 from dmoe_gym.channel.rayleigh import RayleighChannel
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.begin import OBSERVED_PER_DRAWN, begin_rounds, parameters
+from dmoe_gym.dmoe.env.batch import Batch, Rules
+from dmoe_gym.dmoe.env.begin import OBSERVED_PER_DRAWN, begin_rounds
 from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS, OBSERVED_BOUNDS
 from dmoe_gym.dmoe.env.recorder import Recorder
 from dmoe_gym.dmoe.env.settle import BATTERY, OWED
@@ -54,25 +55,16 @@ class DMoECore(RoundsCore):
             self.observed_bounds = OBSERVED_BOUNDS
         self.knowledge = config.csi.build(self.channel)
         self.relevance: RelevanceProcess = config.relevance.build(num_envs, experts, states, experts)
-        # of the default processes, whose draws begin_rounds compiles into one pass with what is observed
-        self._drawn_inside = (
-            type(self.channel) is RayleighChannel
-            and type(self.knowledge) is ChannelKnowledge
-            and type(self.relevance) is DirichletRelevance
-        )
-        self._parameters = parameters(config)
-        # layers 0..L; 32 bit, so that what schedulers see is what the cost is made of
-        self._thresholds = np.array(
-            [config.threshold_of_layer(layer) for layer in range(config.num_layers + 1)], np.float32
-        )
+        # the default processes' draws are compiled into one pass with what is observed
+        self._gains_inside = type(self.channel) is RayleighChannel and type(self.knowledge) is ChannelKnowledge
+        self._scores_inside = type(self.relevance) is DirichletRelevance
+        self.rules = Rules.of(config)
         self.efficiency = np.zeros((num_envs, experts, experts, subcarriers), np.float32)
         self.threshold = np.zeros((num_envs, 1), np.float32)
         self.budget_left = np.zeros((num_envs, 1), np.float32)
         self.battery = np.zeros((num_envs, experts), np.float32)
         # see `settle.charge_served`
         self.account = np.zeros((num_envs, BATTERY + experts))
-        # does the environment cure shortfalls that are dearer than their cure?
-        self.enforced = config.enforces_threshold
         self.computation = np.tile(self.constants.computation.astype(np.float32), (num_envs, 1))
         self.selected = np.zeros((num_envs, experts, states, experts), np.bool_)
         self.subcarrier = np.full((num_envs, experts, experts), -1, np.int64)
@@ -88,6 +80,28 @@ class DMoECore(RoundsCore):
         from dmoe_gym.dmoe.policies import lineup
 
         return lineup(env_id, cls._config(scenario, overrides))
+
+    def _name_views(self) -> None:
+        super()._name_views()
+        self.batch = Batch(
+            addresses=self.generators.addresses,
+            layer=self.layer,
+            progress=self.progress,
+            terminated=self.terminated,
+            gains=self.channel.gains,
+            observed_gains=self.knowledge.observed_gains,
+            efficiency=self.efficiency,
+            domains=self.relevance.domains,
+            gate_scores=self.relevance.gate_scores,
+            threshold=self.threshold,
+            budget_left=self.budget_left,
+            battery=self.battery,
+            selected=self.selected,
+            subcarrier=self.subcarrier,
+            account=self.account,
+            terms=self.term_values,
+            rewards=self.rewards,
+        )
 
     # --- spaces and observation
 
@@ -121,14 +135,23 @@ class DMoECore(RoundsCore):
     # --- episodes
 
     def _draw_first_round(self, rows: np.ndarray) -> None:
-        self.channel.start(rows, self.generators)
-        self.knowledge.start(rows, self.generators)
-        self.relevance.start(rows, self.generators)
+        self._draw_outside(rows, True)
 
     def _draw_next_round(self, rows: np.ndarray) -> None:
-        self.channel.advance(rows, self.generators)
-        self.knowledge.advance(rows, self.generators)
-        self.relevance.advance(rows, self.generators)
+        self._draw_outside(rows, False)
+
+    def _draw_outside(self, rows: np.ndarray, first: bool, gains: bool = True, scores: bool = True) -> None:
+        """Draw gains and gate scores, or one of them, by the processes themselves: gains first."""
+        processes = ((self.channel, self.knowledge) if gains else ()) + ((self.relevance,) if scores else ())
+        for process in processes:
+            (process.start if first else process.advance)(rows, self.generators)
+
+    def _inside(self, first: bool) -> tuple[bool, bool]:
+        """Does compiled code draw gains, and gate scores? An environment's gains are drawn before its scores."""
+        if not compiled(self.generators):
+            return False, False
+        scores = self._scores_inside
+        return self._gains_inside and (scores or not (first or self.relevance.draws_rounds)), scores
 
     def _finish_round(self, rows: np.ndarray) -> None:
         if self.recorder is not None:
@@ -136,34 +159,14 @@ class DMoECore(RoundsCore):
         super()._finish_round(rows)
 
     def _begin_round(self, rows: np.ndarray, first: bool) -> None:
-        drawn = not (self._drawn_inside and compiled(self.generators))
-        if drawn and first:
-            self._draw_first_round(rows)
-        elif drawn:
-            self._draw_next_round(rows)
-        self._observe_round(rows, first, drawn)
+        gains, scores = self._inside(first)
+        self._draw_outside(rows, first, not gains, not scores)
+        self._observe_round(rows, first, gains, scores)
 
-    def _observe_round(self, rows: np.ndarray, first: bool = False, drawn: bool = True) -> None:
-        relevance = self.relevance
-        begin_rounds(
-            len(rows) / (OBSERVED_PER_DRAWN if drawn else 1),
-            rows,
-            first,
-            drawn,
-            self.generators.addresses,
-            self.layer,
-            self._thresholds,
-            *self._parameters,
-            self.channel.gains,
-            relevance.domains,
-            relevance.gate_scores,
-            self.knowledge.observed_gains,
-            self.efficiency,
-            self.threshold,
-            self.account,
-            self.budget_left,
-            self.battery,
-        )
+    def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
+        """Write what is observed of a round, and draw its gains and its gate scores if that is still to be done."""
+        work = len(rows) / (1 if gains else OBSERVED_PER_DRAWN)
+        begin_rounds(work, rows, first, gains, scores, self.constants, self.rules, self.batch)
         if self.recorder is not None:
             self.recorder.begin_round(self, rows)
 

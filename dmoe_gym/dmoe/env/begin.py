@@ -5,94 +5,76 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 from dmoe_gym.dmoe.env.settle import BATTERY, GATHERED, OWED
 from dmoe_gym.draws import fill_exponentials, fill_integers
 from dmoe_gym.leaf import leaf
-from dmoe_gym.relevance.dirichlet import DirichletConfig, draw_scores
+from dmoe_gym.relevance.dirichlet import draw_scores
 from dmoe_gym.threads import serial_or_parallel
 
 # Rounds that are only observed in about the time that one round takes to be drawn and observed.
 OBSERVED_PER_DRAWN = 8
 
 
-def parameters(config: DMoEConfig) -> tuple[float, ...]:
-    """What `begin_rounds` has to know of a configuration.
-
-    Returns:
-        concentration and domain bonus of Dirichlet gate scores (0 for other sources); P0 / N0; mean relevance asked
-        for over the episode, NaN for none; energy of a full battery [E_ref / (K N D)], infinite for none, and one
-        over it.
-    """
-    source, battery = config.relevance, config.battery_j
-    dirichlet = (source.concentration, source.domain_bonus) if isinstance(source, DirichletConfig) else (0.0, 0.0)
-    return (
-        *dirichlet,
-        config.mean_snr,
-        np.nan if config.relevance_budget is None else config.relevance_budget,
-        np.inf if battery is None else battery / config.energy_unit_j,
-        0.0 if battery is None else config.energy_unit_j / battery,
-    )
-
-
 @serial_or_parallel
-def begin_rounds(
-    rows, first, drawn, addresses, layer, thresholds,
-    concentration, domain_bonus, snr_per_gain, budget, full_battery, battery_share,
-    gains, domains, gate_scores, observed_gains, efficiency, threshold, account, budget_left, battery,
-):  # fmt: skip
-    """Begin a round in the environments in `rows`: draw it, unless that is done, and write what is observed of it.
+def begin_rounds(rows, first, gains, scores, constants, rules, batch):
+    """`begin_round` in the environments in `rows`."""
+    for position in prange(rows.shape[0]):
+        begin_round(rows[position], first, gains, scores, constants, rules, batch)
+
+
+@leaf(forceinline=True)
+def next_round(row, last, scores, constants, rules, batch):
+    """Begin the next round, drawing gains and, if asked for, gate `scores`; terminate where this one is the last."""
+    if batch.layer[row] == last:
+        batch.terminated[row] = True
+    else:
+        batch.layer[row] += 1
+        batch.progress[row, 0] = batch.layer[row] / last
+        begin_round(row, False, True, scores, constants, rules, batch)
+
+
+@leaf(forceinline=True)
+def begin_round(row, first, gains, scores, constants, rules, batch):
+    """Begin a round: draw what is not drawn yet, and write what is observed of it.
 
     Args:
         first: does an episode begin with it?
-        drawn: are gains and gate scores there already? If not, they are drawn here, Rayleigh and Dirichlet.
-        addresses: (batch,) of the generators' states.
-        layer: (batch,) the round's number; thresholds: (L + 1,) by layer.
-        concentration to battery_share: `parameters`.
-        others: the core's and its processes' arrays, written.
+        gains, scores: are the gains to be drawn here, Rayleigh, and after them the gate scores, Dirichlet?
+        constants, rules, batch: `Constants`, `Rules`, `Batch`.
     """
-    for position in prange(rows.shape[0]):
-        _begin_round(
-            rows[position], first, drawn, addresses, layer, thresholds,
-            concentration, domain_bonus, snr_per_gain, budget, full_battery, battery_share,
-            gains, domains, gate_scores, observed_gains, efficiency, threshold, account, budget_left, battery,
-        )  # fmt: skip
-
-
-@leaf
-def _begin_round(
-    row, first, drawn, addresses, layer, thresholds,
-    concentration, domain_bonus, snr_per_gain, budget, full_battery, battery_share,
-    gains, domains, gate_scores, observed_gains, efficiency, threshold, account, budget_left, battery,
-):  # fmt: skip
-    """`begin_rounds` for one environment."""
-    if not drawn:
-        fill_exponentials(addresses[row], gains[row])
+    account = batch.account[row]
+    address = batch.addresses[row]
+    if gains:
+        fill_exponentials(address, batch.gains[row])
+    if scores:
+        gate_scores, domains = batch.gate_scores[row], batch.domains[row]
         if first:
-            fill_integers(addresses[row], gate_scores.shape[3], domains[row])
-        draw_scores(addresses[row], np.float32(concentration), np.float32(domain_bonus), domains[row], gate_scores[row])
-    write_efficiency(observed_gains[row], np.float32(snr_per_gain), efficiency[row])
+            fill_integers(address, gate_scores.shape[2], domains)
+        draw_scores(address, np.float32(rules.concentration), np.float32(rules.domain_bonus), domains, gate_scores)
+    write_efficiency(batch.observed_gains[row], np.float32(constants.snr_per_gain), batch.efficiency[row])
     if first:
-        account[row, GATHERED] = 0.0
-        for node in range(battery.shape[1]):
-            account[row, BATTERY + node] = full_battery
-    threshold[row, 0] = thresholds[layer[row]]
-    _write_limits(layer[row], len(thresholds) - 1, budget, battery_share, account[row], budget_left[row], battery[row])
+        account[GATHERED] = 0.0
+        for node in range(batch.battery.shape[1]):
+            account[BATTERY + node] = rules.full_battery
+    layer = batch.layer[row]
+    batch.threshold[row, 0] = rules.thresholds[layer]
+    _write_limits(layer, rules, account, batch.budget_left[row], batch.battery[row])
 
 
 @leaf
-def _write_limits(layer, last, budget, battery_share, account, budget_left, battery):
+def _write_limits(layer, rules, account, budget_left, battery):
     """What is left of the relevance budget (1,) and of every battery (K,) [its share], and what this round owes.
 
     Args:
         account: see `settle.charge_served`; what this round owes of the budget is written.
     """
+    last = rules.thresholds.shape[0] - 1
     account[OWED] = -1.0
-    if not np.isnan(budget):
-        missing = max(0.0, last * budget - account[GATHERED])
+    if not np.isnan(rules.budget):
+        missing = max(0.0, last * rules.budget - account[GATHERED])
         account[OWED] = missing if layer == last else 0.0
         budget_left[0] = missing / last
-    if battery_share > 0:
+    if rules.battery_share > 0:
         for node in range(battery.shape[0]):
-            battery[node] = account[BATTERY + node] * battery_share
+            battery[node] = account[BATTERY + node] * rules.battery_share

@@ -80,15 +80,15 @@ class DESCore(DMoECore):
             self._finish_round(rows[complete])
         _observe_state(len(rows) / 8, rows, *self._view())
 
-    def _observe_round(self, rows: np.ndarray, first: bool = False, drawn: bool = True) -> None:
-        super()._observe_round(rows, first, drawn)
+    def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
+        super()._observe_round(rows, first, gains, scores)
         self.turn[rows] = 0
         self.selected[rows] = False
-        for gains, energies in (
+        for known, energies in (
             (self.knowledge.observed_gains, self.link_energy),
             (self.channel.gains, self.paid_energy),
         ):
-            _allocate(len(rows), rows, self.efficiency, gains, self.constants, self.subcarrier, energies)
+            _allocate(len(rows), rows, self.efficiency, known, self.constants, self.subcarrier, energies)
             if self.paid_energy is self.link_energy:
                 break
         _observe_state(len(rows) / 8, rows, *self._view())

@@ -13,9 +13,9 @@ from gymnasium import spaces
 from numba import njit, prange
 
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
-from dmoe_gym.dmoe.env.joint import JointCore, decode_joint, encode_joint
+from dmoe_gym.dmoe.env.joint import JointCore, apply_joint, encode_joint
 from dmoe_gym.dmoe.env.price import price_links
-from dmoe_gym.dmoe.env.settle import charge_served, new_workspace, repair_draft
+from dmoe_gym.dmoe.env.settle import charge_served, new_workspace
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.physics import Round, Schedule
 from dmoe_gym.dmoe.solvers import lower_bound
@@ -91,22 +91,7 @@ class InferenceBase(DMoECore):
 
     def _run(self, kernel: Callable[..., None], actions: np.ndarray, rows: np.ndarray) -> None:
         """A kernel that decodes actions and charges their schedules, over the batch."""
-        kernel(
-            len(rows),
-            rows,
-            actions,
-            self.relevance.gate_scores,
-            self.efficiency,
-            self.channel.gains,
-            self.threshold,
-            self.constants,
-            self.config.energy_unit_j,
-            self.selected,
-            self.subcarrier,
-            self.account,
-            self.term_values,
-            self.served,
-        )
+        kernel(len(rows), rows, actions, self.constants, self.rules, self.batch, self.served)
 
     def check(self, round: Round, schedule: Schedule) -> list[str]:
         """The constraints on experts and subcarriers; a shortfall is no violation here, for none is priced."""
@@ -158,8 +143,10 @@ class InferenceJointCore(InferenceBase):
 
 
 @njit(cache=True)
-def decode_importance(action, gate_scores, efficiency, threshold, constants, selected, subcarrier):
-    """JESA under an action's prices and thresholds, into selected (K, N, K) and subcarrier (K, K)."""
+def decode_importance(row, actions, constants, batch):
+    """Write JESA's schedule under an action's prices and thresholds."""
+    action, threshold = actions[row], np.float64(batch.threshold[row, 0])
+    gate_scores, efficiency = batch.gate_scores[row], batch.efficiency[row]
     experts, states, _ = gate_scores.shape
     priced = np.empty(efficiency.shape)
     position = price_links(action, efficiency, priced)
@@ -173,43 +160,21 @@ def decode_importance(action, gate_scores, efficiency, threshold, constants, sel
             position += 1
             for j in range(experts):
                 scaled[i, n, j] = gate_scores[i, n, j] / factor
-    jesa(scaled, priced, threshold, constants, selected, subcarrier, MAX_ITERATIONS)
+    jesa(scaled, priced, threshold, constants, batch.selected[row], batch.subcarrier[row], MAX_ITERATIONS)
 
 
 @serial_or_parallel
-def _step_priced(
-    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit,
-    selected, subcarrier, account, terms, served,
-):  # fmt: skip
-    experts, states, subcarriers = gate_scores.shape[1], gate_scores.shape[2], efficiency.shape[3]
+def _step_priced(rows, actions, constants, rules, batch, served):
     for position in prange(rows.shape[0]):
         row = rows[position]
-        threshold = np.float64(thresholds[row, 0])
-        workspace = new_workspace(experts, states, subcarriers, constants.max_experts)
-        decode_importance(
-            actions[row], gate_scores[row], efficiency[row], threshold, constants, selected[row], subcarrier[row]
-        )
-        charge_served(
-            gate_scores[row], gains[row], threshold, constants, energy_unit, selected[row], subcarrier[row], 0,
-            account[row], terms[row], served[row], workspace,
-        )  # fmt: skip
+        decode_importance(row, actions, constants, batch)
+        charge_served(row, 0, constants, rules, batch, served[row], new_workspace(constants, batch))
 
 
 @serial_or_parallel
-def _step_joint(
-    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit,
-    selected, subcarrier, account, terms, served,
-):  # fmt: skip
-    experts, states, subcarriers = gate_scores.shape[1], gate_scores.shape[2], efficiency.shape[3]
+def _step_joint(rows, actions, constants, rules, batch, served):
     for position in prange(rows.shape[0]):
         row = rows[position]
-        threshold = np.float64(thresholds[row, 0])
-        workspace = new_workspace(experts, states, subcarriers, constants.max_experts)
-        decode_joint(actions[row], selected[row], subcarrier[row])
-        repairs = repair_draft(
-            gate_scores[row], efficiency[row], 0.0, constants, selected[row], subcarrier[row], workspace
-        )
-        charge_served(
-            gate_scores[row], gains[row], threshold, constants, energy_unit, selected[row], subcarrier[row], repairs,
-            account[row], terms[row], served[row], workspace,
-        )  # fmt: skip
+        workspace = new_workspace(constants, batch)
+        repairs = apply_joint(row, actions, 0.0, constants, batch, workspace)
+        charge_served(row, repairs, constants, rules, batch, served[row], workspace)

@@ -7,6 +7,7 @@ from gymnasium import spaces
 from numba import prange
 
 from dmoe_gym.dmoe.env.base import DMoECore
+from dmoe_gym.dmoe.env.begin import next_round
 from dmoe_gym.dmoe.env.bounds import BOUNDS
 from dmoe_gym.dmoe.env.settle import charge, new_workspace, repair_draft
 from dmoe_gym.dmoe.physics import Schedule
@@ -34,24 +35,14 @@ class JointCore(DMoECore):
         return spaces.MultiDiscrete(np.r_[np.full(bits, 2), np.full(links, config.num_subcarriers)])
 
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
-        _step(
-            len(rows),
-            rows,
-            actions,
-            self.relevance.gate_scores,
-            self.efficiency,
-            self.channel.gains,
-            self.threshold,
-            self.constants,
-            self.config.energy_unit_j,
-            self.enforced,
-            self.selected,
-            self.subcarrier,
-            self.account,
-            self.term_values,
-            self.rewards,
-        )
-        self._finish_round(rows)
+        # one pass over the batch to the end of the step, where nothing has to be done in between
+        gains, scores = self._inside(first=False)
+        whole = gains and self.recorder is None
+        _step(len(rows), rows, actions, whole, scores, self.rounds_per_episode, self.constants, self.rules, self.batch)
+        if not whole:
+            self._finish_round(rows)
+        elif not scores:
+            self.relevance.advance(rows[~self.terminated[rows]], self.generators)
 
     def encode(self, schedule: Schedule) -> np.ndarray:
         """The action that decodes to this schedule, if it is feasible and uses at most one subcarrier per link."""
@@ -107,42 +98,25 @@ def decode_joint(action, selected, subcarrier):
                 position += 1
 
 
+@leaf(forceinline=True)
+def apply_joint(row, actions, asked, constants, batch, workspace):
+    """Write an action's schedule, made feasible for a threshold; return the number of repairs."""
+    selected, subcarrier = batch.selected[row], batch.subcarrier[row]
+    decode_joint(actions[row], selected, subcarrier)
+    return repair_draft(
+        batch.gate_scores[row], batch.efficiency[row], asked, constants, selected, subcarrier, workspace
+    )
+
+
 @serial_or_parallel
-def _step(
-    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit, enforced,
-    selected, subcarrier, account, terms, rewards,
-):  # fmt: skip
-    experts, states, subcarriers = gate_scores.shape[1], gate_scores.shape[2], efficiency.shape[3]
+def _step(rows, actions, whole, scores, last, constants, rules, batch):
+    """Apply and charge the actions; where `whole`, begin the next round too (layers 1 to `last`), with its `scores`."""
     for chunk in prange((rows.shape[0] + ROWS_PER_CHUNK - 1) // ROWS_PER_CHUNK):
-        workspace = new_workspace(experts, states, subcarriers, constants.max_experts)
+        workspace = new_workspace(constants, batch)
         for position in range(chunk * ROWS_PER_CHUNK, min((chunk + 1) * ROWS_PER_CHUNK, rows.shape[0])):
-            _step_row(
-                rows[position], actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit, enforced,
-                selected, subcarrier, account, terms, rewards, workspace,
-            )  # fmt: skip
-
-
-@leaf
-def _step_row(
-    row, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit, enforced,
-    selected, subcarrier, account, terms, rewards, workspace,
-):  # fmt: skip
-    threshold = np.float64(thresholds[row, 0])
-    decode_joint(actions[row], selected[row], subcarrier[row])
-    asked = threshold if enforced else 0.0
-    repairs = repair_draft(
-        gate_scores[row], efficiency[row], asked, constants, selected[row], subcarrier[row], workspace
-    )
-    rewards[row] = -charge(
-        gate_scores[row],
-        gains[row],
-        threshold,
-        constants,
-        energy_unit,
-        selected[row],
-        subcarrier[row],
-        repairs,
-        account[row],
-        terms[row],
-        workspace,
-    )
+            row = rows[position]
+            asked = np.float64(batch.threshold[row, 0]) if rules.enforced else 0.0
+            repairs = apply_joint(row, actions, asked, constants, batch, workspace)
+            batch.rewards[row] = -charge(row, repairs, constants, rules, batch, workspace)
+            if whole:
+                next_round(row, last, scores, constants, rules, batch)

@@ -40,22 +40,7 @@ class PriceCore(DMoECore):
 
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
         _step(
-            len(rows),
-            rows,
-            actions,
-            self.relevance.gate_scores,
-            self.efficiency,
-            self.channel.gains,
-            self.threshold,
-            self.constants,
-            self.config.energy_unit_j,
-            self.enforced,
-            self.config.relevance_budget is not None,
-            self.selected,
-            self.subcarrier,
-            self.account,
-            self.term_values,
-            self.rewards,
+            len(rows), rows, actions, self.config.relevance_budget is not None, self.constants, self.rules, self.batch
         )
         self._finish_round(rows)
 
@@ -78,9 +63,11 @@ def price_links(action, efficiency, priced):
 
 
 @njit(cache=True)
-def decode_price(action, gate_scores, efficiency, threshold, constants, enforced, budgeted, selected, subcarrier):
-    """JESA under an action's prices, into selected (K, N, K) and subcarrier (K, K); return the number of cures."""
-    subcarriers = efficiency.shape[2]
+def decode_price(row, actions, budgeted, constants, rules, batch):
+    """Write JESA's schedule under an action's prices; return the number of cures."""
+    action, threshold = actions[row], np.float64(batch.threshold[row, 0])
+    gate_scores, efficiency = batch.gate_scores[row], batch.efficiency[row]
+    selected, subcarrier = batch.selected[row], batch.subcarrier[row]
     priced = np.empty(efficiency.shape)
     position = price_links(action, efficiency, priced)
     factor = action[position]
@@ -90,43 +77,16 @@ def decode_price(action, gate_scores, efficiency, threshold, constants, enforced
         return 0
     asked = min(1.0, threshold * np.exp(LOG_THRESHOLD_FACTOR * factor))
     jesa(gate_scores, priced, asked, constants, selected, subcarrier, MAX_ITERATIONS)
-    if not enforced:
+    if not rules.enforced:
         return 0
-    taken = np.empty(subcarriers, np.bool_)
+    taken = np.empty(efficiency.shape[2], np.bool_)
     mark_taken(subcarrier, taken)
     return cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken)
 
 
 @serial_or_parallel
-def _step(
-    rows, actions, gate_scores, efficiency, gains, thresholds, constants, energy_unit, enforced, budgeted,
-    selected, subcarrier, account, terms, rewards,
-):  # fmt: skip
-    experts, states, subcarriers = gate_scores.shape[1], gate_scores.shape[2], efficiency.shape[3]
+def _step(rows, actions, budgeted, constants, rules, batch):
     for position in prange(rows.shape[0]):
         row = rows[position]
-        threshold = np.float64(thresholds[row, 0])
-        repairs = decode_price(
-            actions[row],
-            gate_scores[row],
-            efficiency[row],
-            threshold,
-            constants,
-            enforced,
-            budgeted,
-            selected[row],
-            subcarrier[row],
-        )
-        rewards[row] = -charge(
-            gate_scores[row],
-            gains[row],
-            threshold,
-            constants,
-            energy_unit,
-            selected[row],
-            subcarrier[row],
-            repairs,
-            account[row],
-            terms[row],
-            new_workspace(experts, states, subcarriers, constants.max_experts),
-        )
+        repairs = decode_price(row, actions, budgeted, constants, rules, batch)
+        batch.rewards[row] = -charge(row, repairs, constants, rules, batch, new_workspace(constants, batch))

@@ -65,32 +65,23 @@ class SequentialCore(DMoECore):
             len(rows) / 4,
             rows,
             actions,
-            self.turn,
-            self.relevance.gate_scores,
-            self.efficiency,
-            self.channel.gains,
-            self.threshold,
             self.constants,
-            self.config.energy_unit_j,
-            self.enforced,
-            self.selected,
-            self.subcarrier,
+            self.rules,
+            self.batch,
+            self.turn,
             self.selected_seen,
             self.allocated_seen,
             self.turn_seen,
             self._masks,
             self._complete,
             self._charged,
-            self.account,
-            self.term_values,
-            self.rewards,
         )
         complete = self._complete[rows]
         if complete.any():
             self._finish_round(rows[complete])
 
-    def _observe_round(self, rows: np.ndarray, first: bool = False, drawn: bool = True) -> None:
-        super()._observe_round(rows, first, drawn)
+    def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
+        super()._observe_round(rows, first, gains, scores)
         self.turn[rows] = 0
         self.selected[rows] = False
         self.subcarrier[rows] = -1
@@ -104,7 +95,7 @@ class SequentialCore(DMoECore):
             self.turn,
             self.relevance.gate_scores,
             self.efficiency,
-            self.threshold if self.enforced else np.zeros_like(self.threshold),
+            self.threshold if self.rules.enforced else np.zeros_like(self.threshold),
             self.constants.max_experts,
             self.selected,
             self.subcarrier,
@@ -137,16 +128,18 @@ def _mask_rows(rows, turn, gate_scores, efficiency, thresholds, limit, selected,
 
 @serial_or_parallel
 def _step(
-    rows, actions, turn, gate_scores, efficiency, gains, thresholds, constants, energy_unit, enforced, selected,
-    subcarrier, selected_seen, allocated_seen, turn_seen, masks, complete, charged, account, terms, rewards,
+    rows, actions, constants, rules, batch, turn, selected_seen, allocated_seen, turn_seen, masks, complete, charged
 ):  # fmt: skip
+    energy_unit = rules.energy_unit
+    gate_scores, efficiency, gains = batch.gate_scores, batch.efficiency, batch.gains
+    selected, subcarrier, terms = batch.selected, batch.subcarrier, batch.terms
     _, nodes, states, experts = gate_scores.shape
     subcarriers = efficiency.shape[3]
     done = experts * subcarriers
     for position in prange(rows.shape[0]):
         row = rows[position]
-        threshold = np.float64(thresholds[row, 0])
-        asked = threshold if enforced else 0.0
+        threshold = np.float64(batch.threshold[row, 0])
+        asked = threshold if rules.enforced else 0.0
         complete[row] = False
         i, n = turn[row] // states, turn[row] % states
         scores, chosen = gate_scores[row, i, n], selected[row, i, n]
@@ -192,7 +185,7 @@ def _step(
                 turn[row] -= 1  # should the episode end here: a terminal observation repeats the last turn
                 masks[row] = False
                 masks[row, done] = True
-                workspace = new_workspace(experts, states, subcarriers, constants.max_experts)
+                workspace = new_workspace(constants, batch)
                 taken = workspace.taken
                 mark_taken(subcarrier[row], taken)
                 repairs += raise_relevance(
@@ -201,10 +194,7 @@ def _step(
                 )  # fmt: skip
                 # the last step settles what the round's cost and the picks so far differ in: the constant energy,
                 # and what the repair changed
-                charge(
-                    gate_scores[row], gains[row], threshold, constants, energy_unit, selected[row], subcarrier[row],
-                    0, account[row], terms[row], workspace,
-                )  # fmt: skip
+                charge(row, 0, constants, rules, batch, workspace)
                 terms[row] -= charged[row]
             turn_seen[row, turn[row]] = 1
         if not complete[row]:
@@ -220,7 +210,7 @@ def _step(
                 masks[row],
             )
         terms[row, 5] = repairs
-        rewards[row] = -terms[row, 0]
+        batch.rewards[row] = -terms[row, 0]
 
 
 def next_picks(

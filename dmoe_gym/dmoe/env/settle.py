@@ -16,6 +16,7 @@ from dmoe_gym.dmoe.solvers.repair import (
     limit_experts,
     needs_cure,
     reach,
+    relevance_of,
     set_expert,
 )
 from dmoe_gym.leaf import leaf
@@ -35,8 +36,10 @@ class Workspace(NamedTuple):
 
 
 @njit(cache=True)
-def new_workspace(experts, states, subcarriers, limit):
-    """A `Workspace`; what it holds at first does not matter."""
+def new_workspace(constants, batch):
+    """A `Workspace` for a `Batch`'s rounds; what it holds at first does not matter."""
+    _, experts, states, _ = batch.gate_scores.shape
+    subcarriers, limit = batch.gains.shape[3], constants.max_experts
     return Workspace(
         np.empty((experts, experts), np.int64),
         np.empty(subcarriers, np.bool_),
@@ -175,9 +178,9 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
         for i in range(experts):
             known = False
             for n in range(states):
-                if not falls_short(gate_scores, selected, i, n, threshold):
-                    continue
                 scores, chosen = gate_scores[i, n], selected[i, n]
+                if not falls_short(scores, chosen, threshold):
+                    continue
                 if not known:
                     _forget(i, subcarrier, some_free, energies)
                     known = True
@@ -215,12 +218,7 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
 @leaf
 def _pays(joiner, leaver, scores, energy, selected, threshold, constants, best):
     """Is it certain that this change lowers the cost? What the leaver saves is left out, so False may be wrong."""
-    served = 0.0
-    count = 0
-    for j in range(scores.shape[0]):
-        if selected[j]:
-            served += scores[j]
-            count += 1
+    served, count = relevance_of(scores, selected)
     gained = scores[joiner] - (scores[leaver] if leaver >= 0 else scores.dtype.type(0))
     if count == 0:
         return True
@@ -232,32 +230,29 @@ def _pays(joiner, leaver, scores, energy, selected, threshold, constants, best):
 GATHERED, OWED, BATTERY = 0, 1, 2
 
 
-@leaf
-def charge(
-    gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms, workspace
-):  # fmt: skip
+@leaf(forceinline=True)
+def charge(row, repairs, constants, rules, batch, workspace):
     """`charge_served` where nobody asks who was served."""
-    return charge_served(
-        gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms,
-        workspace.served, workspace,
-    )  # fmt: skip
+    return charge_served(row, repairs, constants, rules, batch, workspace.served, workspace)
 
 
-@leaf
-def charge_served(
-    gate_scores, gains, threshold, constants, energy_unit, selected, subcarrier, repairs, account, terms, served,
-    workspace,
-):  # fmt: skip
+@leaf(forceinline=True)
+def charge_served(row, repairs, constants, rules, batch, served, workspace):
     """The terms of a complete schedule under the true gains, in the order of `base.TERMS`; return the cost.
 
     The rates are computed in 64 bit from the gains, as `physics.cost` does, not from what schedulers see.
 
     Args:
+        row: whose schedule is charged; repairs: what it took.
+        constants, rules, batch: `Constants`, `Rules`, `Batch`. Its account (2 + K,) is the mean relevance gathered
+            before this round, the mean relevance owed by it (negative for the threshold), batteries; relevance and
+            batteries are brought up to date.
         served: (K, N, K) bool output, who served whom in the end: what was selected, less what outages took.
         workspace: `Workspace`.
-        account: (2 + K,) mean relevance gathered before this round, mean relevance owed by it (negative for the
-            threshold), batteries; relevance and batteries are brought up to date.
     """
+    gate_scores, gains, threshold = batch.gate_scores[row], batch.gains[row], np.float64(batch.threshold[row, 0])
+    selected, subcarrier = batch.selected[row], batch.subcarrier[row]
+    account, terms = batch.account[row], batch.terms[row]
     experts = subcarrier.shape[0]
     link_efficiency = workspace.link_efficiency
     for i in range(experts):
@@ -283,8 +278,8 @@ def charge_served(
             gate_scores, selected, link_efficiency, None, threshold, constants, workspace.best
         )
     terms[0] = cost
-    terms[1] = communication * energy_unit
-    terms[2] = computation * energy_unit
+    terms[1] = communication * rules.energy_unit
+    terms[2] = computation * rules.energy_unit
     terms[3] = relevance
     terms[4] = shortfall
     terms[5] = repairs

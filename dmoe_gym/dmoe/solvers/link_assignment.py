@@ -10,12 +10,13 @@ import numpy as np
 from numba import njit
 
 from dmoe_gym.dmoe.solvers.linear_assignment import STEPS_PER_CONFLICT, augment, bid
+from dmoe_gym.leaf import allocating, leaf
 
 # A subcarrier without rate is as good as this [bit/s/Hz]: its cost is finite, and nobody takes it who has a choice.
 LEAST_EFFICIENCY = 1e-6
 
 
-@njit(cache=True)
+@leaf
 def survey_links(efficiency, best, second, route):
     """Largest and second largest efficiency of every link, and the subcarrier of the largest, into (K, K) arrays.
 
@@ -39,7 +40,7 @@ def survey_links(efficiency, best, second, route):
             route[i, j] = where
 
 
-@njit(cache=True)
+@leaf
 def _largest(bits, first, last):
     largest = np.int32(0)
     for index in range(first, last):
@@ -47,7 +48,7 @@ def _largest(bits, first, last):
     return largest
 
 
-@njit(cache=True, error_model="numpy")
+@leaf(error_model="numpy")
 def _price(load, rates, cost):
     """cost[m] = load / rate."""
     for m in range(cost.shape[0]):
@@ -69,7 +70,7 @@ def new_assignment(most, subcarriers):
     )
 
 
-@njit(cache=True)
+@leaf
 def assign_links(payload, efficiency, route, workspace, subcarrier):
     """The least-energy subcarriers of the links with payload, at most M of them; return how many left their best one.
 
@@ -112,11 +113,10 @@ def assign_links(payload, efficiency, route, workspace, subcarrier):
     return moved
 
 
-@njit(cache=True)
+@leaf
 def _resolve(payload, efficiency, links, waiting, column_of_row, row_of_column, known, column_price, cost):
     """`linear_assignment.assign_rows` from where every row has its cheapest column or waits for it."""
-    experts, _, subcarriers = efficiency.shape
-    rows = len(links)
+    experts = efficiency.shape[0]
     steps = STEPS_PER_CONFLICT * len(waiting)
     without = 0
     for row in waiting:
@@ -133,8 +133,15 @@ def _resolve(payload, efficiency, links, waiting, column_of_row, row_of_column, 
         if row >= 0:
             column_of_row[row] = -1
             without += 1
-    if without == 0:
-        return
+    if without > 0:
+        _find_paths(payload, efficiency, links, column_of_row, row_of_column, known, column_price, cost)
+
+
+@allocating
+def _find_paths(payload, efficiency, links, column_of_row, row_of_column, known, column_price, cost):
+    """A shortest augmenting path for every row that `_resolve` left without a column: seldom."""
+    experts, _, subcarriers = efficiency.shape
+    rows = len(links)
     row_price = np.zeros(rows)
     for row in range(rows):
         if not known[row]:

@@ -12,9 +12,10 @@ import numpy as np
 from numba import njit
 
 from dmoe_gym.dmoe.solvers.des_kernel import search
+from dmoe_gym.leaf import leaf
 
 
-@njit(cache=True)
+@leaf
 def rank_links(i, preference, candidates):
     """The node's links of highest preference, the highest first, into candidates (C,); ties go to the first expert."""
     filled = 0
@@ -34,8 +35,8 @@ def rank_links(i, preference, candidates):
         candidates[slot] = j
 
 
-@njit(cache=True)
-def value_sets(i, scores, energies, required, price, limit, candidates, values, floats, ints, draft):
+@leaf
+def value_sets(i, scores, energies, required, price, limit, candidates, values, floats, ints, draft, chosen):
     """Least cost of one hidden state of node i by set of usable links, into values (2**C,).
 
     Args:
@@ -43,12 +44,11 @@ def value_sets(i, scores, energies, required, price, limit, candidates, values, 
         required: relevance asked for, attainable; price: of a unit of shortfall.
         limit: D.
         candidates: (C,) experts; bit c of a set is the link to candidates[c]. The own expert can always be used.
-        floats, ints, draft: workspaces of `search` and (K,) float64, used where D > 2.
+        floats, ints, draft, chosen: workspaces of `search`, (K,) float64 and (K,) bool, used where D > 2.
     """
     count = len(candidates)
     sets = 1 << count
     if limit > 2:
-        chosen = np.empty(len(scores), np.bool_)
         for links in range(sets):
             draft[:] = np.inf
             draft[i] = energies[i]
@@ -85,16 +85,16 @@ def value_sets(i, scores, energies, required, price, limit, candidates, values, 
                 values[bit + low + rest] = min(pair, values[bit + rest], values[low + rest])
 
 
-@njit(cache=True)
-def share_subcarriers(node_values, subcarriers, table, taken):
+@leaf
+def share_subcarriers(node_values, subcarriers, table, best, taken):
     """How many links every node gets, into taken (K,), for the least sum of node_values[i, links of i].
 
     Args:
         node_values: (K, C + 1) least cost of every node by its number of links; `subcarriers` links in all at most.
-        table: (K, subcarriers + 1) int64 workspace.
+        table, best: (K, subcarriers + 1) int64 and (subcarriers + 1,) float64 workspaces.
     """
     nodes, most = node_values.shape[0], node_values.shape[1] - 1
-    best = np.zeros(subcarriers + 1)
+    best[:] = 0.0
     for i in range(nodes):
         # in place from above: what nodes before i cost with fewer subcarriers is still there
         for m in range(subcarriers, -1, -1):
@@ -124,11 +124,13 @@ def new_knapsack(experts, subcarriers, candidates):
         np.zeros((experts, candidates + 1), np.int64),
         np.empty((experts, subcarriers + 1), np.int64),
         np.empty(experts, np.int64),
+        np.empty(subcarriers + 1),
         np.empty(experts),
+        np.empty(experts, np.bool_),
     )
 
 
-@njit(cache=True)
+@leaf
 def choose_links(
     gate_scores, energies, required, price, limit, preference, subcarriers, workspace, floats, ints, open_links
 ):  # fmt: skip
@@ -141,14 +143,15 @@ def choose_links(
         workspace: of `new_knapsack`; floats, ints: of `search`.
     """
     experts, states, _ = gate_scores.shape
-    links, values, total, node_values, node_sets, table, taken, draft = workspace
+    links, values, total, node_values, node_sets, table, taken, best, draft, chosen = workspace
     candidates, sets = links.shape[1], len(values)
     for i in range(experts):
         rank_links(i, preference[i], links[i])
         total[:] = 0.0
         for n in range(states):
             value_sets(
-                i, gate_scores[i, n], energies[i], required[i, n], price, limit, links[i], values, floats, ints, draft
+                i, gate_scores[i, n], energies[i], required[i, n], price, limit, links[i], values, floats, ints, draft,
+                chosen,
             )  # fmt: skip
             for s in range(sets):
                 total[s] += values[s]
@@ -162,7 +165,7 @@ def choose_links(
             if total[s] < node_values[i, count]:
                 node_values[i, count] = total[s]
                 node_sets[i, count] = s
-    share_subcarriers(node_values, subcarriers, table, taken)
+    share_subcarriers(node_values, subcarriers, table, best, taken)
     open_links[:] = False
     for i in range(experts):
         for c in range(candidates):

@@ -22,7 +22,8 @@ from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, TOLERANCE, search
 from dmoe_gym.dmoe.solvers.link_assignment import LEAST_EFFICIENCY, assign_links, new_assignment, survey_links
 from dmoe_gym.dmoe.solvers.link_sets import choose_links, new_knapsack
-from dmoe_gym.dmoe.solvers.repair import cure_shortfalls, mark_taken, release_idle
+from dmoe_gym.dmoe.solvers.repair import cure, mark_taken, release_idle
+from dmoe_gym.leaf import leaf
 from dmoe_gym.threads import serial_or_parallel
 
 # Rounds that share one workspace in a batch.
@@ -49,6 +50,7 @@ class Scene(NamedTuple):
     option_energy: np.ndarray
     option_score: np.ndarray
     top: np.ndarray  # (D,)
+    outdated: np.ndarray  # (K,) bool, of `cure`
     assignment: tuple  # of `assign_links`
     floats: np.ndarray  # of `search`
     ints: np.ndarray
@@ -74,13 +76,14 @@ def new_scene(experts, states, subcarriers, limit):
         np.empty(experts),
         np.empty(experts),
         np.empty(limit),
+        np.empty(experts, np.bool_),
         new_assignment(min(experts * (experts - 1), experts * states * limit), subcarriers),
         np.empty((FLOAT_ROWS if searched else 0, experts)),
         np.empty((INT_ROWS if searched else 0, experts), np.int64),
     )
 
 
-@njit(cache=True)
+@leaf
 def price_links(best, factor, constants, energies):
     """Energy of one hidden state of node i at expert j over the link's best subcarrier times its factor, (K, K)."""
     experts = best.shape[0]
@@ -91,7 +94,7 @@ def price_links(best, factor, constants, energies):
         energies[i, i] = constants.computation[i]
 
 
-@njit(cache=True)
+@leaf
 def select_all(gate_scores, price, limit, scene, selected):
     """Every hidden state's experts of least cost, and what links then carry; returns how many links carry something.
 
@@ -150,7 +153,7 @@ def select_all(gate_scores, price, limit, scene, selected):
     return active
 
 
-@njit(cache=True, inline="always")
+@leaf(forceinline=True)
 def survey(gate_scores, efficiency, threshold, constants, scene, selected):
     """Select over every link's best subcarrier; returns how many links that uses, and how many want a taken one."""
     experts, states, _ = gate_scores.shape
@@ -176,7 +179,7 @@ def survey(gate_scores, efficiency, threshold, constants, scene, selected):
     return active, conflicts
 
 
-@njit(cache=True)
+@leaf
 def selection_price(constants):
     """Of a unit of shortfall in the first selection; as good as infinite for a hard threshold."""
     if constants.selection_price == np.inf:
@@ -184,7 +187,7 @@ def selection_price(constants):
     return min(constants.selection_price, constants.shortfall_price)
 
 
-@njit(cache=True)
+@leaf
 def prefer(gate_scores, constants, scene):
     """The relevance that every link brings its node on its own, less its energy, into scene.preference (K, K)."""
     experts, states, _ = gate_scores.shape
@@ -196,7 +199,7 @@ def prefer(gate_scores, constants, scene):
                 scene.preference[i, j] += min(scene.missing[i, n], np.float64(gate_scores[i, n, j]))
 
 
-@njit(cache=True, inline="always")
+@leaf(forceinline=True)
 def conclude(
     gate_scores, efficiency, threshold, constants, factor, bonus, active, scene, knapsack, selected, subcarrier
 ):  # fmt: skip
@@ -232,7 +235,7 @@ def conclude(
     settle(gate_scores, efficiency, threshold, constants, scarce, scene, selected, subcarrier)
 
 
-@njit(cache=True, inline="always")
+@leaf(forceinline=True)
 def settle(gate_scores, efficiency, threshold, constants, scarce, scene, selected, subcarrier):
     """Assign the links with payload; then no change of a hidden state's experts must cure a shortfall and pay."""
     moved = assign_links(scene.payload, efficiency, scene.route, scene.assignment, subcarrier)
@@ -244,10 +247,13 @@ def settle(gate_scores, efficiency, threshold, constants, scarce, scene, selecte
         release_idle(selected, subcarrier)
     mark_taken(subcarrier, scene.taken)
     if not scene.taken.all():
-        cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, subcarrier, scene.taken)
+        cure(
+            gate_scores, efficiency, threshold, constants, selected, subcarrier, scene.taken,
+            scene.top, scene.option_energy, scene.options, scene.outdated,
+        )  # fmt: skip
 
 
-@njit(cache=True)
+@leaf
 def reprice(efficiency, subcarrier, constants, energies):
     """Energies (K, K) over the subcarriers that links hold; links without one are out of reach."""
     experts = energies.shape[0]
@@ -279,10 +285,21 @@ def one_shot_rounds(
     scene = new_scene(experts, states, subcarriers, constants.max_experts)
     knapsack = new_knapsack(experts, subcarriers, candidates)
     factor, bonus = np.ones((experts, experts)), np.zeros((experts, experts))
+    _one_shot_rounds(
+        first, last, gate_scores, efficiency, thresholds, constants, factor, bonus, scene, knapsack,
+        selected, subcarrier,
+    )  # fmt: skip
+
+
+@leaf
+def _one_shot_rounds(
+    first, last, gate_scores, efficiency, thresholds, constants, factor, bonus, scene, knapsack, selected, subcarrier
+):  # fmt: skip
+    """`one_shot_rounds` with factors and bonuses (K, K) of 1 and 0, and its workspaces."""
     for row in range(first, last):
         scores, rates, threshold = gate_scores[row], efficiency[row], np.float64(thresholds[row])
         active, _ = survey(scores, rates, threshold, constants, scene, selected[row])
-        if active <= subcarriers:
+        if active <= rates.shape[2]:
             settle(scores, rates, threshold, constants, False, scene, selected[row], subcarrier[row])
         else:
             conclude(

@@ -6,10 +6,9 @@ A draft is a selection (K, N, K) and one subcarrier index per link (K, K), -1 fo
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from dmoe_gym.dmoe.physics.terms import attainable
-from dmoe_gym.leaf import leaf
+from dmoe_gym.leaf import allocating, leaf
 
 # Changes that save less (in units of E_ref / (K N D)) are left alone: rounding must not keep the loop going.
 LEAST_SAVING = 1e-9
@@ -122,12 +121,7 @@ def best_change(scores, energies, selected, threshold, constants, best):
         any expert gets at least its cheapest one (C2).
     """
     experts = scores.shape[0]
-    served = 0.0
-    count = 0
-    for j in range(experts):
-        if selected[j]:
-            served += scores[j]
-            count += 1
+    served, count = relevance_of(scores, selected)
     missing = max(0.0, attainable(scores, threshold, best) - served)
     joiner = leaver = -1
     most = LEAST_SAVING
@@ -152,7 +146,7 @@ def best_change(scores, energies, selected, threshold, constants, best):
     return joiner, leaver
 
 
-@njit(cache=True)
+@allocating
 def cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken):
     """Apply `best_change` to every hidden state until nothing pays any more; return the number of changes.
 
@@ -165,14 +159,14 @@ def cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, sub
     energies = np.empty(experts)
     routes = np.empty(experts, np.int64)
     outdated = np.empty(experts, np.bool_)
-    return _cure(
+    return cure(
         gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, best, energies, routes, outdated
     )
 
 
 @leaf
-def _cure(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, best, energies, routes, outdated):
-    """`cure_shortfalls` with workspaces (D,), (K,), (K,) and (K,)."""
+def cure(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, best, energies, routes, outdated):
+    """`cure_shortfalls` with workspaces (D,), (K,), (K,) int64 and (K,) bool."""
     experts, states, _ = selected.shape
     changes = 0
     changed = True
@@ -183,8 +177,6 @@ def _cure(gate_scores, efficiency, threshold, constants, selected, subcarrier, t
             for j in range(experts):
                 outdated[j] = True
             for n in range(states):
-                if not falls_short(gate_scores, selected, i, n, threshold):
-                    continue
                 while needs_cure(gate_scores[i, n], selected[i, n], threshold, best):
                     for j in range(experts):
                         if outdated[j]:
@@ -211,14 +203,21 @@ def _cure(gate_scores, efficiency, threshold, constants, selected, subcarrier, t
 
 
 @leaf
-def falls_short(gate_scores, selected, i, n, threshold):
-    """Has hidden state n of node i less than the threshold, or no expert at all? What `needs_cure` asks first."""
+def relevance_of(scores, selected):
+    """The sum of the selected experts' scores, and how many they are; arguments (K,)."""
     served = 0.0
     count = 0
-    for j in range(selected.shape[2]):
-        if selected[i, n, j]:
-            served += gate_scores[i, n, j]
+    for j in range(scores.shape[0]):
+        if selected[j]:
+            served += scores[j]
             count += 1
+    return served, count
+
+
+@leaf
+def falls_short(scores, selected, threshold):
+    """Has the hidden state less than the threshold, or no expert at all? What `needs_cure` asks first."""
+    served, count = relevance_of(scores, selected)
     return count == 0 or served < threshold
 
 
@@ -227,7 +226,7 @@ def any_short(gate_scores, selected, threshold):
     """Does any hidden state fall short?"""
     for i in range(selected.shape[0]):
         for n in range(selected.shape[1]):
-            if falls_short(gate_scores, selected, i, n, threshold):
+            if falls_short(gate_scores[i, n], selected[i, n], threshold):
                 return True
     return False
 
@@ -235,12 +234,7 @@ def any_short(gate_scores, selected, threshold):
 @leaf
 def needs_cure(scores, selected, threshold, best):
     """Has the hidden state a shortfall, or no expert at all? Cheap, and mostly false."""
-    served = 0.0
-    count = 0
-    for j in range(scores.shape[0]):
-        if selected[j]:
-            served += scores[j]
-            count += 1
+    served, count = relevance_of(scores, selected)
     if count == 0:
         return True
     if served >= threshold:

@@ -1,0 +1,140 @@
+"""What the equivariant networks reached where they were trained, and elsewhere with the same weights.
+
+    python -m agents.studies.equivariant --document docs/training.md
+
+Every seed of `configs/{ppo_price,sac_price,ppo}_equivariant_small.yaml` and of the flat rows beside them acts on
+held-out episodes of `small`; the equivariant ones, which have no fixed sizes, also in other scenarios as they are.
+`lowered` is no learner: one action for every round, which lowers JESA's threshold by 0.8 % and was chosen on 400
+validation rounds (seeds from 900,000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from agents.config import EquivariantConfig, load_config
+from agents.learners import checkpoint_steps
+from agents.policy import load_run
+from agents.run_folder import RunFolder
+from dmoe_gym.command_line import one_line_errors, wide_console
+from dmoe_gym.dmoe import scenario as named
+from dmoe_gym.evaluation import Row, evaluate, evaluate_lineup, held_out_seeds
+from dmoe_gym.evaluation.aggregate import paired_difference
+from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.files import replace_section
+from dmoe_gym.policy import Policy, as_batch
+
+RECIPES = (
+    "ppo_price_equivariant_small",
+    "sac_price_equivariant_small",
+    "sac_price_small",
+    "ppo_equivariant_small",
+    "ppo_small",
+)
+REFERENCES = ("lower-bound", "one-shot", "JESA")
+HOME, PRICE_ID = "small", "DMoE-JESA-Price-v0"
+SECTION = "equivariant-reached"
+
+
+class Fixed:
+    """The same action in every round."""
+
+    def __init__(self, action: np.ndarray) -> None:
+        self.action = action
+
+    def predict(
+        self,
+        observation: Mapping[str, np.ndarray],
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """The action, for every row of a batch."""
+        batch, batched = as_batch(observation, "gate_scores", 3)
+        return (np.tile(self.action, (len(batch["gate_scores"]), 1)) if batched else self.action), state
+
+
+def lowered(scenario: str) -> Fixed:
+    """JESA with a threshold multiplied by 1.5^-0.02."""
+    experts = named(scenario).num_experts
+    action = np.zeros(experts * (experts - 1) + 1, np.float32)
+    action[-1] = -0.02
+    return Fixed(action)
+
+
+def learned(scenario: str, runs: Path) -> Iterator[tuple[str, str, Sequence[Policy]]]:
+    """Recipe, environment and the policy of every finished seed; only of recipes whose weights fit there."""
+    for name in RECIPES:
+        config = load_config(Path(f"configs/{name}.yaml"))
+        folders = [RunFolder.of(runs, config, name, seed) for seed in config.seeds]
+        there = [f.path for f in folders if checkpoint_steps(f.checkpoint_file) >= config.total_timesteps]
+        if there and (scenario == HOME or isinstance(config.network, EquivariantConfig)):
+            yield name, config.env_id, [load_run(path, scenario)[1] for path in there]
+
+
+def table(scenario: str, episodes: int, runs: Path) -> list[list[str]]:
+    """One line per scheduler: cost, and percent to the lower bound and to JESA, paired by episode."""
+    seeds = held_out_seeds(episodes)
+    rows = evaluate_lineup("DMoE-JESA-v0", scenario=scenario, seeds=seeds, names=REFERENCES)
+
+    def measured(found: list[Row], metric: str) -> list[float]:
+        return [float(row[metric]) for row in sorted(found, key=lambda row: row["seed"])]
+
+    lines: dict[str, list[list[Row]]] = {name: [[row for row in rows if row["policy"] == name]] for name in REFERENCES}
+    fixed: tuple[str, str, Sequence[Policy]] = ("lowered", PRICE_ID, [lowered(scenario)])
+    for name, env_id, policies in (fixed, *learned(scenario, runs)):
+        lines[name] = [evaluate(policy, env_id, scenario=scenario, seeds=seeds, check=False) for policy in policies]
+    costs = {name: np.array([measured(each, "cost") for each in found]) for name, found in lines.items()}
+    cells = []
+    for name, values in costs.items():
+        percent = [
+            paired_difference(values * 100 / costs[other].mean(), costs[other][0] * 100 / costs[other].mean())
+            for other in ("lower-bound", "JESA")
+        ]
+        shortfall = np.mean([measured(each, "shortfall") for each in lines[name]])
+        cells.append(
+            [
+                f"`{scenario}`",
+                name,
+                str(len(values)),
+                f"{values.mean():.5f}",
+                *(
+                    "" if name == other else format(each, "+.3f")
+                    for other, each in zip(("lower-bound", "JESA"), percent, strict=True)
+                ),
+                "" if name == "lower-bound" else f"{shortfall:.1e}",
+            ]
+        )
+    return cells
+
+
+@one_line_errors
+def main(
+    episodes: Annotated[int, typer.Option(min=2, help="Held-out episodes of small.")] = 100,
+    elsewhere: Annotated[int, typer.Option(min=2, help="Held-out episodes of the other scenarios.")] = 10,
+    scenario: Annotated[list[str] | None, typer.Option(help="Where the weights act beside small.")] = None,
+    runs: Annotated[Path, typer.Option(help="Root of the run folders.")] = Path("runs"),
+    document: Annotated[Path | None, typer.Option(help="Page with the section.")] = None,
+) -> None:
+    """Run the study; with `--document`, write its table into that page."""
+    lines = table(HOME, episodes, runs)
+    for other in scenario or ["paper"]:
+        lines += table(other, elsewhere, runs)
+    headings = ["place", "scheduler", "seeds", "cost", "to the lower bound [%]", "to JESA [%]", "shortfall"]
+    text = markdown_table(headings, lines)
+    wide_console().print(text, markup=False, highlight=False)
+    if document is not None:
+        above = (
+            f"{episodes} held-out episodes of `small`, {elsewhere} of the others; brackets are 95 % intervals over "
+            "seeds and episodes:"
+        )
+        replace_section(document, SECTION, f"{above}\n\n{text}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,60 @@
+"""What compiled steps of a whole batch work on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.relevance.dirichlet import DirichletConfig
+
+
+class Rules(NamedTuple):
+    """A configuration as far as the beginning of a round needs it beside `Constants`."""
+
+    thresholds: np.ndarray  # (L + 1,) float32, by layer from 0; 32 bit, so that schedulers see what the cost is made of
+    concentration: float  # of Dirichlet gate scores, 0 for other sources
+    domain_bonus: float
+    budget: float  # mean relevance asked for over the episode, NaN for none
+    full_battery: float  # [E_ref / (K N D)], infinite for none
+    battery_share: float  # one over it
+    energy_unit: float  # E_ref / (K N D) [J]
+    enforced: bool  # does the environment cure shortfalls that are dearer than their cure?
+
+    @classmethod
+    def of(cls, config: DMoEConfig) -> Rules:
+        """The rules of a configuration."""
+        source, battery, unit = config.relevance, config.battery_j, config.energy_unit_j
+        dirichlet = (source.concentration, source.domain_bonus) if isinstance(source, DirichletConfig) else (0.0, 0.0)
+        return cls(
+            np.array([config.threshold_of_layer(layer) for layer in range(config.num_layers + 1)], np.float32),
+            *dirichlet,
+            budget=np.nan if config.relevance_budget is None else config.relevance_budget,
+            full_battery=np.inf if battery is None else battery / unit,
+            battery_share=0.0 if battery is None else unit / battery,
+            energy_unit=unit,
+            enforced=config.enforces_threshold,
+        )
+
+
+class Batch(NamedTuple):
+    """The arrays of a `DMoECore` and its processes, the environments along their first axis."""
+
+    addresses: np.ndarray  # of the generators' states
+    layer: np.ndarray
+    progress: np.ndarray  # (B, 1) float32
+    terminated: np.ndarray
+    gains: np.ndarray  # (B, K, K, M) float32
+    observed_gains: np.ndarray
+    efficiency: np.ndarray  # (B, K, K, M) float32, of the observed gains
+    domains: np.ndarray  # (B, K)
+    gate_scores: np.ndarray  # (B, K, N, K) float32
+    threshold: np.ndarray  # (B, 1) float32
+    budget_left: np.ndarray  # (B, 1) float32
+    battery: np.ndarray  # (B, K) float32
+    selected: np.ndarray  # (B, K, N, K) bool
+    subcarrier: np.ndarray  # (B, K, K), -1 for none
+    account: np.ndarray  # (B, 2 + K), see `settle.charge_served`
+    terms: np.ndarray  # (B, terms)
+    rewards: np.ndarray
