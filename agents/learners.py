@@ -18,6 +18,7 @@ from agents.networks.features import Prices
 from agents.prices import PriceEvolution, PricePolicy
 from agents.relative import RelativeRewards
 from agents.residual import ResidualEvolution, ResidualPolicy, build_residual
+from dmoe_gym.dmoe.env.base import DMoECore
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.files import write_whole
 
@@ -67,9 +68,10 @@ def _parts(config: TrainingConfig, env: BatchedVecEnv | RelativeRewards) -> tupl
     if not isinstance(config.network, EquivariantConfig):
         named = POLICIES.get(config.algorithm, {}).get(config.policy, config.policy)
         return algorithm, named, {"net_arch": list(config.network)}
-    constants = getattr(env.core, "constants")  # noqa: B009  every DMoE core has them
+    assert isinstance(env.core, DMoECore)  # the recipe's check has seen to it
+    constants = env.core.constants
     prices = Prices(constants.transmission, constants.shortfall_price, constants.max_experts)
-    equivariant = EQUIVARIANT_POLICIES[config.env_id, config.algorithm]  # the recipe's check has seen to it
+    equivariant = EQUIVARIANT_POLICIES[config.env_id, config.algorithm]
     return algorithm, equivariant, {"prices": prices, "width": config.network.width}
 
 
