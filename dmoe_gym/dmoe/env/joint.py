@@ -111,12 +111,13 @@ def apply_joint(row, actions, asked, constants, batch, workspace):
 @serial_or_parallel
 def _step(rows, actions, whole, scores, last, constants, rules, batch):
     """Apply and charge the actions; where `whole`, begin the next round too (layers 1 to `last`), with its `scores`."""
+    rewards = batch.rewards  # what a parallel loop writes by an attribute of a tuple is lost
     for chunk in prange((rows.shape[0] + ROWS_PER_CHUNK - 1) // ROWS_PER_CHUNK):
         workspace = new_workspace(constants, batch)
         for position in range(chunk * ROWS_PER_CHUNK, min((chunk + 1) * ROWS_PER_CHUNK, rows.shape[0])):
             row = rows[position]
             asked = np.float64(batch.threshold[row, 0]) if rules.enforced else 0.0
             repairs = apply_joint(row, actions, asked, constants, batch, workspace)
-            batch.rewards[row] = -charge(row, repairs, constants, rules, batch, workspace)
+            rewards[row] = -charge(row, repairs, constants, rules, batch, workspace)
             if whole:
                 next_round(row, last, scores, constants, rules, batch)

@@ -86,7 +86,8 @@ def decode_price(row, actions, budgeted, constants, rules, batch):
 
 @serial_or_parallel
 def _step(rows, actions, budgeted, constants, rules, batch):
+    rewards = batch.rewards  # what a parallel loop writes by an attribute of a tuple is lost
     for position in prange(rows.shape[0]):
         row = rows[position]
         repairs = decode_price(row, actions, budgeted, constants, rules, batch)
-        batch.rewards[row] = -charge(row, repairs, constants, rules, batch, new_workspace(constants, batch))
+        rewards[row] = -charge(row, repairs, constants, rules, batch, new_workspace(constants, batch))

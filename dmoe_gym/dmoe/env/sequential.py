@@ -133,6 +133,7 @@ def _step(
     energy_unit = rules.energy_unit
     gate_scores, efficiency, gains = batch.gate_scores, batch.efficiency, batch.gains
     selected, subcarrier, terms = batch.selected, batch.subcarrier, batch.terms
+    rewards = batch.rewards  # what a parallel loop writes by an attribute of a tuple is lost
     _, nodes, states, experts = gate_scores.shape
     subcarriers = efficiency.shape[3]
     done = experts * subcarriers
@@ -210,7 +211,7 @@ def _step(
                 masks[row],
             )
         terms[row, 5] = repairs
-        batch.rewards[row] = -terms[row, 0]
+        rewards[row] = -terms[row, 0]
 
 
 def next_picks(
