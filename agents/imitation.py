@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from tqdm import tqdm
 
@@ -97,6 +98,8 @@ def train_on(
 ) -> dict[str, float]:
     """Passes over one rollout; returns loss, accuracy, value_loss and entropy, means over the first pass."""
     policy = model.policy
+    observed = policy.observation_space
+    assert isinstance(observed, spaces.Dict)
     policy.set_training_mode(True)
     for group in policy.optimizer.param_groups:
         group["lr"] = learning_rate
@@ -107,7 +110,7 @@ def train_on(
         for start in range(0, size, config.batch_size):
             part = order[start : start + config.batch_size]
             batch = {key: torch.as_tensor(values[part]) for key, values in rollout.items()}
-            observation = {key: batch[key] for key in policy.observation_space.spaces}  # type: ignore[attr-defined]
+            observation = {key: batch[key] for key in observed.spaces}
             features = policy.extract_features(observation)
             assert isinstance(features, torch.Tensor)  # shared by policy and value
             actor, critic = policy.mlp_extractor(features)

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from agents.distributions import BatchedMultiCategorical
@@ -75,7 +76,8 @@ class RoundLessons:
 
     def __init__(self, env: BatchedVecEnv | RelativeRewards, teacher: str) -> None:
         self.scheduler = teacher_scheduler(teacher, env.config)
-        self.factors = BatchedMultiCategorical(env.action_space.nvec.tolist())  # type: ignore[attr-defined]
+        assert isinstance(env.action_space, spaces.MultiDiscrete)
+        self.factors = BatchedMultiCategorical(env.action_space.nvec.tolist())
         self.states = env.config.num_experts * env.config.num_states
 
     def decide(self, observation: Arrays, generator: np.random.Generator) -> tuple[np.ndarray, Arrays]:

@@ -33,6 +33,13 @@ def checked(
     return observation_space
 
 
+def shape_of(observation_space: spaces.Space, key: str) -> tuple[int, ...]:
+    """The shape of an observation's entry."""
+    shape = checked(observation_space)[key].shape
+    assert shape is not None  # all entries are boxes
+    return shape
+
+
 class Split(nn.Module):
     """What SB3 calls the MLP extractor: the last feature is the value, the others are the action's parameters."""
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from agents.distributions import BatchedMultiCategorical
 from agents.networks.features import Prices, RoundFeatures
-from agents.networks.heads import HeadsInside, checked
+from agents.networks.heads import HeadsInside, shape_of
 from agents.networks.inputs import PAIR_INPUTS, SUBCARRIER_INPUTS, mlp, pair_inputs, squash, subcarrier_inputs
 from agents.networks.rounds import EncodedRound, RoundEncoder, RoundValue, between, subcarrier_prices
 
@@ -106,10 +106,9 @@ class LogitsAndValue(BaseFeaturesExtractor):
     """Logits as `MultiDiscrete` factors name them, and the value: (B, 2 K N K + K (K - 1) M + 1)."""
 
     def __init__(self, observation_space: spaces.Dict, prices: Prices, width: int) -> None:
-        space = checked(observation_space)
-        experts, states, _ = space["gate_scores"].shape  # type: ignore[misc]
-        subcarriers = space["spectral_efficiency"].shape[-1]  # type: ignore[index]
-        super().__init__(space, experts * (2 * states * experts + (experts - 1) * subcarriers) + 1)
+        experts, states, _ = shape_of(observation_space, "gate_scores")
+        subcarriers = shape_of(observation_space, "spectral_efficiency")[-1]
+        super().__init__(observation_space, experts * (2 * states * experts + (experts - 1) * subcarriers) + 1)
         self.encoder, self.head = RoundEncoder(prices, width), JointHead(prices, width)
         self.value = RoundValue(prices, width)
 

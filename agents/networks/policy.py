@@ -13,14 +13,14 @@ from torch import nn
 
 from agents.networks.equivariant import EquivariantNetwork
 from agents.networks.features import Prices
-from agents.networks.heads import ROUND_KEYS, Split, checked
+from agents.networks.heads import ROUND_KEYS, Split, checked, shape_of
 
 
 class EquivariantExtractor(BaseFeaturesExtractor):
     """Logits and value of `EquivariantNetwork`, side by side: (B, K * M + 2)."""
 
     def __init__(self, observation_space: spaces.Dict, prices: Prices, width: int) -> None:
-        nodes, _, subcarriers = observation_space["spectral_efficiency"].shape  # type: ignore[misc]
+        nodes, _, subcarriers = shape_of(observation_space, "spectral_efficiency")
         super().__init__(observation_space, nodes * subcarriers + 2)
         self.network = EquivariantNetwork(prices, width)
 

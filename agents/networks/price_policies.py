@@ -14,7 +14,7 @@ from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
 
 from agents.networks.features import Prices
-from agents.networks.heads import HeadsInside, checked
+from agents.networks.heads import HeadsInside, checked, shape_of
 from agents.networks.price import PriceCritic, PriceHead
 from agents.networks.rounds import EncodedRound, RoundEncoder, RoundValue
 
@@ -23,7 +23,7 @@ LOG_STD = (-3.0, -4.0)
 
 
 def _actions(observation_space: spaces.Space) -> int:
-    experts = checked(observation_space)["computation_energy"].shape[0]  # type: ignore[index]
+    (experts,) = shape_of(observation_space, "computation_energy")
     return experts * (experts - 1) + 1
 
 

@@ -10,9 +10,9 @@ validation rounds (seeds from 900,000).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -27,7 +27,7 @@ from dmoe_gym.evaluation import Row, evaluate, evaluate_lineup, held_out_seeds
 from dmoe_gym.evaluation.aggregate import paired_difference
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.files import replace_section
-from dmoe_gym.policy import Policy, as_batch
+from dmoe_gym.policy import ConstantPolicy, Policy
 
 RECIPES = (
     "ppo_price_equivariant_small",
@@ -41,30 +41,12 @@ HOME, PRICE_ID = "small", "DMoE-JESA-Price-v0"
 SECTION = "equivariant-reached"
 
 
-class Fixed:
-    """The same action in every round."""
-
-    def __init__(self, action: np.ndarray) -> None:
-        self.action = action
-
-    def predict(
-        self,
-        observation: Mapping[str, np.ndarray],
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """The action, for every row of a batch."""
-        batch, batched = as_batch(observation, "gate_scores", 3)
-        return (np.tile(self.action, (len(batch["gate_scores"]), 1)) if batched else self.action), state
-
-
-def lowered(scenario: str) -> Fixed:
+def lowered(scenario: str) -> ConstantPolicy:
     """JESA with a threshold multiplied by 1.5^-0.02."""
     experts = named(scenario).num_experts
     action = np.zeros(experts * (experts - 1) + 1, np.float32)
     action[-1] = -0.02
-    return Fixed(action)
+    return ConstantPolicy(action, "gate_scores", 3)
 
 
 def learned(scenario: str, runs: Path) -> Iterator[tuple[str, str, Sequence[Policy]]]:
