@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -10,17 +9,19 @@ from typing import Annotated
 import typer
 import yaml
 
-from agents.importance.network import together
-from agents.importance.report import Run, rows_of, saving_cells
+from agents.importance.auxiliary import auxiliary_sources
+from agents.importance.report import Run, equal_accuracy_cells, rows_of, saving_cells
 from agents.importance.storage import load_network, save_network
-from agents.importance.training import ImportanceConfig, Trained, train_selection
+from agents.importance.training import ImportanceConfig, train_selection
 from agents.importance.validation import (
     GRID,
+    PRICES,
     jesa_outcomes,
     out_of_fold_outcomes,
     validation_questions,
 )
 from dmoe_gym.command_line import bar, one_line_errors, wide_console
+from dmoe_gym.evaluation import Row
 from dmoe_gym.evaluation.inference import contender_rows, read_rows
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import rich_table
@@ -28,8 +29,16 @@ from dmoe_gym.files import read_csv, replace_section, write_csv, write_json
 from dmoe_gym.provenance import provenance
 from dmoe_gym.reports.inference_plots import pareto
 
+RULE = (
+    "Learned selection against JESA with its best (z, gamma) by the rule, test inputs, paired by episode, "
+    "95 % intervals"
+)
+SECOND_VIEW = (
+    "Second view, a measurement and no choice: every seed's curve over prices on the same test episodes, energy where "
+    "it meets JESA's accuracy there"
+)
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
-MODEL, VALIDATION = "selection.safetensors", "validation.csv"
+MODEL, VALIDATION, CLASSIFIERS = "selection.safetensors", "validation.csv", "classifiers"
 
 
 @app.command()
@@ -40,9 +49,14 @@ def train(
     runs: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs/inference"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace finished runs.")] = False,
 ) -> None:
-    """Train a recipe's seeds on validation images by cross-fitting, a few minutes each on one core."""
+    """Train a recipe's seeds by cross-fitting, a few minutes each on one core, after its auxiliary classifiers."""
     console = wide_console()
     config = ImportanceConfig(**(yaml.safe_load(recipe.read_text()) or {}))
+    with bar(console) as progress:
+        classifiers = progress.task("auxiliary classifiers", config.auxiliary_parts)
+        auxiliary = auxiliary_sources(
+            config.auxiliary_parts, runs / CLASSIFIERS, f"python -m agents.importance train {recipe}", classifiers
+        )
     for one in seed or config.seeds:
         command = f"python -m agents.importance train {recipe} --seed {one}"
         folder = runs / f"{recipe.stem}-seed{one}"
@@ -56,8 +70,8 @@ def train(
                 curve.append(step)
                 tick(1)
 
-            network = train_selection(config, one, keep)
-        outcomes = out_of_fold_outcomes(validation_questions(config.scenario), [Trained(config, one, network)])
+            network = train_selection(config, one, auxiliary, keep)
+        outcomes = out_of_fold_outcomes(validation_questions(config.scenario), config, one, network)
         write_json(folder / "provenance.json", {**provenance(command), "seed": one, "config": config.model_dump()})
         write_csv(folder / "curve.csv", [{"step": number, **step} for number, step in enumerate(curve, 1)])
         write_csv(folder / VALIDATION, outcomes)
@@ -92,50 +106,38 @@ def report(
         Path | None, typer.Option(help="Also put the tables into this page, as docs/inference.md.")
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="Also draw the Pareto plot as this PNG.")] = None,
-    as_one: Annotated[
-        bool, typer.Option("--as-one", help="Also judge all members of all seeds as one scheduler; minutes more.")
-    ] = False,
 ) -> None:
-    """Energy at the accuracy of JESA with its best (z, gamma): every seed, chosen on validation, judged on test."""
+    """Energy at the accuracy of JESA with its best (z, gamma): every seed at the price that the rule chose on
+    validation inputs, judged on test inputs; and, as a second view, its whole curve over prices on test inputs.
+    """
     console = wide_console()
     known = read_rows(rows)
     reference = min(read_csv(references), key=lambda row: row["cost"])
     base = rows_of(known, str(reference["policy"]), "test")
     episodes = [int(row["seed"]) for row in base]
-    trained = [_trained(folder) for folder in run]
-    seeds = [
-        Run(folder.name, each.network, read_csv(folder / VALIDATION)) for folder, each in zip(run, trained, strict=True)
-    ]
-    kept = output.parent / f"together-{'-'.join(folder.name for folder in run)}.csv"
-    judged = [*seeds, _everyone(kept, trained)] if as_one else seeds
-    own = []
+    seeds = [Run(folder.name, load_network(folder / MODEL)[1], read_csv(folder / VALIDATION)) for folder in run]
+    curves: list[dict[float, list[Row]]] = []
     with bar(console) as progress:
-        tick = progress.task("schedulers", len(judged))
-        for each in judged:
-            own.append(contender_rows(output, each.at(each.price(reference)), "test", episodes))
-            tick(1)
-    headings, body = saving_cells(judged, len(seeds), reference, own, base)
-    title = "Learned selection against JESA with its best (z, gamma), test inputs, paired by episode, 95 % intervals"
-    console.print(rich_table(title, headings, body))
+        tick = progress.task("seeds x prices", len(seeds) * len(PRICES))
+        for each in seeds:
+            curves.append({})
+            for price in PRICES:
+                curves[-1][price] = contender_rows(output, each.at(price), "test", episodes)
+                tick(1)
+    chosen = [curve[each.price(reference)] for each, curve in zip(seeds, curves, strict=True)]
+    titles = [RULE, SECOND_VIEW]
+    tables = [
+        saving_cells(seeds, reference, chosen, base),
+        equal_accuracy_cells(seeds, [[curve[price] for price in PRICES] for curve in curves], base),
+    ]
+    for title, cells in zip(titles, tables, strict=True):
+        console.print(rich_table(title, *cells))
     if document is not None:
-        replace_section(document, "inference-learned", f"{title}:\n\n{markdown_table(headings, body)}")
+        shown = (f"{title}:\n\n{markdown_table(*cells)}" for title, cells in zip(titles, tables, strict=True))
+        replace_section(document, "inference-learned", "\n\n".join(shown))
     if picture is not None:
         test = [row for row in known if row["inputs"] == "test"]
-        pareto(picture, [*test, *(row for rows_ in own for row in rows_)])
-
-
-def _trained(folder: Path) -> Trained:
-    """A run folder's network."""
-    config, network = load_network(folder / MODEL)
-    return Trained(config, json.loads((folder / "provenance.json").read_text())["seed"], network)
-
-
-def _everyone(path: Path, trained: list[Trained]) -> Run:
-    """All members of all seeds as one scheduler; its rows on validation inputs are kept."""
-    name = f"all {sum(each.network.members for each in trained)} members as one"
-    if not path.exists():
-        write_csv(path, out_of_fold_outcomes(validation_questions(trained[0].config.scenario), trained))
-    return Run(name, together([each.network for each in trained]), read_csv(path))
+        pareto(picture, [*test, *(row for rows_ in chosen for row in rows_)])
 
 
 if __name__ == "__main__":

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 # what a wrong answer costs in training, drawn log-uniformly [E_ref]
-PRICES = (15.0, 160.0)
+PRICES = (15.0, 80.0)
 # slope of the sigmoid that gradients go through, per unit of energy
 SHARPNESS = 3.0
 # log gate scores below this are seen as this
@@ -89,15 +87,6 @@ class SelectionNetwork(nn.Module):
         dear = torch.full(node.shape, price)
         logits = self(layer, node[None], log_scores[None], energies[None], dear[None])
         return keep_best(logits.mean(0), most)
-
-
-def together(networks: Sequence[SelectionNetwork]) -> SelectionNetwork:
-    """One network of all members."""
-    states = [network.state_dict() for network in networks]
-    first = networks[0]
-    made = SelectionNetwork(*first.sizes, first.first.shape[-1], sum(network.members for network in networks))
-    made.load_state_dict({name: torch.cat([state[name] for state in states]) for name in states[0]})
-    return made.eval()
 
 
 def _layer(members: int, layers: int, inputs: int, outputs: int) -> tuple[nn.Parameter, nn.Parameter]:

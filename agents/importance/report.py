@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 from agents.importance.network import SelectionNetwork
 from agents.importance.policy import LearnedSelection
 from agents.importance.validation import as_accurate
 from dmoe_gym.evaluation import Interval, Row, by_policy
-from dmoe_gym.evaluation.aggregate import paired_difference, two_way_mean
+from dmoe_gym.evaluation.aggregate import crossed_bootstrap, paired_difference, two_way_mean
 from dmoe_gym.evaluation.inference import ACCURACY, ENERGY, Contender
 from dmoe_gym.evaluation.table import two_lines
 
@@ -49,10 +50,8 @@ class Run:
         return price
 
 
-def saving_cells(
-    runs: Sequence[Run], seeds: int, reference: Row, own: Sequence[Sequence[Row]], base: Sequence[Row]
-) -> Cells:
-    """Headings and cells: the reference, every run, and after the first `seeds` of them, one per seed, their mean.
+def saving_cells(runs: Sequence[Run], reference: Row, own: Sequence[Sequence[Row]], base: Sequence[Row]) -> Cells:
+    """Headings and cells: the reference, every run, their mean.
 
     Args:
         reference: JESA's row on validation inputs; base: its rows on test inputs.
@@ -61,12 +60,57 @@ def saving_cells(
     references = {metric: _values([base], metric)[0] for metric in (ACCURACY, ENERGY)}
     body = [[str(base[0]["policy"]), "", *_means([base]), "", ""]]
     lines = [(run.name, f"{run.price(reference):g}", [rows]) for run, rows in zip(runs, own, strict=True)]
-    lines.insert(seeds, ("mean of the seeds", "", list(own[:seeds])))
+    lines.append(("mean of the seeds", "", list(own)))
     for name, price, rows in lines:
         body.append([name, price, *_means(rows), *_differences(rows, references)])
     return [
         "scheduler", "price", "accuracy [%]", "energy per answer [mJ]", "energy [%]", "accuracy [points]",
     ], body  # fmt: skip
+
+
+def equal_accuracy_cells(runs: Sequence[Run], curves: Sequence[Sequence[Sequence[Row]]], base: Sequence[Row]) -> Cells:
+    """Headings and cells: the change of energy at the reference's accuracy, of every run and in their mean.
+
+    Args:
+        curves: every run's rows at rising prices on the reference's episodes; base: the reference's.
+    """
+    accuracy, energy = (np.array([_values(curve, metric) for curve in curves]) for metric in (ACCURACY, ENERGY))
+    references = [_values([base], metric)[0] for metric in (ACCURACY, ENERGY)]
+    lines = [(run.name, slice(index, index + 1)) for index, run in enumerate(runs)]
+    lines.append(("mean of the seeds", slice(None)))
+    body = [[name, two_lines(change_at_equal_accuracy(accuracy[part], energy[part], *references), "+.1f")]
+            for name, part in lines]  # fmt: skip
+    return ["scheduler", "energy at JESA's accuracy [%]"], body
+
+
+def change_at_equal_accuracy(
+    accuracy: np.ndarray, energy: np.ndarray, base_accuracy: np.ndarray, base_energy: np.ndarray
+) -> Interval:
+    """100 (mean over seeds of the energy at the base's accuracy / the base's energy - 1).
+
+    A seed's accuracy is first made one that rises with the price (isotonic regression: as good a fit as rising values
+    can have), then energy is interpolated linearly between prices; below the first price it is that price's, and where
+    no price reaches the accuracy it is infinite. The 95 % percentile interval draws seeds and episodes anew (crossed).
+
+    Args:
+        accuracy, energy: (S, P, E) at rising prices; base_accuracy, base_energy: (E,) on the same episodes.
+    """
+
+    def change(seeds: np.ndarray, episodes: np.ndarray) -> float:
+        used = seeds > 0
+        reached = base_accuracy @ episodes
+        found = [
+            _energy_at(reached, isotonic_regression(curve).x, spent)
+            for curve, spent in zip(accuracy[used] @ episodes, energy[used] @ episodes, strict=True)
+        ]
+        return 100 * (float(seeds[used] @ found) / float(base_energy @ episodes) - 1)
+
+    return crossed_bootstrap(change, len(accuracy), accuracy.shape[-1])
+
+
+def _energy_at(accuracy: float, reached: np.ndarray, energy: np.ndarray) -> float:
+    """Linear interpolation of energies (P,) at rising accuracies (P,)."""
+    return float(np.interp(accuracy, reached, energy, right=np.inf))
 
 
 def ratio_change_over_seeds(values: np.ndarray, base: np.ndarray) -> Interval:

@@ -12,7 +12,7 @@ from dmoe_gym.dmoe.inference import inference_scenario
 from dmoe_gym.files import write_whole
 from dmoe_gym.model_file import model_bytes, read_model_file
 
-FORMAT = "dmoe_gym.importance.SelectionNetwork/2"
+FORMAT = "dmoe_gym.importance.SelectionNetwork/3"
 
 
 def build(config: ImportanceConfig) -> SelectionNetwork:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from agents.importance.classifier import FrozenClassifier, spend
-from agents.importance.network import keep_best
-from agents.importance.training import Trained, draw_energies, folds_of
+from agents.importance.network import SelectionNetwork, keep_best
+from agents.importance.training import ImportanceConfig, draw_energies, folds_of
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.solvers import solve_des
 from dmoe_gym.evaluation.inference import ACCURACY, ENERGY, GAMMA_GRID, Z_GRID
@@ -29,26 +29,7 @@ GRID = tuple((z, gamma) for gamma in GAMMA_GRID for z in Z_GRID)
 # of the links
 SEED = 77
 # what a wrong answer costs, as told to a network: steps of about 15 % [E_ref]
-PRICES = (
-    15.0,
-    17.0,
-    20.0,
-    23.0,
-    26.0,
-    30.0,
-    34.0,
-    39.0,
-    45.0,
-    52.0,
-    60.0,
-    69.0,
-    79.0,
-    91.0,
-    105.0,
-    120.0,
-    140.0,
-    160.0,
-)
+PRICES = (15.0, 17.0, 20.0, 23.0, 26.0, 30.0, 34.0, 39.0, 45.0, 52.0, 60.0, 69.0, 79.0)
 
 
 @dataclass(frozen=True)
@@ -116,7 +97,7 @@ def jesa_outcomes(
 
     rows = []
     with reproducible(0), torch.no_grad():
-        classifier = FrozenClassifier()
+        classifier = FrozenClassifier.shipped()
         for z, gamma in grid:
             result = spend(classifier, questions.patches, questions.energies, choose(z, gamma))
             name = f"{'homogeneous' if gamma == 1 else 'JESA'} z={z:g} gamma={gamma:g}"
@@ -125,29 +106,30 @@ def jesa_outcomes(
     return rows
 
 
-def out_of_fold_outcomes(questions: Questions, trained: Sequence[Trained]) -> list[Row]:
-    """A row per price: every image is decided by the members that were not trained on it, one of every network."""
-    images = len(load_inputs("validation").labels)
-    folds = [folds_of(each.config, each.seed, images)[questions.image] for each in trained]
-    # (member, rows of the images that it was not trained on), of every network
-    unseen = [
-        (each.network.member(part), torch.from_numpy(np.flatnonzero(fold == part)))
-        for each, fold in zip(trained, folds, strict=True)
-        for part in range(each.config.folds)
-    ]
+def out_of_fold_outcomes(
+    questions: Questions, config: ImportanceConfig, seed: int, network: SelectionNetwork
+) -> list[Row]:
+    """A row per price: every image is decided by the member that was not trained on it.
+
+    Args:
+        config, seed: that made the network.
+    """
+    fold = folds_of(config, seed, len(load_inputs("validation").labels))[questions.image]
+    # (member, rows of the images that it was not trained on)
+    unseen = [(network.member(part), torch.from_numpy(np.flatnonzero(fold == part))) for part in range(config.folds)]
     rows = []
     with reproducible(0), torch.no_grad():
-        classifier = FrozenClassifier()
+        classifier = FrozenClassifier.shipped()
         for price in PRICES:
             dear = torch.full(questions.node.shape, price)
 
             def choose(layer: int, log_scores: Tensor, dear: Tensor = dear) -> Tensor:
-                total = torch.zeros_like(log_scores)
+                logits = torch.zeros_like(log_scores)
                 energies = questions.energies[layer]
                 for member, asked in unseen:
                     seen = (questions.node[asked], log_scores[asked], energies[asked], dear[asked])
-                    total[asked] += member(layer, *(each[None] for each in seen))[0]
-                return keep_best(total, questions.system.max_experts)
+                    logits[asked] = member(layer, *(each[None] for each in seen))[0]
+                return keep_best(logits, questions.system.max_experts)
 
             result = spend(classifier, questions.patches, questions.energies, choose)
             rows.append({"price": price, **questions.outcome(*result)})
