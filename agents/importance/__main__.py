@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -100,7 +101,7 @@ def report(
         "output/inference-learned/jesa.csv"
     ),
     output: Annotated[
-        Path, typer.Option(help="Folder of the rows; finished files of the same episodes are not repeated.")
+        Path, typer.Option(help="Folder of the rows; those of the same network and episodes are not repeated.")
     ] = Path("output/inference-learned/rows"),
     document: Annotated[
         Path | None, typer.Option(help="Also put the tables into this page, as docs/inference.md.")
@@ -119,10 +120,12 @@ def report(
     curves: list[dict[float, list[Row]]] = []
     with bar(console) as progress:
         tick = progress.task("seeds x prices", len(seeds) * len(PRICES))
-        for each in seeds:
+        for folder, each in zip(run, seeds, strict=True):
+            # by content: another training of the same name and price has rows of its own
+            kept = output / sha256((folder / MODEL).read_bytes()).hexdigest()[:12]
             curves.append({})
             for price in PRICES:
-                curves[-1][price] = contender_rows(output, each.at(price), "test", episodes)
+                curves[-1][price] = contender_rows(kept, each.at(price), "test", episodes)
                 tick(1)
     chosen = [curve[each.price(reference)] for each, curve in zip(seeds, curves, strict=True)]
     titles = [RULE, SECOND_VIEW]
