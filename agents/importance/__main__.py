@@ -36,7 +36,7 @@ RULE = (
 )
 SECOND_VIEW = (
     "Second view, a measurement and no choice: every seed's curve over prices on the same test episodes, energy where "
-    "it meets JESA's accuracy there"
+    "it meets JESA's accuracy there, 95 % intervals by a crossed bootstrap over seeds and episodes"
 )
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 MODEL, VALIDATION, CLASSIFIERS = "selection.safetensors", "validation.csv", "classifiers"
@@ -137,7 +137,7 @@ def report(
         console.print(rich_table(title, *cells))
     if document is not None:
         shown = (f"{title}:\n\n{markdown_table(*cells)}" for title, cells in zip(titles, tables, strict=True))
-        replace_section(document, "inference-learned", "\n\n".join(shown))
+        replace_section(document, "inference-learned", "\n".join(shown))
     if picture is not None:
         test = [row for row in known if row["inputs"] == "test"]
         pareto(picture, [*test, *(row for rows_ in chosen for row in rows_)])

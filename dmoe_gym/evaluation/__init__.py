@@ -1,6 +1,7 @@
 """Policies on shared episodes: rows, paired statistics, scores."""
 
 from dmoe_gym.evaluation.aggregate import (
+    crossed_bootstrap,
     interquartile_mean,
     paired_difference,
     performance_profile,
@@ -23,6 +24,7 @@ __all__ = [
     "by_policy",
     "charted_means",
     "compare",
+    "crossed_bootstrap",
     "evaluate",
     "evaluate_bound",
     "evaluate_lineup",

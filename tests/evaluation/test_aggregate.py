@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from scipy import stats
 
 from dmoe_gym.evaluation import (
+    Interval,
+    crossed_bootstrap,
     interquartile_mean,
     paired_difference,
     performance_profile,
@@ -174,3 +176,22 @@ def test_no_result_from_fewer_seeds_than_stated() -> None:
         seed_matrix(rows[:-1], "cost", [0, 2])
     with pytest.raises(ValueError, match="0 of 0 seeds"):
         seed_matrix(rows, "cost", [])
+
+
+def test_crossed_bootstrap_has_the_spread_of_both_effects() -> None:
+    """Of a mean: resampled n values spread by their population deviation / sqrt(n), whichever effect they belong to."""
+    generator = np.random.default_rng(5)
+    of_seeds, of_episodes = generator.normal(size=60), generator.normal(size=300)
+
+    def mean(matrix: np.ndarray) -> Interval:
+        return crossed_bootstrap(lambda seeds, episodes: float(seeds @ matrix @ episodes), *matrix.shape)
+
+    spreads = [of_seeds.std() / 60**0.5, of_episodes.std() / 300**0.5]
+    matrices = [np.tile(of_seeds[:, None], (1, 300)), np.tile(of_episodes, (60, 1))]
+    for matrix, spread in [*zip(matrices, spreads, strict=True), (sum(matrices), float(np.hypot(*spreads)))]:
+        interval = mean(matrix)
+        assert interval.mean == pytest.approx(matrix.mean())
+        assert interval.high - interval.low == pytest.approx(2 * 1.96 * spread, rel=0.1)
+    # infinite values of some resamples are ends, not nan
+    rare = crossed_bootstrap(lambda seeds, episodes: np.inf if episodes[0] > 0.09 else 1.0, 2, 20)
+    assert (rare.mean, rare.low, rare.high) == (1.0, 1.0, np.inf)
