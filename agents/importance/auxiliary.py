@@ -1,7 +1,7 @@
 """Auxiliary classifiers: each has not seen one part of the training images, which makes that part new to it.
 
-The shipped classifier answers its own training images better than others, and whom an image needs shows in the images
-that it gets wrong. Experts have the same roles in all classifiers, for gates are trained towards the image's domain: a
+The shipped classifier answers its own training images better than others, so they say less about whom an unseen image
+needs. Experts have the same roles in all classifiers, for gates are trained towards the image's domain: a
 selection learned with one classifier means something to the next.
 """
 
