@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 import yaml
 
-from agents.importance.auxiliary import auxiliary_sources
 from agents.importance.report import Run, equal_accuracy_cells, rows_of, saving_cells
 from agents.importance.storage import load_network, save_network
 from agents.importance.training import ImportanceConfig, train_selection
@@ -39,7 +38,7 @@ SECOND_VIEW = (
     "it meets JESA's accuracy there, 95 % intervals by a crossed bootstrap over seeds and episodes"
 )
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
-MODEL, VALIDATION, CLASSIFIERS = "selection.safetensors", "validation.csv", "classifiers"
+MODEL, VALIDATION = "selection.safetensors", "validation.csv"
 
 
 @app.command()
@@ -50,14 +49,9 @@ def train(
     runs: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs/inference"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace finished runs.")] = False,
 ) -> None:
-    """Train a recipe's seeds by cross-fitting, a few minutes each on one core, after its auxiliary classifiers."""
+    """Train a recipe's seeds on validation images by cross-fitting, a few minutes each on one core."""
     console = wide_console()
     config = ImportanceConfig(**(yaml.safe_load(recipe.read_text()) or {}))
-    with bar(console) as progress:
-        classifiers = progress.task("auxiliary classifiers", config.auxiliary_parts)
-        auxiliary = auxiliary_sources(
-            config.auxiliary_parts, runs / CLASSIFIERS, f"python -m agents.importance train {recipe}", classifiers
-        )
     for one in seed or config.seeds:
         command = f"python -m agents.importance train {recipe} --seed {one}"
         folder = runs / f"{recipe.stem}-seed{one}"
@@ -71,7 +65,7 @@ def train(
                 curve.append(step)
                 tick(1)
 
-            network = train_selection(config, one, auxiliary, keep)
+            network = train_selection(config, one, keep)
         outcomes = out_of_fold_outcomes(validation_questions(config.scenario), config, one, network)
         write_json(folder / "provenance.json", {**provenance(command), "seed": one, "config": config.model_dump()})
         write_csv(folder / "curve.csv", [{"step": number, **step} for number, step in enumerate(curve, 1)])

@@ -1,4 +1,4 @@
-"""Classifiers in torch, frozen, and whole inferences through them."""
+"""The shipped classifier in torch, frozen, and whole inferences through it."""
 
 from __future__ import annotations
 
@@ -9,31 +9,23 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from dmoe_gym.inference import load_model
-from dmoe_gym.inference.config import ClassifierConfig
 from dmoe_gym.inference.network import Classifier, normalised
-from dmoe_gym.inference.weights import Weights
 
 
 class FrozenClassifier(Classifier):
-    """A trained classifier. Its experts lie side by side in one product of matrices, which trains schedulers faster;
+    """The shipped classifier. Its experts lie side by side in one product of matrices, which trains schedulers faster;
     training the classifier itself keeps its own order of sums.
     """
 
-    def __init__(self, config: ClassifierConfig, weights: Weights) -> None:
-        with torch.random.fork_rng(devices=[]):  # for what is drawn here is overwritten
-            super().__init__(config)
+    def __init__(self) -> None:
+        model = load_model()
+        super().__init__(model.config)
         with torch.no_grad():
-            for name, array in weights._asdict().items():
+            for name, array in model.weights._asdict().items():
                 getattr(self, name).copy_(torch.from_numpy(array.copy()))
         self.requires_grad_(False)
         self._inner = self.inner.transpose(1, 2).flatten(2)
         self._outer = self.outer.flatten(1, 2)
-
-    @classmethod
-    def shipped(cls) -> FrozenClassifier:
-        """The one that environments run."""
-        model = load_model()
-        return cls(model.config, model.weights)
 
     def aggregate(self, layer: int, states: Tensor, log_scores: Tensor, heard: Tensor) -> Tensor:
         """As `Classifier.aggregate`."""

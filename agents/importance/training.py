@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -10,7 +10,6 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from agents.importance.auxiliary import Source
 from agents.importance.classifier import FrozenClassifier, spend
 from agents.importance.network import PRICES, SelectionNetwork, keep_best, soften
 from dmoe_gym.config import StrictConfig, list_as_tuple
@@ -26,15 +25,12 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class ImportanceConfig(StrictConfig):
-    """One training of a selection network on images that the classifier at hand has not seen.
+    """One training of a selection network on the validation images, which the classifier has not learned by heart.
 
     Fields:
         scenario: of DMoE-Inference-v0; it fixes energies and the channel's mean.
         folds: parts of the validation images; member m of the network is trained on all parts but the m-th.
-        auxiliary_parts: parts of the training images, each with an auxiliary classifier that has not seen it.
-        steps, learning_rate: of Adam.
-        batch_size: validation images per step and member, asked of the shipped classifier.
-        auxiliary_batch_size: training images per step and member, asked of one auxiliary classifier, in turn.
+        steps, batch_size, learning_rate: of Adam; images per step and member.
         width: of the network's hidden layers.
         softness: of the step from a right answer to a wrong one: its price is charged in the share
             sigmoid(-margin / softness), margin being the right class's score less the best other's.
@@ -43,10 +39,8 @@ class ImportanceConfig(StrictConfig):
 
     scenario: str = "digits"
     folds: Annotated[int, Field(ge=2)] = 5
-    auxiliary_parts: Annotated[int, Field(ge=2)] = 5
     steps: Count = 600
-    batch_size: Count = 128
-    auxiliary_batch_size: Count = 256
+    batch_size: Count = 384
     learning_rate: Positive = 5e-3
     width: Count = 64
     softness: Positive = 1.0
@@ -61,77 +55,49 @@ def folds_of(config: ImportanceConfig, seed: int, images: int) -> np.ndarray:
 
 
 def train_selection(
-    config: ImportanceConfig,
-    seed: int,
-    auxiliary: Sequence[Source],
-    report: Callable[[dict[str, float]], None] | None = None,
+    config: ImportanceConfig, seed: int, report: Callable[[dict[str, float]], None] | None = None
 ) -> SelectionNetwork:
     """The network after the last step; nothing is picked by looking at results.
 
-    A step asks the shipped classifier validation images, every member others than its own fold's, and one of the
-    auxiliary classifiers training images that it has not seen, which all members may learn from.
     Every image sits on a random node with random links: their best of M independent Rayleigh subcarriers, as where
     subcarriers abound; shifts and noise are new in every step. Selections are hard on the way forward and a sigmoid on
     the way back (straight-through), so the loss, price x softened share of wrong answers + energy, is differentiated
     through the classifier. The same configuration and seed give the same network bit for bit on one machine.
     """
-    shipped = Source(FrozenClassifier.shipped(), load_digits_split().validation)
-    fold = folds_of(config, seed, len(shipped.images))
+    system = inference_scenario(config.scenario)
+    images = load_digits_split().validation
+    fold = folds_of(config, seed, len(images))
     others = [np.flatnonzero(fold != member) for member in range(config.folds)]
-    sizes = shipped.classifier.config
+    generator = np.random.default_rng([seed, 11])
+    batch = config.folds * config.batch_size
     with reproducible(seed):
+        classifier = FrozenClassifier()
+        sizes = classifier.config
         network = SelectionNetwork(sizes.layers, sizes.states, sizes.experts, config.width, config.folds)
-        lesson = Lesson(config, network, np.random.default_rng([seed, 11]))
         optimiser = torch.optim.Adam(network.parameters(), config.learning_rate)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, config.steps)
-        for step in range(config.steps):
-            own = lesson(shipped, others, config.batch_size)
-            unseen = auxiliary[step % len(auxiliary)]
-            every = [np.arange(len(unseen.images))] * config.folds
-            theirs = lesson(unseen, every, config.auxiliary_batch_size)
-            losses, energies, wrong = (torch.cat(values) for values in zip(own, theirs, strict=True))
+        for _ in range(config.steps):
+            rows = np.concatenate([generator.choice(known, config.batch_size) for known in others])
+            seen = in_every_domain(images.images[rows, 0], generator)
+            patches = torch.from_numpy(seen[generator.integers(len(DOMAINS), size=batch), np.arange(batch)])
+            node = generator.integers(system.num_experts, size=batch)
+            energies = draw_energies(system, node, generator)
+            price = np.exp(generator.uniform(np.log(PRICES[0]), np.log(PRICES[1]), batch)).astype(np.float32)
+            class_scores, energy = differentiable_inference(
+                classifier, network, patches, system, torch.from_numpy(node), energies, torch.from_numpy(price)
+            )
+            labels = torch.from_numpy(images.labels[rows])
+            losses = selection_losses(class_scores, labels, energy, torch.from_numpy(price), config.softness)
             optimiser.zero_grad()
             # members share nothing: each has its own mean
-            (losses.sum() / (config.batch_size + config.auxiliary_batch_size)).backward()
+            (losses.sum() / config.batch_size).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), config.folds**0.5)
             optimiser.step()
             schedule.step()
             if report is not None:
-                means = (each.double().mean().item() for each in (losses, energies, wrong))
-                report(dict(zip(("loss", "energy", "wrong"), means, strict=True)))
+                wrong = (class_scores.argmax(-1) != labels).double().mean()
+                report({"loss": losses.mean().item(), "energy": energy.mean().item(), "wrong": wrong.item()})
     return network.eval()
-
-
-class Lesson:
-    """Random images, on random nodes with random links and prices, through one classifier."""
-
-    def __init__(self, config: ImportanceConfig, network: SelectionNetwork, generator: np.random.Generator) -> None:
-        self.config = config
-        self.system = inference_scenario(config.scenario)
-        self.network = network
-        self.generator = generator
-
-    def __call__(self, source: Source, known: Sequence[np.ndarray], count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Losses, energies and whether the answer is wrong, each (B,): `count` images per member, one after the other.
-
-        Args:
-            known: the rows of the source's images that each member may learn from.
-        """
-        generator, images = self.generator, source.images
-        rows = np.concatenate([generator.choice(allowed, count) for allowed in known])
-        batch = len(rows)
-        seen = in_every_domain(images.images[rows, 0], generator)
-        patches = torch.from_numpy(seen[generator.integers(len(DOMAINS), size=batch), np.arange(batch)])
-        node = generator.integers(self.system.num_experts, size=batch)
-        energies = draw_energies(self.system, node, generator)
-        drawn = np.exp(generator.uniform(np.log(PRICES[0]), np.log(PRICES[1]), batch))
-        price = torch.from_numpy(drawn.astype(np.float32))
-        class_scores, energy = differentiable_inference(
-            source.classifier, self.network, patches, self.system, torch.from_numpy(node), energies, price
-        )
-        labels = torch.from_numpy(images.labels[rows])
-        losses = selection_losses(class_scores, labels, energy, price, self.config.softness)
-        return losses, energy, class_scores.argmax(-1) != labels
 
 
 def selection_losses(class_scores: Tensor, labels: Tensor, energy: Tensor, price: Tensor, softness: float) -> Tensor:

@@ -97,7 +97,7 @@ def jesa_outcomes(
 
     rows = []
     with reproducible(0), torch.no_grad():
-        classifier = FrozenClassifier.shipped()
+        classifier = FrozenClassifier()
         for z, gamma in grid:
             result = spend(classifier, questions.patches, questions.energies, choose(z, gamma))
             name = f"{'homogeneous' if gamma == 1 else 'JESA'} z={z:g} gamma={gamma:g}"
@@ -119,7 +119,7 @@ def out_of_fold_outcomes(
     unseen = [(network.member(part), torch.from_numpy(np.flatnonzero(fold == part))) for part in range(config.folds)]
     rows = []
     with reproducible(0), torch.no_grad():
-        classifier = FrozenClassifier.shipped()
+        classifier = FrozenClassifier()
         for price in PRICES:
             dear = torch.full(questions.node.shape, price)
 

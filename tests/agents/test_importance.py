@@ -10,7 +10,6 @@ import torch
 import yaml
 from dmoe_builders import INFERENCE_JOINT
 
-from agents.importance.auxiliary import Source, auxiliary_sources
 from agents.importance.classifier import FrozenClassifier, spend
 from agents.importance.network import SelectionNetwork, keep_best, link_energies
 from agents.importance.policy import LearnedSelection
@@ -37,7 +36,6 @@ from dmoe_gym.dmoe.policies.schedulers import JESA
 from dmoe_gym.evaluation import evaluate
 from dmoe_gym.inference import load_inputs, load_model
 from dmoe_gym.inference.forward import infer
-from dmoe_gym.inference.weights import to_bytes
 
 SYSTEM = inference_scenario("digits")
 
@@ -64,47 +62,6 @@ def few_questions(count: int) -> Questions:
         every.node[rows],
         every.energies[:, rows],
     )
-
-
-def unseen() -> Source:
-    """What stands in for an auxiliary classifier and its images."""
-    return Source(FrozenClassifier.shipped(), load_digits_split().train)
-
-
-def test_auxiliary_classifiers_have_not_seen_their_images(tmp_path, monkeypatch):
-    """Parts are disjoint, together all training images; files are read back, and foreign ones refused."""
-    learned = []
-
-    def train(config, images):
-        learned.append(images)
-        return load_model().weights._replace(head_bias=np.full(config.classes, len(learned), np.float32))
-
-    monkeypatch.setattr("agents.importance.auxiliary.train", train)
-    every = load_digits_split().train
-    sources = auxiliary_sources(3, tmp_path, "a test")
-    assert len(learned) == 3
-    for known, source in zip(learned, sources, strict=True):
-        both = np.concatenate([known.images, source.images.images])
-        assert sorted(image.tobytes() for image in both) == sorted(image.tobytes() for image in every.images)
-        assert np.bincount(np.concatenate([known.labels, source.images.labels])).tolist() == (
-            np.bincount(every.labels).tolist()
-        )
-    assert sum(len(source.images) for source in sources) == len(every)
-    again = auxiliary_sources(3, tmp_path, "a test")
-    assert len(learned) == 3
-    assert [float(source.classifier.head_bias[0]) for source in again] == [1.0, 2.0, 3.0]
-    other = load_model().config.replace(seed=1)
-    (tmp_path / "without-1-of-3.safetensors").write_bytes(to_bytes(other, load_model().weights))
-    with pytest.raises(ValueError, match="another configuration"):
-        auxiliary_sources(3, tmp_path, "a test")
-
-
-def test_members_learn_from_auxiliary_classifiers():
-    config = ImportanceConfig(steps=1, width=4, folds=2, batch_size=60, auxiliary_batch_size=40)
-    known, images = unseen(), load_digits_split().train
-    changed = Source(known.classifier, LabelledImages(images.images, (images.labels + 1) % 10))
-    first, other = (train_selection(config, 0, [source]).state_dict() for source in (known, changed))
-    assert all(not torch.equal(first["last"][member], other["last"][member]) for member in range(2))
 
 
 def test_selections_have_at_least_one_and_at_most_d_experts():
@@ -135,7 +92,7 @@ def test_links_are_drawn_as_the_best_of_m_rayleigh_subcarriers():
 
 
 def test_hard_selections_on_the_way_forward_and_gradients_on_the_way_back():
-    classifier, made = FrozenClassifier.shipped(), network(1, members=2)
+    classifier, made = FrozenClassifier(), network(1, members=2)
     patches = torch.from_numpy(load_inputs("validation").patches[0, :16].copy())
     generator = np.random.default_rng(1)
     node = generator.integers(6, size=16)
@@ -176,9 +133,9 @@ def test_members_are_networks_of_their_own_and_decide_by_their_mean():
 
 
 def test_a_short_training_repeats_itself_and_leaves_torch_alone():
-    config = ImportanceConfig(steps=2, width=4, folds=2, batch_size=60, auxiliary_batch_size=40)
+    config = ImportanceConfig(steps=2, width=4, folds=2, batch_size=60)
     state = torch.get_rng_state()
-    first, again, other = (train_selection(config, seed, [unseen()]).state_dict() for seed in (0, 0, 1))
+    first, again, other = (train_selection(config, seed).state_dict() for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
@@ -186,16 +143,16 @@ def test_a_short_training_repeats_itself_and_leaves_torch_alone():
 
 def test_members_learn_nothing_from_their_own_fold(monkeypatch):
     """Labels and pixels of fold 0 are changed: the member that leaves it out is the same bit for bit."""
-    config = ImportanceConfig(steps=2, width=4, folds=2, batch_size=60, auxiliary_batch_size=40)
-    images, auxiliary = load_digits_split().validation, [unseen()]
+    config = ImportanceConfig(steps=2, width=4, folds=2, batch_size=60)
+    images = load_digits_split().validation
     fold = folds_of(config, 0, len(images))
     assert sorted(np.bincount(fold)) == [len(images) // 2] * 2
     changed = LabelledImages(
         np.where((fold == 0)[:, None, None, None], -images.images, images.images), np.where(fold == 0, 0, images.labels)
     )
-    known = train_selection(config, 0, auxiliary).state_dict()
+    known = train_selection(config, 0).state_dict()
     monkeypatch.setattr("agents.importance.training.load_digits_split", lambda: DataSplit(images, changed, images))
-    other = train_selection(config, 0, auxiliary).state_dict()
+    other = train_selection(config, 0).state_dict()
     assert all(torch.equal(tensor[0], other[name][0]) for name, tensor in known.items())
     assert not all(torch.equal(tensor[1], other[name][1]) for name, tensor in known.items())
 
@@ -221,7 +178,7 @@ def test_every_validation_input_is_asked_on_every_node_and_by_the_member_that_ha
         def choose(layer, scores):
             return alone.decide(layer, few.node, scores, few.energies[layer], 50.0, 3)
 
-        return spend(FrozenClassifier.shipped(), few.patches, few.energies, choose)[1]
+        return spend(FrozenClassifier(), few.patches, few.energies, choose)[1]
 
     frugal, lavish = spent(0), spent(1)
     assert frugal.mean() < lavish.mean()
