@@ -99,7 +99,7 @@ def table(scenario: str, episodes: int, runs: Path) -> list[list[str]]:
 def main(
     episodes: Annotated[int, typer.Option(min=2, help="Held-out episodes of small.")] = 100,
     elsewhere: Annotated[int, typer.Option(min=2, help="Held-out episodes of the other scenarios.")] = 10,
-    scenario: Annotated[list[str] | None, typer.Option(help="Where the weights act beside small.")] = None,
+    scenario: Annotated[list[str] | None, typer.Option(help="Where weights act beside small; paper if none.")] = None,
     runs: Annotated[Path, typer.Option(help="Root of the run folders.")] = Path("runs"),
     document: Annotated[Path | None, typer.Option(help="Page with the section.")] = None,
 ) -> None:

@@ -32,8 +32,9 @@ def sweep(
 ) -> None:
     """Train recipes x seeds, several at a time with one thread each.
 
-    Finished runs are not repeated, the others go on from their checkpoints: after Ctrl-C or a crash give the same
-    command again. A run that fails does not stop the others; it is listed with its error, and tried again next time.
+    Finished runs are not repeated, the others go on from their checkpoints.
+    After Ctrl-C or a crash give the same command again.
+    A run that fails does not stop the others; it is listed with its error, and tried again next time.
     """
     console = wide_console()
     listed = jobs_of(recipe, seeds_of(seeds) if seeds is not None else None, runs)
