@@ -12,6 +12,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.markup import escape
 from rich.table import Table
 
 from agents.status import read_status
@@ -98,5 +99,5 @@ def outcome_table(outcomes: Iterable[Outcome]) -> Table:
         if status is not None:
             minutes = f"{status.wall_seconds / 60:.1f}", f"{status.cpu_seconds / 60:.1f}"
             figures = (f"{status.steps:,}", *minutes, str(status.deaths))
-        table.add_row(outcome.job.name, outcome.state, *figures, outcome.error)
+        table.add_row(outcome.job.name, outcome.state, *figures, escape(outcome.error))
     return table
