@@ -94,10 +94,12 @@ def evaluate_bound(
         others: as in `evaluate`.
 
     Raises:
-        ValueError: for an unknown id, scenario, override or bound.
+        ValueError: for an unknown id, scenario, override or bound, or jobs = 0.
     """
     from joblib import Parallel, delayed
 
+    if jobs == 0:
+        raise ValueError("jobs = 0: valid are whole numbers of at least 1, or -1 for one per core")
     seeds = list(seeds)
     core = make_core(env_id, 1, scenario, overrides)
     known = [*core.bounds, *core.observed_bounds, *core.episode_bounds]

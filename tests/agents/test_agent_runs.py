@@ -84,6 +84,8 @@ def test_train_resume_and_evaluate(recipe_file: Path, tmp_path: Path) -> None:
         ({"relative_to": "nobody"}, "valid are exact"),
         ({"training_overrides": {"layers": 1}}, "layers"),
         ({"hyperparameters": {"n_step": 16}}, "n_step"),
+        ({"group": "../outside"}, "group = '../outside'"),
+        ({"group": None}, "group"),
     ],
 )
 def test_bad_recipes_exit_with_one_line(
@@ -96,8 +98,23 @@ def test_bad_recipes_exit_with_one_line(
     assert result.exit_code == 2, result.output
     assert words in result.output
     assert len(result.output.strip().splitlines()) == 1
-    assert not list(runs.rglob("checkpoint.pt"))
-    assert not list(runs.rglob("config.yaml"))
+    assert not list(tmp_path.rglob("checkpoint.pt"))
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+def test_held_out_seeds_train_nothing(recipe_file: Path, tmp_path: Path) -> None:
+    result = _command("train", str(recipe_file), "--seed", "1000000", "--runs", str(tmp_path / "runs"))
+    assert result.exit_code == 2
+    assert "seeds.0 = 1000000" in result.output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_recipes_that_are_no_text_or_lack_fields_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    for content, words in ((b"\xa6\xff", "is no text"), (b"algorithm: ppo", "TrainingConfig.group: Field required")):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=f"bad.yaml: .*{words}"):
+            load_config(file)
 
 
 def test_damaged_files_are_named_and_left_alone(tmp_path: Path) -> None:
