@@ -1,8 +1,8 @@
 """Random numbers for whole batches: numpy's own C functions called from compiled loops, one generator per row.
 
 The numbers are bit for bit those of `Generator.standard_exponential` and `Generator.standard_gamma` with 32-bit
-output; only the way to them is shorter (no Python call per row, and threads over large batches; most exponential
-variables without a call at all, see `pcg64`). numpy documents these functions for use from other languages ("Extending"
+output; only the way to them is shorter (no Python call per row, and threads over large batches; most variables
+without a call at all, see `pcg64`). numpy documents these functions for use from other languages ("Extending"
 in its reference of `numpy.random`). Where a build of numpy does not export them, the generators' methods are called row
 by row.
 """
@@ -19,7 +19,7 @@ from numba import prange, types
 from numpy.random import _generator
 
 from dmoe_gym.leaf import leaf
-from dmoe_gym.pcg64 import bit_generator_address, fill_likely, readable
+from dmoe_gym.pcg64 import bit_generator_address, fill_likely, fill_likely_gammas, readable
 from dmoe_gym.threads import serial_or_parallel
 
 _EXPONENTIALS, _GAMMA, _INTEGERS, _UNIFORMS = (
@@ -159,6 +159,21 @@ def fill_exponentials(address, out):
 
 
 @leaf
+def fill_gammas(address, shape, out):
+    """out <- gamma variables of a shape (float32) and scale 1 from the generator whose state is at the address; any
+    shape of `out`, 32 bit.
+    """
+    flat = out.reshape(out.size)
+    if shape == 1:
+        fill_exponentials(address, flat)
+        return
+    at = fill_likely_gammas(address, shape, flat, 0) if 0 < shape < 1 else 0
+    while at < flat.shape[0]:
+        flat[at] = next_gamma(address, shape)
+        at = fill_likely_gammas(address, shape, flat, at + 1) if 0 < shape < 1 else at + 1
+
+
+@leaf
 def fill_integers(address, high, out):
     """out <- uniform whole numbers in 0..high-1 from the generator whose state is at the address; any shape, int64."""
     _fill_integers(address, 0, high - 1, out.size, 0, out.ctypes.data)
@@ -173,9 +188,7 @@ def _exponentials(addresses, rows, out):
 @serial_or_parallel
 def _gammas(addresses, rows, shape, out):
     for position in prange(rows.shape[0]):
-        row = rows[position]
-        for index in range(out.shape[1]):
-            out[row, index] = next_gamma(addresses[row], shape)
+        fill_gammas(addresses[rows[position]], shape, out[rows[position]])
 
 
 @serial_or_parallel

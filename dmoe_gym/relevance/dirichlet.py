@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 from pydantic import Field
 
-from dmoe_gym.draws import GAMMAS_PER_ROUND, compiled, integers, next_gamma, standard_gamma
+from dmoe_gym.draws import GAMMAS_PER_ROUND, compiled, fill_gammas, integers, next_gamma, standard_gamma
 from dmoe_gym.leaf import leaf
 from dmoe_gym.relevance.process import RelevanceProcess, RelevanceSource
 from dmoe_gym.threads import serial_or_parallel
@@ -77,11 +77,8 @@ def draw_scores(address, concentration, bonus, domains, gate_scores):
     Args:
         address: of the generator's state; concentration, bonus: float32; domains: (nodes,).
     """
-    nodes, states, experts = gate_scores.shape
-    for node in range(nodes):
-        for state in range(states):
-            for expert in range(experts):
-                gate_scores[node, state, expert] = next_gamma(address, concentration)
+    nodes, states, _ = gate_scores.shape
+    fill_gammas(address, concentration, gate_scores)
     for node in range(nodes):
         for state in range(states):
             extra = next_gamma(address, bonus) if bonus > 0 else np.float32(0.0)

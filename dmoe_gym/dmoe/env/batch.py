@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.env.settle import BATTERY, OWED
+from dmoe_gym.dmoe.physics import Round
 from dmoe_gym.relevance.dirichlet import DirichletConfig
 
 
@@ -58,3 +60,21 @@ class Batch(NamedTuple):
     account: np.ndarray  # (B, 2 + K), see `settle.charge_served`
     terms: np.ndarray  # (B, terms)
     rewards: np.ndarray
+
+
+def round_of(
+    config: DMoEConfig, gate_scores: np.ndarray, gains: np.ndarray, threshold: float, account: np.ndarray
+) -> Round:
+    """One environment's round from its arrays.
+
+    Args:
+        gate_scores: (K, N, K); gains: (K, K, M); account: (2 + K,), see `settle.charge_served`.
+    """
+    return Round(
+        gate_scores,
+        gains,
+        threshold,
+        config,
+        battery=None if config.battery_j is None else account[BATTERY:] * config.energy_unit_j,
+        relevance_owed=None if config.relevance_budget is None else float(account[OWED]),
+    )
