@@ -19,7 +19,7 @@ from numba import prange, types
 from numpy.random import _generator
 
 from dmoe_gym.leaf import leaf
-from dmoe_gym.pcg64 import bit_generator_address, fill_likely, fill_likely_gammas, readable
+from dmoe_gym.pcg64 import bit_generator_address, fill_likely, fill_likely_gammas, gammas_as_known, readable
 from dmoe_gym.threads import serial_or_parallel
 
 _EXPONENTIALS, _GAMMA, _INTEGERS, _UNIFORMS = (
@@ -114,7 +114,8 @@ def standard_gamma(
     """
     if compiled(generators):
         amount = len(rows) * out[0].size / GAMMAS_PER_ROUND
-        _gammas(amount, generators.addresses, np.asarray(rows), np.float32(shape), out.reshape(len(out), -1))
+        known = gammas_as_known()
+        _gammas(amount, generators.addresses, np.asarray(rows), np.float32(shape), known, out.reshape(len(out), -1))
         return
     for row in rows:
         generators[row].standard_gamma(shape, dtype=np.float32, out=out[row])
@@ -159,18 +160,18 @@ def fill_exponentials(address, out):
 
 
 @leaf
-def fill_gammas(address, shape, out):
-    """out <- gamma variables of a shape (float32) and scale 1 from the generator whose state is at the address; any
-    shape of `out`, 32 bit.
+def fill_gammas(address, shape, known, out):
+    """out <- gamma variables of scale 1 from the generator whose state is at the address; any shape of `out`, 32 bit.
+
+    Args:
+        shape: float32, of the distribution; known: are those of a shape below 1 known (`gammas_as_known`)?
     """
     flat = out.reshape(out.size)
-    if shape == 1:
-        fill_exponentials(address, flat)
-        return
-    at = fill_likely_gammas(address, shape, flat, 0) if 0 < shape < 1 else 0
+    likely = known and 0 < shape < 1
+    at = fill_likely_gammas(address, shape, flat, 0) if likely else 0
     while at < flat.shape[0]:
         flat[at] = next_gamma(address, shape)
-        at = fill_likely_gammas(address, shape, flat, at + 1) if 0 < shape < 1 else at + 1
+        at = fill_likely_gammas(address, shape, flat, at + 1) if likely else at + 1
 
 
 @leaf
@@ -186,9 +187,9 @@ def _exponentials(addresses, rows, out):
 
 
 @serial_or_parallel
-def _gammas(addresses, rows, shape, out):
+def _gammas(addresses, rows, shape, known, out):
     for position in prange(rows.shape[0]):
-        fill_gammas(addresses[rows[position]], shape, out[rows[position]])
+        fill_gammas(addresses[rows[position]], shape, known, out[rows[position]])
 
 
 @serial_or_parallel

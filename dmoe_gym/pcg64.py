@@ -70,6 +70,25 @@ def _as_known() -> bool:
     return np.array_equal(ours, numpys) and generator.bit_generator.state == twin.bit_generator.state
 
 
+@cache
+def gammas_as_known() -> bool:
+    """Are `fill_likely_gammas`' numbers numpy's? Not where numpy's compiler contracts a product and a sum."""
+    if not _as_known():
+        return False
+    generator, twin = np.random.Generator(np.random.PCG64(1)), np.random.Generator(np.random.PCG64(1))
+    address = bit_generator_address(generator)
+    for shape in (0.1, 0.5, 0.9):
+        numpys = twin.standard_gamma(shape, 1001, dtype=np.float32)
+        ours = np.zeros_like(numpys)
+        at = fill_likely_gammas(address, np.float32(shape), ours, 0)
+        while at < len(ours):
+            ours[at] = generator.standard_gamma(shape, dtype=np.float32)
+            at = fill_likely_gammas(address, np.float32(shape), ours, at + 1)
+        if not np.array_equal(ours, numpys):
+            return False
+    return True
+
+
 _get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _get_pointer.restype = ctypes.c_void_p
 _get_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
