@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
 from agents.__main__ import app
@@ -44,6 +45,15 @@ def test_train_resume_and_evaluate(recipe_file: Path, tmp_path: Path) -> None:
     header = (folder / "progress.csv").read_text().splitlines()[0]
     assert {"imitation/loss", "imitation/accuracy", "eval/cost"} <= set(header.split(","))
     assert list((runs / "tiny" / "baseline-JESA").glob("events.out.tfevents.*"))
+
+    # what training episodes cost, by their own terms and by their returns
+    events = EventAccumulator(str(folder)).Reload()
+    rounds = build_env(load_config(recipe_file), seed=0, num_envs=1).core.rounds_per_episode
+    returns = {point.step: point.value for point in events.Scalars("rollout/ep_rew_mean")}
+    costs = {point.step: point.value for point in events.Scalars("rollout/cost")}
+    assert returns.keys() & costs.keys()
+    for step in returns.keys() & costs.keys():
+        assert -rounds * costs[step] == pytest.approx(returns[step], rel=1e-4)
 
     # a second run into the same folder is refused, and nothing changes
     before = (folder / "checkpoint.pt").read_bytes()
