@@ -44,6 +44,8 @@ class BatchedVecEnv(VecEnv):
             self.core.record()
         super().__init__(num_envs, self.core.observation_space, self.core.action_space)
         self._actions: np.ndarray | None = None
+        # from the first reset on: environments that end start again in the same step
+        self._running = False
         self._started = time.time()
         self._return = np.zeros(num_envs)
         self._length = np.zeros(num_envs, np.int64)
@@ -66,6 +68,7 @@ class BatchedVecEnv(VecEnv):
         rows = [row for row in range(self.num_envs) if self._seeds[row] is not None]
         self.core.seed(rows, [(int(self._seeds[row]), row) for row in rows])  # type: ignore[arg-type]
         self.core.start(self.core.all_rows)
+        self._running = True
         self._clear(self.core.all_rows)
         self.reset_infos = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
@@ -79,7 +82,7 @@ class BatchedVecEnv(VecEnv):
             ValueError: if an action lies outside the action space.
             RuntimeError: before the first `reset`.
         """
-        if self.core.terminated.any():  # later on, environments that end start again in the same step
+        if not self._running:
             raise RuntimeError("no episode is running: call reset() before step()")
         self._actions = self.core.checked_actions(actions)
 
@@ -92,11 +95,15 @@ class BatchedVecEnv(VecEnv):
         self._return += core.rewards
         self._length += 1
         self._term_sums += core.term_values
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        if dones.any():
-            rows = np.flatnonzero(dones)
-            for row, info in zip(rows.tolist(), self._final_infos(rows), strict=True):
+        rows = np.flatnonzero(dones)
+        final: list[dict[str, Any]] = self._final_infos(rows) if len(rows) else []
+        if len(rows) == self.num_envs:
+            infos = final
+        else:
+            infos = [{} for _ in range(self.num_envs)]
+            for row, info in zip(rows.tolist(), final, strict=True):
                 infos[row] = info
+        if len(rows):
             self._clear(rows)
             core.start(rows)
         return self._observations(), rewards, dones, infos
