@@ -20,6 +20,7 @@ from agents.config import TrainingConfig, dump_config, load_config
 from agents.learners import build_env, checkpoint_steps, read_tensors
 from agents.policy import load_run
 from agents.teachers import Teacher, teacher_scheduler
+from agents.train import reference_rows
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.files import read_csv
@@ -216,3 +217,22 @@ def test_relative_rewards_sum_to_the_difference_of_costs(tiny: dict[str, Any]) -
         observation, rewards, _, _ = reference.step(policy.predict(observation)[0])
         costs -= rewards
     np.testing.assert_allclose(totals["relative"], totals["plain"] + costs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"overrides": {"num_experts": 3, "num_subcarriers": 6, "num_layers": 2, "threshold": 0.7}}, "overrides"),
+        ({"evaluation": {"episodes": 3, "every": 512}}, "episodes"),
+        ({"evaluation": {"episodes": 4, "every": 512, "references": ["JESA"]}}, "policies"),
+    ],
+)
+def test_references_of_something_else_are_refused(
+    tiny: dict[str, Any], tmp_path: Path, change: dict, word: str
+) -> None:
+    reference_rows(TrainingConfig(**tiny), tmp_path)
+    assert len(reference_rows(TrainingConfig(**tiny), tmp_path)) > 4
+    before = (tmp_path / "tiny" / "references.csv").read_bytes()
+    with pytest.raises(ValueError, match=rf"references\.csv: its {word} are .* choose another group"):
+        reference_rows(TrainingConfig(**{**tiny, **change}), tmp_path)
+    assert (tmp_path / "tiny" / "references.csv").read_bytes() == before
