@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import typer
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from benchmarks.scaling import CURVES, SWEEPS
 from benchmarks.table import RESULTS, figure, read_rows
@@ -78,6 +79,9 @@ def draw(records: list[dict[str, Any]], path: str) -> None:
         panel.set_ylabel("µs per call" if name == "batch" else "µs per round and environment")
         panel.set_xticks(values, [str(value) for value in values])
         panel.minorticks_off()
+        # a decade alone would leave panels that span less with one tick
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 3) if name == "batch" else (1, 2, 5)))
+        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
