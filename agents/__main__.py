@@ -47,6 +47,8 @@ def train(
     config = load_config(recipe)
     if timesteps is not None:
         config = config.replace(total_timesteps=timesteps)
+    if seed:
+        config.replace(seeds=tuple(seed))  # refuses seeds that a recipe may not have
     check_recipe(config)
     with bar(console) as bars:
         episodes = config.evaluation.episodes

@@ -104,7 +104,9 @@ class EvaluateAndCheckpoint(BetweenUpdates):
         self.rows += [{**row, "step": step} for row in rows]
         for tag, value in eval_scalars(rows, self.references, self.lineup).items():
             self.logger.record(tag, value)
-        recent = [info["episode_terms"] for info in self.model.ep_info_buffer or () if "episode_terms" in info]
+        # beside the episodes' return r, length l and time t stand their terms
+        recent = list(self.model.ep_info_buffer or ())
         for term in recent[0] if recent else ():
-            self.logger.record(f"rollout/{term}", float(np.mean([entry[term] for entry in recent])))
+            if term not in ("r", "l", "t"):
+                self.logger.record(f"rollout/{term}", float(np.mean([episode[term] for episode in recent])))
         self.logger.dump(step)

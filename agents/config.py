@@ -122,7 +122,8 @@ class TrainingConfig(StrictConfig):
         env_id, scenario, overrides: as in `gym.make`.
         training_overrides: further overrides of the training environments alone; num_layers: 1 makes every round an
             episode, which says that no decision reaches beyond its round.
-        group: folder that runs on the same environment share, so that TensorBoard overlays them.
+        group: folder that runs on the same environment share, so that TensorBoard overlays them; a name, no path, for
+            recipes also come from others.
         num_envs: environments in the batch.
         total_timesteps: environment steps, all environments together.
         seeds: one run each; below the held-out seeds.
@@ -142,7 +143,7 @@ class TrainingConfig(StrictConfig):
     scenario: str | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
     training_overrides: dict[str, Any] = Field(default_factory=dict)
-    group: str
+    group: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
     num_envs: Count = 16
     total_timesteps: Count
     seeds: tuple[Annotated[int, Field(ge=0, lt=FIRST_HELD_OUT_SEED)], ...] = (0,)
@@ -206,6 +207,8 @@ def load_config(path: Path) -> TrainingConfig:
         fields = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is no text ({error})") from None
     if not isinstance(fields, dict):
         raise ValueError(f"{path}: holds {type(fields).__name__}, valid is a mapping of fields")
     try:

@@ -75,7 +75,7 @@ def export_run(
         "steps": steps,
         "sha256": {TENSORS: _digest(tensors), RECIPE: _digest(recipe)},
         "provenance": json.loads((run / PROVENANCE).read_text()),
-        "cpu_minutes": round(status.cpu_seconds / 60, 1) if status else None,
+        "cpu_minutes": float(f"{status.cpu_seconds / 60:.2g}") if status else None,
         "results": _results([row for row in evaluations if row["step"] == evaluations[-1]["step"]], references, config),
     }
     write_whole(target / TENSORS, tensors)

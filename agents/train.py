@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from dmoe_gym.evaluation import Row, evaluate_lineup, held_out_seeds, lineup_of
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
-from dmoe_gym.files import read_csv, write_csv
+from dmoe_gym.files import read_csv, write_csv, write_json
 
 
 def check_recipe(config: TrainingConfig) -> None:
@@ -50,29 +51,43 @@ def reference_rows(
 ) -> list[Row]:
     """Rows of the line-up on the recipe's held-out episodes, kept in the group's `references.csv`.
 
-    Also writes each as a flat TensorBoard line beside the runs.
+    `references.json` beside it says what they are of. Also writes each as a flat TensorBoard line beside the runs.
 
     Raises:
-        ValueError: if the file belongs to another scenario or other episodes: runs of one group share both.
+        ValueError: if the file is of anything else than the recipe asks for: runs of one group share all of it.
     """
-    file = root / config.group / "references.csv"
+    file, about_file = root / config.group / "references.csv", root / config.group / "references.json"
     lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
-    seeds = held_out_seeds(config.evaluation.episodes)
+    about = {
+        "environment": lineup.env_id,
+        "scenario": config.scenario,
+        "overrides": dict(config.overrides),
+        "episodes": config.evaluation.episodes,
+        "policies": config.evaluation.references,
+    }
     if file.exists():
+        kept = json.loads(about_file.read_text()) if about_file.exists() else {}
+        # as a file holds it: lists for tuples
+        asked = json.loads(json.dumps(about, default=str))
+        differing = [field for field, value in asked.items() if field not in kept or kept[field] != value]
+        if differing:
+            field = differing[0]
+            raise ValueError(
+                f"{file}: its {field} are {kept.get(field, 'unknown')!r}, the recipe's {asked[field]!r}; "
+                "choose another group in the recipe"
+            )
         rows = read_csv(file)
-        kept = {(row["env_id"], row["scenario"]) for row in rows}
-        if kept != {(lineup.env_id, config.scenario or "default")} or {row["seed"] for row in rows} != set(seeds):
-            raise ValueError(f"{file}: is of another scenario or other episodes; choose another group in the recipe")
     else:
         rows = evaluate_lineup(
             config.env_id,
             scenario=config.scenario,
-            seeds=seeds,
+            seeds=held_out_seeds(config.evaluation.episodes),
             names=config.evaluation.references,
             jobs=jobs,
             progress=progress,
             **config.overrides,
         )
+        write_json(about_file, about)
         write_csv(file, rows)
     write_reference_lines(root / config.group, rows, lineup, config.total_timesteps)
     return rows

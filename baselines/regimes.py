@@ -29,8 +29,11 @@ def tune(
     budget: Annotated[int, typer.Option(min=1, help="Training episodes for all candidates of a scheduler.")] = BUDGET,
 ) -> None:
     """Tune on training episodes; writes dmoe_gym/dmoe/data/tuned.json."""
-    with bar(wide_console()) as progress:
-        tune_all([name for name in scenarios or REGIMES if tunable_in(name)], budget=budget, progress=progress.task)
+    console = wide_console()
+    tuned = [name for name in scenarios or REGIMES if tunable_in(name)]
+    with bar(console) as progress:
+        tune_all(tuned, budget=budget, progress=progress.task)
+    console.print(f"tuned: {', '.join(tuned) or 'nothing, no scheduler of these scenarios has a parameter'}")
 
 
 @app.command()

@@ -1,7 +1,4 @@
-"""Writes docs/performance.md's table and the scaling plot from what the benchmarks left in output/.
-
-python -m benchmarks.page
-"""
+"""`python -m benchmarks.page`: docs/performance.md's tables and scaling plot from the figures in output/."""
 
 from __future__ import annotations
 
@@ -14,10 +11,13 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import typer
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from benchmarks.scaling import CURVES, SWEEPS
-from benchmarks.table import figure, read_rows
+from benchmarks.table import RESULTS, figure, read_rows
 from benchmarks.test_scaling import SCALING
+from dmoe_gym.command_line import one_line_errors
 from dmoe_gym.files import replace_section
 
 PAGE, PLOT = "docs/performance.md", "docs/images/scaling.png"
@@ -79,6 +79,9 @@ def draw(records: list[dict[str, Any]], path: str) -> None:
         panel.set_ylabel("µs per call" if name == "batch" else "µs per round and environment")
         panel.set_xticks(values, [str(value) for value in values])
         panel.minorticks_off()
+        # a decade alone would leave panels that span less with one tick
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 3) if name == "batch" else (1, 2, 5)))
+        panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -86,16 +89,22 @@ def draw(records: list[dict[str, Any]], path: str) -> None:
     plt.close(figure_)
 
 
+@one_line_errors
 def main() -> None:
+    """Write the tables of docs/performance.md and docs/images/scaling.png from the benchmarks' figures in output/."""
     rows = [row for row in read_rows() if row.get("command")]
+    if not rows:
+        raise ValueError(f"{RESULTS}: holds no row; `make bench` measures, and the page keeps what it has")
     aims = [row for row in rows if row["aim"] is not None]
     others = [row for row in rows if row["aim"] is None]
-    replace_section(PAGE, "aims", table(aims))
-    replace_section(PAGE, "others", table(others) if others else "None measured yet.")
+    for section, measured in (("aims", aims), ("others", others)):
+        if measured:
+            replace_section(PAGE, section, table(measured))
     if Path(SCALING).exists():
         draw(json.loads(Path(SCALING).read_text())["records"], PLOT)
-    print(f"wrote {PAGE} and {PLOT} from {len(rows)} rows")
+        print(f"wrote {PLOT}")
+    print(f"wrote {PAGE} from {len(rows)} rows")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

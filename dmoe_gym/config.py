@@ -72,6 +72,8 @@ def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
         if complaint["type"] == "extra_forbidden":
             valid = ", ".join(sorted(config.model_fields))
             complaints.append(f"{config.__name__}: unknown field {path!r}; valid fields are {valid}")
+        elif complaint["type"] == "missing" and path in config.model_fields:
+            complaints.append(f"{config.__name__}.{path}: {complaint['msg']}")
         elif complaint["type"] == "value_error":
             complaints.append(f"{config.__name__}: {complaint['ctx']['error']}")
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -178,12 +179,15 @@ class BatchedCore(ABC):
             return array
         space = self.action_space
         if array.shape != shape:
-            raise ValueError(f"action: has shape {array.shape[1:]} in a batch of {array.shape[:1]}, valid is {space}")
+            raise ValueError(
+                f"action: has shape {array.shape[1:]} in a batch of {array.shape[:1]}, "
+                f"valid is {_in_words(space)} in a batch of {shape[:1]}"
+            )
         # Stable-Baselines3 answers a MultiBinary space with 0.0 and 1.0, and Gymnasium counts those as members
         real = isinstance(space, spaces.Box | spaces.MultiBinary)
         if array.dtype.kind not in ("biuf" if real else "biu"):
             valid = "real" if real else "whole"
-            raise ValueError(f"action: has dtype {array.dtype}, valid are {valid} numbers of {space}")
+            raise ValueError(f"action: has dtype {array.dtype}, valid are {valid} numbers of {_in_words(space)}")
         if isinstance(space, spaces.Box):
             array = array.astype(space.dtype, copy=False)
             wrong = ~((array >= space.low) & (array <= space.high))
@@ -194,8 +198,16 @@ class BatchedCore(ABC):
             wrong = (array < 0) | (array >= size)
         if wrong.any():
             index = tuple(int(part) for part in np.argwhere(wrong)[0])
-            raise ValueError(f"action{list(index)} = {array[index]}: valid is {space}")
+            raise ValueError(f"action{list(index)} = {array[index]}: valid is {_in_words(space)}")
         return array if isinstance(space, spaces.Box) else array.astype(np.int64, copy=False)
+
+
+def _in_words(space: spaces.Space) -> str:
+    """The space in one line, however many numbers a MultiDiscrete one has."""
+    if not isinstance(space, spaces.MultiDiscrete):
+        return str(space)
+    runs = [(int(size), len(list(same))) for size, same in groupby(space.nvec.tolist())]
+    return "MultiDiscrete: " + ", then ".join(f"{count} whole numbers from 0 to {size - 1}" for size, count in runs)
 
 
 @njit(cache=True)

@@ -1,8 +1,8 @@
 """Random numbers for whole batches: numpy's own C functions called from compiled loops, one generator per row.
 
 The numbers are bit for bit those of `Generator.standard_exponential` and `Generator.standard_gamma` with 32-bit
-output; only the way to them is shorter (no Python call per row, and threads over large batches; most exponential
-variables without a call at all, see `pcg64`). numpy documents these functions for use from other languages ("Extending"
+output; only the way to them is shorter (no Python call per row, and threads over large batches; most variables
+without a call at all, see `pcg64`). numpy documents these functions for use from other languages ("Extending"
 in its reference of `numpy.random`). Where a build of numpy does not export them, the generators' methods are called row
 by row.
 """
@@ -19,7 +19,7 @@ from numba import prange, types
 from numpy.random import _generator
 
 from dmoe_gym.leaf import leaf
-from dmoe_gym.pcg64 import bit_generator_address, fill_likely, readable
+from dmoe_gym.pcg64 import bit_generator_address, fill_likely, fill_likely_gammas, gammas_as_known, readable
 from dmoe_gym.threads import serial_or_parallel
 
 _EXPONENTIALS, _GAMMA, _INTEGERS, _UNIFORMS = (
@@ -114,7 +114,8 @@ def standard_gamma(
     """
     if compiled(generators):
         amount = len(rows) * out[0].size / GAMMAS_PER_ROUND
-        _gammas(amount, generators.addresses, np.asarray(rows), np.float32(shape), out.reshape(len(out), -1))
+        known = gammas_as_known()
+        _gammas(amount, generators.addresses, np.asarray(rows), np.float32(shape), known, out.reshape(len(out), -1))
         return
     for row in rows:
         generators[row].standard_gamma(shape, dtype=np.float32, out=out[row])
@@ -159,6 +160,21 @@ def fill_exponentials(address, out):
 
 
 @leaf
+def fill_gammas(address, shape, known, out):
+    """out <- gamma variables of scale 1 from the generator whose state is at the address; any shape of `out`, 32 bit.
+
+    Args:
+        shape: float32, of the distribution; known: are those of a shape below 1 known (`gammas_as_known`)?
+    """
+    flat = out.reshape(out.size)
+    likely = known and 0 < shape < 1
+    at = fill_likely_gammas(address, shape, flat, 0) if likely else 0
+    while at < flat.shape[0]:
+        flat[at] = next_gamma(address, shape)
+        at = fill_likely_gammas(address, shape, flat, at + 1) if likely else at + 1
+
+
+@leaf
 def fill_integers(address, high, out):
     """out <- uniform whole numbers in 0..high-1 from the generator whose state is at the address; any shape, int64."""
     _fill_integers(address, 0, high - 1, out.size, 0, out.ctypes.data)
@@ -171,11 +187,9 @@ def _exponentials(addresses, rows, out):
 
 
 @serial_or_parallel
-def _gammas(addresses, rows, shape, out):
+def _gammas(addresses, rows, shape, known, out):
     for position in prange(rows.shape[0]):
-        row = rows[position]
-        for index in range(out.shape[1]):
-            out[row, index] = next_gamma(addresses[row], shape)
+        fill_gammas(addresses[rows[position]], shape, known, out[rows[position]])
 
 
 @serial_or_parallel

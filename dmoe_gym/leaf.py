@@ -18,7 +18,7 @@ def leaf(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     In functions this small that was a third of their time and more. What they call is compiled likewise, unless it is
     `allocating`.
     """
-    options = {"cache": True, _COUNTED: False, **options}
+    options = {"cache": True, "error_model": "numpy", _COUNTED: False, **options}
     compile: Any = njit(**options)
     return compile if function is None else compile(function)
 

@@ -1,10 +1,12 @@
-"""numpy's exponential variables with the generator PCG64 compiled into the loop: the same bits in half the time.
+"""numpy's exponential and gamma variables with the generator PCG64 compiled into the loop: the same bits, sooner.
 
 numpy's C function asks the generator for every number through a pointer. Here its state is stepped in registers
 (O'Neill, "PCG: A family of simple fast space-efficient statistically good algorithms for random number generation",
 2014: 128-bit linear congruential, output XSL-RR). The ziggurat (Marsaglia and Tsang, "The ziggurat method for
 generating random variables", 2000) gives 98.9 % of the numbers at once. Of the others the tail, and what rounding could
 decide otherwise, is left to numpy: the state goes back to where it was before the number, and numpy draws it.
+Gamma variables of a shape below 1 are made of these (Best, "A note on gamma variate generators with shape parameter
+less than unity", 1983), with the library's own power and logarithm.
 
 Where the state lies is no public interface of numpy, nor are numba's tables one of numba: `readable` compares both.
 """
@@ -33,6 +35,7 @@ _MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645
 _LOW_HALF = np.uint64(0xFFFFFFFF)
 _ONE, _HALF_BITS = np.uint64(1), np.uint64(32)
 _ENTRY, _ENTRY_BITS = np.uint64(0xFF), np.uint64(8)
+_UNIFORM_STEP = np.float32(1 / 16777216)
 # Numbers that the density decides on are left to numpy where this much relative error could decide otherwise: numpy
 # computes in 32 bit, with the library's exponential function.
 UNSURE = 1e-5
@@ -65,6 +68,25 @@ def _as_known() -> bool:
         ours[at] = generator.standard_exponential(dtype=np.float32)
         at = fill_likely(address, ours, at + 1)
     return np.array_equal(ours, numpys) and generator.bit_generator.state == twin.bit_generator.state
+
+
+@cache
+def gammas_as_known() -> bool:
+    """Are `fill_likely_gammas`' numbers numpy's? Not where numpy's compiler contracts a product and a sum."""
+    if not _as_known():
+        return False
+    generator, twin = np.random.Generator(np.random.PCG64(1)), np.random.Generator(np.random.PCG64(1))
+    address = bit_generator_address(generator)
+    for shape in (0.1, 0.5, 0.9):
+        numpys = twin.standard_gamma(shape, 1001, dtype=np.float32)
+        ours = np.zeros_like(numpys)
+        at = fill_likely_gammas(address, np.float32(shape), ours, 0)
+        while at < len(ours):
+            ours[at] = generator.standard_gamma(shape, dtype=np.float32)
+            at = fill_likely_gammas(address, np.float32(shape), ours, at + 1)
+        if not np.array_equal(ours, numpys):
+            return False
+    return True
 
 
 _get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
@@ -131,13 +153,62 @@ def _step(typing_context, low, high, increment_low, increment_high):
     return types.UniTuple(types.uint64, 3)(low, high, increment_low, increment_high), code
 
 
-@leaf
-def _take(low, high, full, half, increment_low, increment_high):
-    """A 32-bit number, and the state after it: each output of the generator gives two, its low half first."""
+@leaf(forceinline=True)
+def _load_state(address):
+    """(low, high, full, half) and (increment_low, increment_high) of the generator whose `bitgen_t` is there."""
+    outer = _load(address)
+    inner = _load(outer)
+    buffered = _load(outer + np.uint64(8))
+    state = _load(inner), _load(inner + np.uint64(8)), (buffered & _LOW_HALF) != 0, buffered >> _HALF_BITS
+    return state, (_load(inner + np.uint64(16)), _load(inner + np.uint64(24)))
+
+
+@leaf(forceinline=True)
+def _store_state(address, state):
+    """The inverse of `_load_state`; the increment never changes."""
+    low, high, full, half = state
+    outer = _load(address)
+    inner = _load(outer)
+    _store(inner, low)
+    _store(inner + np.uint64(8), high)
+    _store(outer + np.uint64(8), np.uint64(full) | half << _HALF_BITS)
+
+
+@leaf(forceinline=True)
+def _take(state, increment):
+    """The next state and a 32-bit number: each output of the generator gives two, its low half first."""
+    low, high, full, half = state
     if full:
-        return low, high, False, half, half
-    low, high, output = _step(low, high, increment_low, increment_high)
-    return low, high, True, output >> _HALF_BITS, output & _LOW_HALF
+        return (low, high, False, half), half
+    low, high, output = _step(low, high, *increment)
+    return (low, high, True, output >> _HALF_BITS), output & _LOW_HALF
+
+
+LIKELY, REJECTED, LEFT = 0, 1, 2
+
+
+@leaf(forceinline=True)
+def _exponential(state, increment):
+    """One try of the ziggurat: the state after it, an exponential variable, and whether that is one.
+
+    LIKELY: it is; REJECTED: it is not, try again; LEFT: only numpy knows.
+    """
+    state, bits = _take(state, increment)
+    entry = (bits >> _ONE) & _ENTRY
+    bits = bits >> np.uint64(9)
+    value = np.float32(np.int32(bits)) * we_float[entry]
+    if np.uint32(bits) < ke_float[entry]:
+        return state, value, LIKELY
+    if entry == 0:
+        return state, value, LEFT
+    state, bits = _take(state, increment)
+    share = np.float64(np.int32(bits >> np.uint64(8))) / 16777216.0
+    above = np.float64(fe_float[entry])
+    height = (np.float64(fe_float[entry - _ONE]) - above) * share + above
+    density = np.exp(-np.float64(value))
+    if abs(height - density) < UNSURE * density:
+        return state, value, LEFT
+    return state, value, LIKELY if height < density else REJECTED
 
 
 @leaf
@@ -150,17 +221,13 @@ def fill_likely(address, out, at):
         address: of the generator's `bitgen_t`.
         out: (n,) float32.
     """
-    outer = _load(address)
-    inner = _load(outer)
-    low, high = _load(inner), _load(inner + np.uint64(8))
-    increment_low, increment_high = _load(inner + np.uint64(16)), _load(inner + np.uint64(24))
-    buffered = _load(outer + np.uint64(8))
-    full, half = (buffered & _LOW_HALF) != 0, buffered >> _HALF_BITS
+    state, increment = _load_state(address)
     at, size = np.uint64(at), np.uint64(out.shape[0])
     while at < size:
+        low, high, full, half = state
         # both numbers of an output of the generator, as long as both are likely
         while not full and at + _ONE < size:
-            next_low, next_high, output = _step(low, high, increment_low, increment_high)
+            next_low, next_high, output = _step(low, high, *increment)
             first, second = (output & _LOW_HALF) >> _ONE, output >> np.uint64(33)
             entry, other = first & _ENTRY, second & _ENTRY
             first, second = first >> _ENTRY_BITS, second >> _ENTRY_BITS
@@ -170,31 +237,49 @@ def fill_likely(address, out, at):
             out[at] = np.float32(np.int32(first)) * we_float[entry]
             out[at + _ONE] = np.float32(np.int32(second)) * we_float[other]
             at += np.uint64(2)
+        state = low, high, full, half
         if at == size:
             break
-        new_low, new_high, new_full, new_half, bits = _take(low, high, full, half, increment_low, increment_high)
-        entry = (bits >> _ONE) & _ENTRY
-        bits = bits >> np.uint64(9)
-        value = np.float32(np.int32(bits)) * we_float[entry]
-        accepted = np.uint32(bits) < ke_float[entry]
-        if not accepted:
-            if entry == 0:
-                break
-            new_low, new_high, new_full, new_half, bits = _take(
-                new_low, new_high, new_full, new_half, increment_low, increment_high
-            )
-            share = np.float64(np.int32(bits >> np.uint64(8))) / 16777216.0
-            above = np.float64(fe_float[entry])
-            height = (np.float64(fe_float[entry - _ONE]) - above) * share + above
-            density = np.exp(-np.float64(value))
-            if abs(height - density) < UNSURE * density:
-                break
-            accepted = height < density
-        low, high, full, half = new_low, new_high, new_full, new_half
-        if accepted:
+        tried, value, verdict = _exponential(state, increment)
+        if verdict == LEFT:
+            break
+        state = tried
+        if verdict == LIKELY:
             out[at] = value
             at += _ONE
-    _store(inner, low)
-    _store(inner + np.uint64(8), high)
-    _store(outer + np.uint64(8), np.uint64(full) | half << _HALF_BITS)
+    _store_state(address, state)
+    return np.int64(at)
+
+
+@leaf
+def fill_likely_gammas(address, shape, out, at):
+    """out[at:] <- gamma variables of scale 1, until one is left to numpy; return where that was.
+
+    As `fill_likely`; `random_standard_gamma_f` draws what is left.
+
+    Args:
+        shape: float32, above 0 and below 1.
+    """
+    state, increment = _load_state(address)
+    rest, power = np.float32(1) - shape, np.float32(1) / shape
+    at, size = np.uint64(at), np.uint64(out.shape[0])
+    while at < size:
+        tried, bits = _take(state, increment)
+        uniform = np.float32(np.int32(bits >> _ENTRY_BITS)) * _UNIFORM_STEP
+        verdict = REJECTED
+        while verdict == REJECTED:
+            tried, limit, verdict = _exponential(tried, increment)
+        if verdict == LEFT:
+            break
+        state = tried
+        if uniform <= rest:
+            value = uniform**power
+        else:
+            extra = -np.log((np.float32(1) - uniform) / shape)
+            value = (rest + shape * extra) ** power
+            limit += extra
+        if value <= limit:
+            out[at] = value
+            at += _ONE
+    _store_state(address, state)
     return np.int64(at)

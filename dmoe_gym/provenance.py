@@ -35,8 +35,9 @@ def provenance(command: str) -> dict[str, object]:
 def _version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "not installed"
+    except PackageNotFoundError:
+        # run from a checkout, which the commit names
+        return "of a checkout" if package == "dmoe_gym" else "not installed"
 
 
 def _git(*arguments: str) -> str:

@@ -47,6 +47,9 @@ def own_trace(path: str) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        own_trace(sys.argv[1])
+        try:
+            own_trace(sys.argv[1])
+        except OSError as error:  # the file is there already, or its folder is not
+            sys.exit(str(error))
     else:
         recorded_beside_drawn(episodes=50)

@@ -12,6 +12,7 @@ from dmoe_gym import draws
 from dmoe_gym.draws import Generators, integers, standard_exponential, standard_gamma
 
 ROWS = 70
+SHAPES = (0.01, 1.0, 0.97, 1.7)
 
 
 def generators() -> list[np.random.Generator]:
@@ -26,7 +27,8 @@ def mixture(batch, rows) -> list[np.ndarray]:
         integers(batch, rows, high, domains)
         standard_exponential(batch, rows, gains)
         standard_gamma(batch, rows, 0.5, scores)
-        standard_gamma(batch, rows, 1.7, scores[..., 0].copy())
+        for shape in SHAPES:
+            standard_gamma(batch, rows, shape, scores[..., 0].copy())
     return [gains, scores, domains]
 
 
@@ -39,7 +41,8 @@ def methods(batch, rows) -> list[np.ndarray]:
             domains[row] = batch[row].integers(high, size=5)
             batch[row].standard_exponential(dtype=np.float32, out=gains[row])
             batch[row].standard_gamma(0.5, dtype=np.float32, out=scores[row])
-            batch[row].standard_gamma(1.7, size=(3, 2), dtype=np.float32)
+            for shape in SHAPES:
+                batch[row].standard_gamma(shape, size=(3, 2), dtype=np.float32)
     return [gains, scores, domains]
 
 
@@ -49,8 +52,25 @@ def test_draws_are_numpy_s(rows):
         np.testing.assert_array_equal(ours, numpys)
 
 
+@pytest.mark.parametrize("shape", [0.003, 0.07, 0.5, 0.99, 1.0, 4.0])
+def test_long_series_of_gammas_are_numpy_s(shape):
+    batch = Generators(generators())
+    out = np.zeros((ROWS, 4000), np.float32)
+    standard_gamma(batch, range(ROWS), shape, out)
+    for ours, generator, numpys in zip(out, batch, generators(), strict=True):
+        np.testing.assert_array_equal(ours, numpys.standard_gamma(shape, 4000, dtype=np.float32))
+        assert generator.bit_generator.state == numpys.bit_generator.state
+
+
 def test_numpy_exports_its_functions_here():
     assert draws.EXPORTED
+
+
+def test_unknown_gammas_are_left_to_numpy(monkeypatch):
+    monkeypatch.setattr(draws, "gammas_as_known", lambda: False)
+    numpys = methods(generators(), range(ROWS))
+    for ours, expected in zip(mixture(Generators(generators()), range(ROWS)), numpys, strict=True):
+        np.testing.assert_array_equal(ours, expected)
 
 
 def test_without_numpy_s_functions_draws_are_the_same(monkeypatch):

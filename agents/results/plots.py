@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from agents.results.lines import Comparison, Line
 from dmoe_gym.evaluation import performance_profile
@@ -34,6 +35,9 @@ def draw_gaps(path: Path, comparisons: Sequence[Comparison], shown: int = 6) -> 
         _draw_gap(axes, comparison, shown)
     for axes in panels[len(comparisons) :]:
         axes.axis("off")
+    key = {"learned": STYLES["learned"][0], "analytic": BASELINE_COLOUR}
+    handles = [Patch(color=colour, label=kind) for kind, colour in key.items()]
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=8)
     _save(figure, path)
 
 

@@ -17,7 +17,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from agents.config import EquivariantConfig, load_config
+from agents.config import EquivariantConfig, TrainingConfig, load_config
 from agents.learners import checkpoint_steps
 from agents.policy import load_run
 from agents.run_folder import RunFolder
@@ -49,14 +49,33 @@ def lowered(scenario: str) -> ConstantPolicy:
     return ConstantPolicy(action, "gate_scores", 3)
 
 
+def finished(name: str, runs: Path) -> tuple[TrainingConfig, list[Path]]:
+    """A recipe and the folders of its finished seeds."""
+    config = load_config(Path(f"configs/{name}.yaml"))
+    folders = [RunFolder.of(runs, config, name, seed) for seed in config.seeds]
+    return config, [f.path for f in folders if checkpoint_steps(f.checkpoint_file) >= config.total_timesteps]
+
+
 def learned(scenario: str, runs: Path) -> Iterator[tuple[str, str, Sequence[Policy]]]:
     """Recipe, environment and the policy of every finished seed; only of recipes whose weights fit there."""
     for name in RECIPES:
-        config = load_config(Path(f"configs/{name}.yaml"))
-        folders = [RunFolder.of(runs, config, name, seed) for seed in config.seeds]
-        there = [f.path for f in folders if checkpoint_steps(f.checkpoint_file) >= config.total_timesteps]
+        config, there = finished(name, runs)
         if there and (scenario == HOME or isinstance(config.network, EquivariantConfig)):
             yield name, config.env_id, [load_run(path, scenario)[1] for path in there]
+
+
+def require_all_seeds(runs: Path) -> None:
+    """A page holds every seed that the recipes state.
+
+    Raises:
+        ValueError: naming the first recipe of which seeds are not finished.
+    """
+    for name in RECIPES:
+        config, there = finished(name, runs)
+        if len(there) < len(config.seeds):
+            raise ValueError(
+                f"{name}: {len(there)} of {len(config.seeds)} seeds are finished in {runs}, a page needs all"
+            )
 
 
 def table(scenario: str, episodes: int, runs: Path) -> list[list[str]]:
@@ -99,11 +118,13 @@ def table(scenario: str, episodes: int, runs: Path) -> list[list[str]]:
 def main(
     episodes: Annotated[int, typer.Option(min=2, help="Held-out episodes of small.")] = 100,
     elsewhere: Annotated[int, typer.Option(min=2, help="Held-out episodes of the other scenarios.")] = 10,
-    scenario: Annotated[list[str] | None, typer.Option(help="Where the weights act beside small.")] = None,
+    scenario: Annotated[list[str] | None, typer.Option(help="Where weights act beside small; paper if none.")] = None,
     runs: Annotated[Path, typer.Option(help="Root of the run folders.")] = Path("runs"),
     document: Annotated[Path | None, typer.Option(help="Page with the section.")] = None,
 ) -> None:
     """Run the study; with `--document`, write its table into that page."""
+    if document is not None:
+        require_all_seeds(runs)
     lines = table(HOME, episodes, runs)
     for other in scenario or ["paper"]:
         lines += table(other, elsewhere, runs)

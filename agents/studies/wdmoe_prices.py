@@ -50,9 +50,11 @@ def costs(policy: Policy, name: str, seeds: range) -> list[float]:
 
 @one_line_errors
 def main(
-    runs: Path = Path("runs"),
-    episodes: Annotated[int, typer.Option(help="Held-out episodes of testbed; the larger scenarios get half.")] = 100,
-    document: Path | None = None,
+    runs: Annotated[Path, typer.Option(help="Root of the run folders.")] = Path("runs"),
+    episodes: Annotated[
+        int, typer.Option(min=2, help="Held-out episodes of testbed; the larger scenarios get half.")
+    ] = 100,
+    document: Annotated[Path | None, typer.Option(help="Also put the table into this page, as docs/wdmoe.md.")] = None,
 ) -> None:
     """Difference to greedy-optimal, paired by episode, over seeds and episodes; with `--document`, into that page."""
     console = wide_console()

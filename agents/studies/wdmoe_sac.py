@@ -1,8 +1,8 @@
-"""SAC and PPO in WDMoE's testbed beside constant actions: `python -m agents.studies.wdmoe_sac tune|constant|quote`.
+"""`python -m agents.studies.wdmoe_sac`: SAC and PPO in WDMoE's testbed beside constant actions.
 
-SAC's entropy weight is chosen on tuning episodes (`tune`), the best constant action on training episodes (`constant`).
-The recipes are trained by `python -m agents sweep` and collected by `python -m agents results`; `quote` makes the
-tables.
+SAC's entropy weight is chosen on tuning episodes (`tune`), the best constant action on training ones (`constant`).
+`python -m agents sweep` trains the recipes, `python -m agents results` collects them.
+`quote` makes the tables.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ ANALYTIC = ("top-2-optimal", "WLR-optimal", "greedy-optimal", "exact")
 LEARNED = ("wdmoe_sac_testbed", "wdmoe_ppo_testbed")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-Steps = Annotated[int, typer.Option(help="Environment steps of every tuning run.")]
+Steps = Annotated[int, typer.Option(min=1, help="Environment steps of every tuning run.")]
+Folder = Annotated[Path, typer.Option(help="Where tuning rows and the constant action are kept.")]
 
 
 def trained_rows(config: TrainingConfig, seed: int, episodes: Sequence[int]) -> list[Row]:
@@ -58,14 +59,19 @@ def trained_rows(config: TrainingConfig, seed: int, episodes: Sequence[int]) -> 
 @one_line_errors
 def tune(
     steps: Steps = 16_000,
-    candidate: list[str] | None = None,
-    seed: list[int] | None = None,
-    minutes: Annotated[float, typer.Option(help="Start no further run after so long.")] = float("inf"),
-    folder: Path = FOLDER,
+    candidate: Annotated[
+        list[str] | None, typer.Option(help="Only this entropy weight, as auto or 0.005; may be repeated.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Only this training seed; may be repeated.")] = None,
+    minutes: Annotated[float, typer.Option(help="Start no further run after so many minutes.")] = float("inf"),
+    folder: Folder = FOLDER,
 ) -> None:
     """Train every entropy weight on the tuning seeds; runs whose rows are there already are not repeated."""
     console = wide_console()
     began = time.monotonic()
+    known = [str(weight) for weight in CANDIDATES]
+    if unknown := set(candidate or ()) - set(known):
+        raise ValueError(f"candidate = {', '.join(sorted(unknown))}: valid are {', '.join(known)}")
     recipe = load_config(RECIPE).replace(total_timesteps=steps)
     for weight in CANDIDATES:
         if candidate and str(weight) not in candidate:
@@ -82,8 +88,8 @@ def tune(
 
 @app.command()
 @one_line_errors
-def constant(folder: Path = FOLDER) -> None:
-    """The constant action of least mean latency on training episodes: every device's discount, logits 0."""
+def constant(folder: Folder = FOLDER) -> None:
+    """Find the constant action of least mean latency on training episodes: every device's discount, logits 0."""
     console = wide_console()
     recipe = load_config(RECIPE)
     devices = build_env(recipe, 0, 1).action_space.shape[0] // 2  # type: ignore[index]
@@ -109,7 +115,10 @@ def constant_policy(devices: int, discounts: np.ndarray | float) -> ConstantPoli
 @app.command()
 @one_line_errors
 def quote(
-    steps: Steps = 16_000, folder: Path = FOLDER, store: Path = Path("results"), document: Path | None = None
+    steps: Steps = 16_000,
+    folder: Folder = FOLDER,
+    store: Annotated[Path, typer.Option(help="Folder of the collected results.")] = Path("results"),
+    document: Annotated[Path | None, typer.Option(help="Also put the tables into this page, as docs/wdmoe.md.")] = None,
 ) -> None:
     """Tables of the stored held-out episodes and of the tuning, as far as run; with `--document`, into that page."""
     console = wide_console()

@@ -36,8 +36,8 @@ def study(
 ) -> None:
     """Search a recipe's hyperparameters with Optuna, on validation episodes that no published number uses.
 
-    Give the same command again to continue; the budget and every trial are kept in STUDIES/RECIPE/journal.jsonl, the
-    best trial as a recipe in best.yaml.
+    Give the same command again to continue.
+    Budget and trials are kept in STUDIES/RECIPE/journal.jsonl, the best trial as a recipe in best.yaml beside it.
     """
     console = wide_console()
     config = load_config(recipe)

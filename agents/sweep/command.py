@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -32,8 +33,9 @@ def sweep(
 ) -> None:
     """Train recipes x seeds, several at a time with one thread each.
 
-    Finished runs are not repeated, the others go on from their checkpoints: after Ctrl-C or a crash give the same
-    command again. A run that fails does not stop the others; it is listed with its error, and tried again next time.
+    Finished runs are not repeated, the others go on from their checkpoints.
+    After Ctrl-C or a crash give the same command again.
+    A run that fails does not stop the others; it is listed with its error, and tried again next time.
     """
     console = wide_console()
     listed = jobs_of(recipe, seeds_of(seeds) if seeds is not None else None, runs)
@@ -97,5 +99,5 @@ def outcome_table(outcomes: Iterable[Outcome]) -> Table:
         if status is not None:
             minutes = f"{status.wall_seconds / 60:.1f}", f"{status.cpu_seconds / 60:.1f}"
             figures = (f"{status.steps:,}", *minutes, str(status.deaths))
-        table.add_row(outcome.job.name, outcome.state, *figures, outcome.error)
+        table.add_row(outcome.job.name, outcome.state, *figures, escape(outcome.error))
     return table

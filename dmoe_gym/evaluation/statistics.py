@@ -97,9 +97,11 @@ def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[C
         metric: a key of the rows.
 
     Raises:
-        ValueError: if the reference or the metric is not in the rows, or a policy ran on other seeds.
+        ValueError: without rows; if the reference or the metric is not in them, or a policy ran on other seeds.
     """
     groups = by_policy(rows)
+    if not groups:
+        raise ValueError("rows = []: valid are rows of `evaluate`, of at least one policy")
     if reference not in groups:
         raise ValueError(f"reference = {reference!r}: valid are {', '.join(groups)}")
     seeds = [row["seed"] for row in groups[reference]]

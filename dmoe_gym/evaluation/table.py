@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from dmoe_gym.evaluation.run import Row
@@ -79,11 +80,11 @@ def two_lines(interval: Interval, spec: str) -> str:
 
 
 def rich_table(title: str, headings: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
-    """The table for a terminal."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    """The table for a terminal; texts stand as they are, for rich takes "[mJ]" for markup and would leave it out."""
+    table = Table(title=escape(title), title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     for heading in headings:
         policy = heading == "policy"
-        table.add_column(heading, justify="left" if policy else "right", no_wrap=policy)
+        table.add_column(escape(heading), justify="left" if policy else "right", no_wrap=policy)
     for line in body:
-        table.add_row(*line)
+        table.add_row(*(escape(cell) for cell in line))
     return table

@@ -18,8 +18,8 @@ class BatchedVecEnv(VecEnv):
     """A `BatchedCore` seen through Stable-Baselines3's interface (same-step autoreset).
 
     Infos of running environments are empty: they cost more than the step. At an episode's end the info carries
-    `terminal_observation`, `episode` (return r, length l, time t, as SB3's Monitor gives) and `episode_terms`, every
-    reward term's mean per round.
+    `terminal_observation` and `episode`: return r, length l, time t, and every reward term's mean per round, as SB3's
+    Monitor gives them with the terms as its `info_keywords`.
 
     Args:
         env_id: a registered id of this suite.
@@ -44,6 +44,8 @@ class BatchedVecEnv(VecEnv):
             self.core.record()
         super().__init__(num_envs, self.core.observation_space, self.core.action_space)
         self._actions: np.ndarray | None = None
+        # from the first reset on: environments that end start again in the same step
+        self._running = False
         self._started = time.time()
         self._return = np.zeros(num_envs)
         self._length = np.zeros(num_envs, np.int64)
@@ -66,6 +68,7 @@ class BatchedVecEnv(VecEnv):
         rows = [row for row in range(self.num_envs) if self._seeds[row] is not None]
         self.core.seed(rows, [(int(self._seeds[row]), row) for row in rows])  # type: ignore[arg-type]
         self.core.start(self.core.all_rows)
+        self._running = True
         self._clear(self.core.all_rows)
         self.reset_infos = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
@@ -79,7 +82,7 @@ class BatchedVecEnv(VecEnv):
             ValueError: if an action lies outside the action space.
             RuntimeError: before the first `reset`.
         """
-        if self.core.terminated.any():  # later on, environments that end start again in the same step
+        if not self._running:
             raise RuntimeError("no episode is running: call reset() before step()")
         self._actions = self.core.checked_actions(actions)
 
@@ -92,30 +95,29 @@ class BatchedVecEnv(VecEnv):
         self._return += core.rewards
         self._length += 1
         self._term_sums += core.term_values
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        if dones.any():
-            rows = np.flatnonzero(dones)
-            for row, info in zip(rows.tolist(), self._final_infos(rows), strict=True):
+        rows = np.flatnonzero(dones)
+        final: list[dict[str, Any]] = self._final_infos(rows) if len(rows) else []
+        if len(rows) == self.num_envs:
+            infos = final
+        else:
+            infos = [{} for _ in range(self.num_envs)]
+            for row, info in zip(rows.tolist(), final, strict=True):
                 infos[row] = info
+        if len(rows):
             self._clear(rows)
             core.start(rows)
         return self._observations(), rewards, dones, infos
 
     def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:
         # one copy per key for all that end together; every environment's observation is its own part of it
-        last = _records(len(rows), {key: values[rows] for key, values in self.core.observations.items()})
+        last = _records({key: values[rows] for key, values in self.core.observations.items()})
         means = (self._term_sums[rows] / self.core.rounds_per_episode).T.tolist()
-        terms = _records(len(rows), dict(zip(self.core.terms, means, strict=True)))
-        returns, lengths = self._return[rows].tolist(), self._length[rows].tolist()
-        elapsed = round(time.time() - self._started, 6)
+        elapsed = [round(time.time() - self._started, 6)] * len(rows)
+        totals, lengths = self._return[rows].tolist(), self._length[rows].tolist()
+        episodes = _records({"r": totals, "l": lengths, "t": elapsed, **dict(zip(self.core.terms, means, strict=True))})
         return [
-            {
-                "terminal_observation": observation,
-                "TimeLimit.truncated": False,
-                "episode": {"r": total, "l": length, "t": elapsed},
-                "episode_terms": mean,
-            }
-            for observation, mean, total, length in zip(last, terms, returns, lengths, strict=True)
+            {"terminal_observation": observation, "TimeLimit.truncated": False, "episode": episode}
+            for observation, episode in zip(last, episodes, strict=True)
         ]
 
     def _clear(self, rows: np.ndarray) -> None:
@@ -171,9 +173,9 @@ class BatchedVecEnv(VecEnv):
         return [self.core.render(row, "rgb_array") for row in range(self.num_envs)]
 
 
-def _records(count: int, columns: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
+def _records(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> list[dict[str, Any]]:
     """One dictionary per row of some columns; column by column, which takes less time than row by row."""
-    records: list[dict[str, Any]] = [{} for _ in range(count)]
+    records: list[dict[str, Any]] = [{} for _ in range(len(next(iter(columns.values()))))]
     for name, values in columns.items():
         for record, value in zip(records, values, strict=True):
             record[name] = value

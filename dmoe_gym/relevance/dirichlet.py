@@ -9,8 +9,9 @@ import numpy as np
 from numba import prange
 from pydantic import Field
 
-from dmoe_gym.draws import GAMMAS_PER_ROUND, compiled, integers, next_gamma, standard_gamma
+from dmoe_gym.draws import GAMMAS_PER_ROUND, compiled, fill_gammas, integers, next_gamma, standard_gamma
 from dmoe_gym.leaf import leaf
+from dmoe_gym.pcg64 import gammas_as_known
 from dmoe_gym.relevance.process import RelevanceProcess, RelevanceSource
 from dmoe_gym.threads import serial_or_parallel
 
@@ -51,7 +52,8 @@ class DirichletRelevance(RelevanceProcess):
         concentration, bonus, chosen = self.config.concentration, self.config.domain_bonus, np.asarray(rows)
         if compiled(generators):
             amount = len(chosen) * self.gate_scores[0].size / GAMMAS_PER_ROUND
-            _draw(amount, generators.addresses, chosen, concentration, bonus, self.domains, self.gate_scores)
+            known = gammas_as_known()
+            _draw(amount, generators.addresses, chosen, concentration, bonus, known, self.domains, self.gate_scores)
             return
         standard_gamma(generators, rows, concentration, self.gate_scores)
         extra = np.zeros(self.gate_scores.shape[:-1], np.float32)
@@ -64,24 +66,23 @@ class DirichletRelevance(RelevanceProcess):
 
 
 @serial_or_parallel
-def _draw(addresses, rows, concentration, bonus, domains, gate_scores):
+def _draw(addresses, rows, concentration, bonus, known, domains, gate_scores):
     for position in prange(rows.shape[0]):
         row = rows[position]
-        draw_scores(addresses[row], np.float32(concentration), np.float32(bonus), domains[row], gate_scores[row])
+        draw_scores(addresses[row], concentration, bonus, known, domains[row], gate_scores[row])
 
 
 @leaf
-def draw_scores(address, concentration, bonus, domains, gate_scores):
+def draw_scores(address, concentration, domain_bonus, known, domains, gate_scores):
     """One environment's gate scores (nodes, states, experts): its generator gives first all scores, then all bonuses.
 
     Args:
-        address: of the generator's state; concentration, bonus: float32; domains: (nodes,).
+        address: of the generator's state; domains: (nodes,).
+        known: are gamma variables (`fill_gammas`)?
     """
-    nodes, states, experts = gate_scores.shape
-    for node in range(nodes):
-        for state in range(states):
-            for expert in range(experts):
-                gate_scores[node, state, expert] = next_gamma(address, concentration)
+    bonus = np.float32(domain_bonus)
+    nodes, states, _ = gate_scores.shape
+    fill_gammas(address, np.float32(concentration), known, gate_scores)
     for node in range(nodes):
         for state in range(states):
             extra = next_gamma(address, bonus) if bonus > 0 else np.float32(0.0)

@@ -20,7 +20,7 @@ _STYLES = {
     "homogeneous": ("s", "#0072b2", "homogeneous, gamma = 1"),
     "top-k": ("D", "#111111", "Top-k"),
     "random": ("X", "#9aa5b1", "random"),
-    "learned": ("^", "#d55e00", "learned importance"),
+    "learned": ("^", "#d55e00", "learned selection"),
 }
 
 

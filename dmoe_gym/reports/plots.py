@@ -107,7 +107,7 @@ def draw_bars(
     axes.barh(names, means, xerr=errors, color=colours, error_kw={"lw": 1, "capsize": 3})
     for position, interval in enumerate(intervals):
         axes.annotate(
-            f"{interval.mean:.3f}", (interval.high, position), xytext=(5, 0), textcoords="offset points", va="center",
+            f"{interval.mean:#.4g}", (interval.high, position), xytext=(5, 0), textcoords="offset points", va="center",
             fontsize=8,
         )  # fmt: skip
     optimum = float(np.mean([row[metric] for row in groups[lineup.optimum]]))

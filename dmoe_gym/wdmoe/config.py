@@ -86,7 +86,7 @@ class WDMoEConfig(StrictConfig):
         if self.device_speeds_flops is not None and len(self.device_speeds_flops) != self.num_devices:
             raise ValueError(
                 f"device_speeds_flops has {len(self.device_speeds_flops)} entries: "
-                f"valid is num_devices = {self.num_devices}"
+                f"valid is num_devices = {self.num_devices}, or None for device_speed_range_flops"
             )
         self.relevance.require_fit(
             Sizes(self.num_blocks, self.num_devices, self.num_tokens, "num_blocks", "num_devices", "num_tokens")

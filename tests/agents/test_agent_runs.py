@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
 from agents.__main__ import app
@@ -19,6 +20,7 @@ from agents.config import TrainingConfig, dump_config, load_config
 from agents.learners import build_env, checkpoint_steps, read_tensors
 from agents.policy import load_run
 from agents.teachers import Teacher, teacher_scheduler
+from agents.train import reference_rows
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.files import read_csv
@@ -44,6 +46,15 @@ def test_train_resume_and_evaluate(recipe_file: Path, tmp_path: Path) -> None:
     header = (folder / "progress.csv").read_text().splitlines()[0]
     assert {"imitation/loss", "imitation/accuracy", "eval/cost"} <= set(header.split(","))
     assert list((runs / "tiny" / "baseline-JESA").glob("events.out.tfevents.*"))
+
+    # what training episodes cost, by their own terms and by their returns
+    events = EventAccumulator(str(folder)).Reload()
+    rounds = build_env(load_config(recipe_file), seed=0, num_envs=1).core.rounds_per_episode
+    returns = {point.step: point.value for point in events.Scalars("rollout/ep_rew_mean")}
+    costs = {point.step: point.value for point in events.Scalars("rollout/cost")}
+    assert returns.keys() & costs.keys()
+    for step in returns.keys() & costs.keys():
+        assert -rounds * costs[step] == pytest.approx(returns[step], rel=1e-4)
 
     # a second run into the same folder is refused, and nothing changes
     before = (folder / "checkpoint.pt").read_bytes()
@@ -84,6 +95,8 @@ def test_train_resume_and_evaluate(recipe_file: Path, tmp_path: Path) -> None:
         ({"relative_to": "nobody"}, "valid are exact"),
         ({"training_overrides": {"layers": 1}}, "layers"),
         ({"hyperparameters": {"n_step": 16}}, "n_step"),
+        ({"group": "../outside"}, "group = '../outside'"),
+        ({"group": None}, "group"),
     ],
 )
 def test_bad_recipes_exit_with_one_line(
@@ -96,8 +109,23 @@ def test_bad_recipes_exit_with_one_line(
     assert result.exit_code == 2, result.output
     assert words in result.output
     assert len(result.output.strip().splitlines()) == 1
-    assert not list(runs.rglob("checkpoint.pt"))
-    assert not list(runs.rglob("config.yaml"))
+    assert not list(tmp_path.rglob("checkpoint.pt"))
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+def test_held_out_seeds_train_nothing(recipe_file: Path, tmp_path: Path) -> None:
+    result = _command("train", str(recipe_file), "--seed", "1000000", "--runs", str(tmp_path / "runs"))
+    assert result.exit_code == 2
+    assert "seeds.0 = 1000000" in result.output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_recipes_that_are_no_text_or_lack_fields_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    for content, words in ((b"\xa6\xff", "is no text"), (b"algorithm: ppo", "TrainingConfig.group: Field required")):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=f"bad.yaml: .*{words}"):
+            load_config(file)
 
 
 def test_damaged_files_are_named_and_left_alone(tmp_path: Path) -> None:
@@ -189,3 +217,22 @@ def test_relative_rewards_sum_to_the_difference_of_costs(tiny: dict[str, Any]) -
         observation, rewards, _, _ = reference.step(policy.predict(observation)[0])
         costs -= rewards
     np.testing.assert_allclose(totals["relative"], totals["plain"] + costs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"overrides": {"num_experts": 3, "num_subcarriers": 6, "num_layers": 2, "threshold": 0.7}}, "overrides"),
+        ({"evaluation": {"episodes": 3, "every": 512}}, "episodes"),
+        ({"evaluation": {"episodes": 4, "every": 512, "references": ["JESA"]}}, "policies"),
+    ],
+)
+def test_references_of_something_else_are_refused(
+    tiny: dict[str, Any], tmp_path: Path, change: dict, word: str
+) -> None:
+    reference_rows(TrainingConfig(**tiny), tmp_path)
+    assert len(reference_rows(TrainingConfig(**tiny), tmp_path)) > 4
+    before = (tmp_path / "tiny" / "references.csv").read_bytes()
+    with pytest.raises(ValueError, match=rf"references\.csv: its {word} are .* choose another group"):
+        reference_rows(TrainingConfig(**{**tiny, **change}), tmp_path)
+    assert (tmp_path / "tiny" / "references.csv").read_bytes() == before

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import dmoe_gym
 from dmoe_gym.dmoe import scenario
 from dmoe_gym.dmoe.policies import JESA, JointPolicy, Random, SequentialPolicy, TopK
 from dmoe_gym.evaluation import Interval, compare, evaluate, evaluate_bound, evaluate_lineup, held_out_seeds, lineup_of
-from dmoe_gym.evaluation.table import COLUMNS
+from dmoe_gym.evaluation.table import COLUMNS, rich_table
 from dmoe_gym.policy import ConstantPolicy
 
 SEEDS = held_out_seeds(6)
@@ -130,3 +131,11 @@ def test_random_schedules_are_feasible_and_differ():
 def test_no_metric_has_two_columns():
     metrics = [column.metric for column in COLUMNS]
     assert len(set(metrics)) == len(metrics)
+
+
+def test_a_table_on_the_terminal_keeps_units_and_names_in_brackets():
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(rich_table("cost [%]", [column.heading for column in COLUMNS], [["run [bold]", "[link] 1"]]))
+    for text in ("cost [%]", "run [bold]", "[link] 1", *(column.heading for column in COLUMNS)):
+        assert text in captured.get()

@@ -59,7 +59,7 @@ def test_ppo(env_id):
 def test_maskable_ppo_never_leaves_the_masks():
     """Where subcarriers suffice nothing is cured either, so no episode needs a repair."""
     model, infos = train(MaskablePPO, SEQUENTIAL, 512, n_steps=64, batch_size=64, n_epochs=2)
-    assert all(info["episode_terms"]["repairs"] == 0 for info in infos)
+    assert all(info["episode"]["repairs"] == 0 for info in infos)
     envs = BatchedVecEnv(SEQUENTIAL, 2, scenario="small", num_layers=2)
     returns, _ = evaluate_policy(model, envs, n_eval_episodes=4, return_episode_rewards=True, warn=False)
     assert len(returns) == 4

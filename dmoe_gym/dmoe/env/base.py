@@ -10,11 +10,11 @@ import numpy as np
 from dmoe_gym.channel.csi import ChannelKnowledge
 from dmoe_gym.channel.rayleigh import RayleighChannel
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.batch import Batch, Rules
+from dmoe_gym.dmoe.env.batch import Batch, Rules, round_of
 from dmoe_gym.dmoe.env.begin import OBSERVED_PER_DRAWN, begin_rounds
 from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS, OBSERVED_BOUNDS
 from dmoe_gym.dmoe.env.recorder import Recorder
-from dmoe_gym.dmoe.env.settle import BATTERY, OWED
+from dmoe_gym.dmoe.env.settle import BATTERY
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario
 from dmoe_gym.dmoe.solvers.informed import informed_about
@@ -172,24 +172,17 @@ class DMoECore(RoundsCore):
 
     # --- for users of one environment
 
-    def round(self, row: int) -> Round:
-        """The true current round of one environment."""
-        return self._round(row, self.channel.gains)
+    def round(self, row: int, account: np.ndarray | None = None) -> Round:
+        """The true current round of one environment; `account` instead of what its limits are now."""
+        return self._round(row, self.channel.gains, self.account[row] if account is None else account)
 
     def observed_round(self, row: int) -> Round:
         """The current round of one environment as the scheduler sees it; the true one under perfect knowledge."""
-        return self._round(row, self.knowledge.observed_gains)
+        return self._round(row, self.knowledge.observed_gains, self.account[row])
 
-    def _round(self, row: int, gains: np.ndarray) -> Round:
-        config, account = self.config, self.account[row]
-        return Round(
-            self.relevance.gate_scores[row],
-            gains[row],
-            float(self.threshold[row, 0]),
-            config,
-            battery=None if config.battery_j is None else account[BATTERY:] * config.energy_unit_j,
-            relevance_owed=None if config.relevance_budget is None else float(account[OWED]),
-        )
+    def _round(self, row: int, gains: np.ndarray, account: np.ndarray) -> Round:
+        threshold = float(self.threshold[row, 0])
+        return round_of(self.config, self.relevance.gate_scores[row], gains[row], threshold, account)
 
     def schedule(self, row: int) -> Schedule:
         """The schedule that the last step of one environment decided (so far, in the sequential environment)."""

@@ -7,6 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.env.settle import BATTERY, OWED
+from dmoe_gym.dmoe.physics import Round
+from dmoe_gym.pcg64 import gammas_as_known
 from dmoe_gym.relevance.dirichlet import DirichletConfig
 
 
@@ -16,6 +19,7 @@ class Rules(NamedTuple):
     thresholds: np.ndarray  # (L + 1,) float32, by layer from 0; 32 bit, so that schedulers see what the cost is made of
     concentration: float  # of Dirichlet gate scores, 0 for other sources
     domain_bonus: float
+    gammas_known: bool  # see `draws.fill_gammas`
     budget: float  # mean relevance asked for over the episode, NaN for none
     full_battery: float  # [E_ref / (K N D)], infinite for none
     battery_share: float  # one over it
@@ -30,6 +34,7 @@ class Rules(NamedTuple):
         return cls(
             np.array([config.threshold_of_layer(layer) for layer in range(config.num_layers + 1)], np.float32),
             *dirichlet,
+            gammas_known=gammas_as_known(),
             budget=np.nan if config.relevance_budget is None else config.relevance_budget,
             full_battery=np.inf if battery is None else battery / unit,
             battery_share=0.0 if battery is None else unit / battery,
@@ -58,3 +63,21 @@ class Batch(NamedTuple):
     account: np.ndarray  # (B, 2 + K), see `settle.charge_served`
     terms: np.ndarray  # (B, terms)
     rewards: np.ndarray
+
+
+def round_of(
+    config: DMoEConfig, gate_scores: np.ndarray, gains: np.ndarray, threshold: float, account: np.ndarray
+) -> Round:
+    """One environment's round from its arrays.
+
+    Args:
+        gate_scores: (K, N, K); gains: (K, K, M); account: (2 + K,), see `settle.charge_served`.
+    """
+    return Round(
+        gate_scores,
+        gains,
+        threshold,
+        config,
+        battery=None if config.battery_j is None else account[BATTERY:] * config.energy_unit_j,
+        relevance_owed=None if config.relevance_budget is None else float(account[OWED]),
+    )

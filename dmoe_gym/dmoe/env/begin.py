@@ -51,7 +51,7 @@ def begin_round(row, first, gains, scores, constants, rules, batch):
         gate_scores, domains = batch.gate_scores[row], batch.domains[row]
         if first:
             fill_integers(address, gate_scores.shape[2], domains)
-        draw_scores(address, np.float32(rules.concentration), np.float32(rules.domain_bonus), domains, gate_scores)
+        draw_scores(address, rules.concentration, rules.domain_bonus, rules.gammas_known, domains, gate_scores)
     write_efficiency(batch.observed_gains[row], np.float32(constants.snr_per_gain), batch.efficiency[row])
     if first:
         account[GATHERED] = 0.0

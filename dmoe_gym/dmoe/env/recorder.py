@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.env.batch import round_of
 from dmoe_gym.dmoe.physics import Round, Schedule, energy
 from dmoe_gym.dmoe.solvers import solve_jesa
+from dmoe_gym.rendering.episode import EpisodeRecord
 
 if TYPE_CHECKING:
     from dmoe_gym.dmoe.env.base import DMoECore
@@ -39,40 +43,79 @@ class Scene:
     jesa_energies: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """A complete round as the core held it; what follows from it is worked out on demand.
+
+    Fields:
+        config: of the environment.
+        gate_scores, gains, threshold, account: as in `round_of`; the account as it was when the round began.
+        selected: (K, N, K) bool; subcarrier: (K, K), -1 for none.
+    """
+
+    config: DMoEConfig
+    gate_scores: np.ndarray
+    gains: np.ndarray
+    threshold: float
+    account: np.ndarray
+    selected: np.ndarray
+    subcarrier: np.ndarray
+
+    @cached_property
+    def round(self) -> Round:
+        """The true round."""
+        return round_of(self.config, self.gate_scores, self.gains, self.threshold, self.account)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """What was decided, without idle links' subcarriers."""
+        return active_part(Schedule.from_subcarriers(self.selected, self.subcarrier, self.config.num_subcarriers))
+
+    @cached_property
+    def energy(self) -> float:
+        """Of the round [J]."""
+        return energy(self.round, self.schedule).total
+
+    @cached_property
+    def jesa_energy(self) -> float:
+        """JESA's in the same round [J]."""
+        return energy(self.round, solve_jesa(self.round)).total
+
+
 class Recorder:
-    """Keeps every environment's last decided round, and the energies of its episode's rounds beside JESA's.
+    """Keeps the decided rounds of every environment's episode.
 
-    A core has one only where a facade with a render mode asked for it (`DMoECore.record`): JESA is solved for every
-    round that is recorded.
-
-    JESA meets every round as this episode's batteries left it.
+    A core has one only where a facade with a render mode asked for it (`DMoECore.record`). JESA meets every round as
+    this episode's batteries left it.
 
     Attributes:
-        energies, jesa_energies: (num_envs, L) float64 [J]; entries of rounds still to come are those of an earlier
-            episode, or NaN.
+        rounds: `Decided`, by environment and layer.
+        accounts: (num_envs, 2 + K) as the running rounds met them; efficiency: of the last decided rounds, as seen.
     """
 
     def __init__(self, core: DMoECore) -> None:
-        shape = (core.num_envs, core.config.num_layers)
-        self.energies = np.full(shape, np.nan)
-        self.jesa_energies = np.full(shape, np.nan)
-        self.begun: list[Round | None] = [None] * core.num_envs
-        self.decided: list[tuple[Round, np.ndarray, Schedule] | None] = [None] * core.num_envs
+        self.rounds: EpisodeRecord[Decided] = EpisodeRecord(core.num_envs)
+        self.accounts = core.account.copy()
+        self.efficiency: dict[int, np.ndarray] = {}
 
     def begin_round(self, core: DMoECore, rows: np.ndarray) -> None:
-        """Keep the rounds that the environments in `rows` begin, with what their batteries hold before any decision."""
-        for row in rows:
-            self.begun[row] = core.round(row)
+        """Keep what the environments in `rows` have left of their limits before any decision of the round."""
+        self.accounts[rows] = core.account[rows]
 
     def keep_round(self, core: DMoECore, rows: np.ndarray) -> None:
         """Keep the rounds that the environments in `rows` have just completed and still hold."""
-        for row in rows:
-            round = self.begun[row] or core.round(row)
-            schedule = active_part(core.schedule(row))
-            self.decided[row] = (round, core.efficiency[row].copy(), schedule)
-            layer = core.layer[row] - 1
-            self.energies[row, layer] = energy(round, schedule).total
-            self.jesa_energies[row, layer] = energy(round, solve_jesa(round)).total
+        for row in rows.tolist():
+            decided = Decided(
+                core.config,
+                core.relevance.gate_scores[row].copy(),
+                core.channel.gains[row].copy(),
+                float(core.threshold[row, 0]),
+                self.accounts[row].copy(),
+                core.selected[row].copy(),
+                core.subcarrier[row].copy(),
+            )
+            self.rounds.keep(row, int(core.layer[row]), decided)
+            self.efficiency[row] = core.efficiency[row].copy()
 
 
 def active_part(schedule: Schedule) -> Schedule:
@@ -91,17 +134,20 @@ def current_scene(core: DMoECore, row: int) -> Scene:
     recorder = core.recorder
     layer = int(core.layer[row])
     complete_rounds = layer if core.terminated[row] else max(0, layer - 1)
-    unknown = np.full(complete_rounds, np.nan)
-    energies = recorder.energies[row, :complete_rounds].copy() if recorder else unknown
-    jesa_energies = recorder.jesa_energies[row, :complete_rounds].copy() if recorder else unknown
-    decided = recorder.decided[row] if recorder else None
+    energies = jesa_energies = np.full(complete_rounds, np.nan)
+    decided = None
+    if recorder:
+        energies = recorder.rounds.values(row, complete_rounds, lambda decided: decided.energy)
+        jesa_energies = recorder.rounds.values(row, complete_rounds, lambda decided: decided.jesa_energy)
+        decided = recorder.rounds.get(row, complete_rounds)
     started = (
         core.turn is not None and not core.terminated[row] and bool(core.turn[row] > 0 or core.selected[row].any())
     )
     repairs = int(core.terms["repairs"][row]) if started or complete_rounds else None
-    if started or not complete_rounds or decided is None:
-        round = (recorder.begun[row] if recorder else None) or core.round(row)
+    if started or recorder is None or decided is None:
+        round = core.round(row, None if recorder is None else recorder.accounts[row])
         schedule = active_part(core.schedule(row)) if started else None
         efficiency = core.efficiency[row].copy()
         return Scene(layer, round, efficiency, schedule, False, repairs, energies, jesa_energies)
-    return Scene(complete_rounds, *decided, True, repairs, energies, jesa_energies)
+    efficiency = recorder.efficiency[row]
+    return Scene(complete_rounds, decided.round, efficiency, decided.schedule, True, repairs, energies, jesa_energies)

@@ -12,9 +12,7 @@ from dmoe_gym.dmoe.solvers.repair import (
     LEAST_SAVING,
     best_change,
     drop_unserved,
-    falls_short,
     limit_experts,
-    needs_cure,
     reach,
     relevance_of,
     set_expert,
@@ -27,8 +25,8 @@ class Workspace(NamedTuple):
 
     wishes: np.ndarray  # (K, K)
     taken: np.ndarray  # (M,) bool
-    holder: np.ndarray  # (M,)
-    waiting: np.ndarray  # (K * K,)
+    holder: np.ndarray  # (M,) links, see `link_of`
+    waiting: np.ndarray  # (K * K,) links
     best: np.ndarray  # (D,)
     energies: np.ndarray  # (K,)
     link_efficiency: np.ndarray  # (K, K)
@@ -73,7 +71,7 @@ def repair_draft(gate_scores, efficiency, threshold, constants, selected, subcar
     wishes, taken, holder, waiting = workspace.wishes, workspace.taken, workspace.holder, workspace.waiting
     for m in range(efficiency.shape[2]):
         taken[m] = False
-    losers = 0
+    wanted = 0
     for i in range(experts):
         for j in range(experts):
             m = subcarrier[i, j]
@@ -82,27 +80,31 @@ def repair_draft(gate_scores, efficiency, threshold, constants, selected, subcar
             if i != j:
                 for n in range(states):
                     used |= selected[i, n, j]
-            if not used:
-                subcarrier[i, j] = -1
+            # selections instead of branches, which could not be predicted here
+            subcarrier[i, j] = m if used else -1
+            waiting[wanted] = link_of(i, j)
+            wanted += used
+    losers = 0
+    for position in range(wanted):
+        link = waiting[position]
+        i, j = ends_of(link)
+        m = subcarrier[i, j]
+        if m >= 0 and efficiency[i, j, m] > 0:
+            if not taken[m]:
+                holder[m] = link
+                taken[m] = True
                 continue
-            if m >= 0 and efficiency[i, j, m] > 0:
-                if not taken[m]:
-                    holder[m] = i * experts + j
-                    taken[m] = True
-                    continue
-                rival_i, rival_j = holder[m] // experts, holder[m] % experts
-                if efficiency[i, j, m] > efficiency[rival_i, rival_j, m]:
-                    holder[m] = i * experts + j
-                    subcarrier[rival_i, rival_j] = -1
-                    waiting[losers] = rival_i * experts + rival_j
-                    losers += 1
-                    continue
-            subcarrier[i, j] = -1
-            waiting[losers] = i * experts + j
-            losers += 1
+            rival_i, rival_j = ends_of(holder[m])
+            if efficiency[i, j, m] > efficiency[rival_i, rival_j, m]:
+                link, holder[m] = holder[m], link
+                i, j = rival_i, rival_j
+        subcarrier[i, j] = -1
+        # never ahead of the links still to be looked at
+        waiting[losers] = link
+        losers += 1
     served = True
     for loser in range(losers):
-        i, j = waiting[loser] // experts, waiting[loser] % experts
+        i, j = ends_of(waiting[loser])
         m = next_free(efficiency[i, j], taken, wishes[i, j])
         subcarrier[i, j] = m
         if m >= 0:
@@ -115,6 +117,18 @@ def repair_draft(gate_scores, efficiency, threshold, constants, selected, subcar
     return repairs + raise_relevance(
         gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, wishes, workspace
     )
+
+
+@leaf
+def link_of(i, j):
+    """A link as one number; a division by K would take longer than what is done with it."""
+    return i << 32 | j
+
+
+@leaf
+def ends_of(link):
+    """The inverse of `link_of`."""
+    return link >> 32, link & 0xFFFFFFFF
 
 
 @leaf
@@ -174,17 +188,19 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
     again = True
     while again:
         changed = short = False
-        some_free = not taken.all()
+        some_free = any_free(taken)
         for i in range(experts):
             known = False
             for n in range(states):
                 scores, chosen = gate_scores[i, n], selected[i, n]
-                if not falls_short(scores, chosen, threshold):
+                served, count = relevance_of(scores, chosen)
+                if count > 0 and served >= threshold:
                     continue
+                target = attainable(scores, threshold, best)
                 if not known:
                     _forget(i, subcarrier, some_free, energies)
                     known = True
-                while needs_cure(scores, chosen, threshold, best):
+                while count == 0 or target - served > LEAST_SAVING:
                     joiner, leaver = most_relevant_change(scores, energies, chosen, constants.max_experts)
                     while joiner >= 0 and energies[joiner] < 0:
                         energies[joiner], _ = reach(i, joiner, efficiency, selected, subcarrier, taken, constants)
@@ -193,8 +209,11 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
                     if joiner < 0:
                         short = True
                         break
-                    # does any change pay? this one nearly always does, and then no other has to be looked at
-                    if not _pays(joiner, leaver, scores, energies[joiner], chosen, threshold, constants, best):
+                    # does any change pay? this one nearly always does, and then no other has to be looked at; what its
+                    # leaver saves is left out here
+                    gained = scores[joiner] - (scores[leaver] if leaver >= 0 else scores.dtype.type(0))
+                    saving = constants.shortfall_price * min(target - served, gained) - energies[joiner]
+                    if count > 0 and saving <= LEAST_SAVING:
                         for j in range(experts):
                             if energies[j] < 0:
                                 energies[j], _ = reach(i, j, efficiency, selected, subcarrier, taken, constants)
@@ -207,7 +226,8 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
                         if m < 0:
                             m = next_free(efficiency[i, joiner], taken, wishes[i, joiner])
                     set_expert(i, n, leaver, joiner, m, selected, subcarrier, taken)
-                    some_free = not taken.all()
+                    served, count = relevance_of(scores, chosen)
+                    some_free = any_free(taken)
                     _forget(i, subcarrier, some_free, energies)
                     changes += 1
                     changed = True
@@ -216,14 +236,12 @@ def raise_relevance(gate_scores, efficiency, threshold, constants, selected, sub
 
 
 @leaf
-def _pays(joiner, leaver, scores, energy, selected, threshold, constants, best):
-    """Is it certain that this change lowers the cost? What the leaver saves is left out, so False may be wrong."""
-    served, count = relevance_of(scores, selected)
-    gained = scores[joiner] - (scores[leaver] if leaver >= 0 else scores.dtype.type(0))
-    if count == 0:
-        return True
-    missing = attainable(scores, threshold, best) - served
-    return constants.shortfall_price * min(missing, gained) - energy > LEAST_SAVING
+def any_free(taken):
+    """Is any subcarrier free?"""
+    free = False
+    for m in range(taken.shape[0]):
+        free |= not taken[m]
+    return free
 
 
 # What an episode's limits leave, one column each, followed by every node's battery [E_ref / (K N D)].

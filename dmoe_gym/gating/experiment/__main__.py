@@ -38,8 +38,8 @@ def main(
     split: Annotated[str, typer.Option(help="test, or validation to tune on.")] = DEFAULTS.split,
     first_seed: Annotated[int, typer.Option(help="First seed.")] = DEFAULTS.first_seed,
     seeds: Annotated[int, typer.Option(help="Number of seeds, 2 or more.")] = DEFAULTS.seeds,
-    means_db: Annotated[str, typer.Option(help="Mean SNRs [dB], comma separated.")] = _joined(DEFAULTS.means_db),
-    spreads_db: Annotated[str, typer.Option(help="Standard deviations of the SNR [dB], likewise.")] = _joined(
+    means_db: Annotated[str, typer.Option(help="Mean SNRs in dB, comma separated.")] = _joined(DEFAULTS.means_db),
+    spreads_db: Annotated[str, typer.Option(help="Standard deviations of the SNR in dB, likewise.")] = _joined(
         DEFAULTS.spreads_db
     ),
     fading: Annotated[str, typer.Option(help="fixed or rayleigh.")] = DEFAULTS.fading,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmoe_gym.rendering.episode import EpisodeRecord
+from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.physics.latency import latency
 from dmoe_gym.wdmoe.solvers.greedy import solve_greedy
@@ -39,42 +42,83 @@ class Scene:
     greedy_latencies: np.ndarray
 
 
-class Recorder:
-    """Keeps every environment's last decided block, and the latencies of its episode's blocks beside greedy's.
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """A decided block as the core held it; what follows from it is worked out on demand.
 
-    A core has one only where a facade with a render mode asked for it (`WDMoECore.record`): greedy selection is
-    solved for every block that is recorded.
+    Fields:
+        config: of the environment.
+        gate_weights: (J, U); gains: (2, U), downlink and uplink.
+        selected: (J, U) bool; bandwidth: (U,) [Hz].
+    """
+
+    config: WDMoEConfig
+    gate_weights: np.ndarray
+    gains: np.ndarray
+    selected: np.ndarray
+    bandwidth: np.ndarray
+
+    @cached_property
+    def block(self) -> Block:
+        """The true block."""
+        return Block(self.gate_weights, self.gains[0], self.gains[1], self.config)
+
+    @cached_property
+    def allocation(self) -> Allocation:
+        """What was decided."""
+        return Allocation(self.selected, self.bandwidth)
+
+    @cached_property
+    def latency(self) -> float:
+        """Of the block [s]."""
+        return latency(self.block, self.allocation).total
+
+    @cached_property
+    def greedy_latency(self) -> float:
+        """That of `solve_greedy` on the same block [s]."""
+        return latency(self.block, solve_greedy(self.block)).total
+
+
+class Recorder:
+    """Keeps the decided blocks of every environment's episode.
+
+    A core has one only where a facade with a render mode asked for it (`WDMoECore.record`).
 
     Attributes:
-        latencies, greedy_latencies: (num_envs, blocks) float64 [s]; entries of blocks still to come are those of an
-            earlier episode, or NaN.
+        blocks: `Decided`, by environment and number.
+        efficiency: of the last decided blocks, as seen.
     """
 
     def __init__(self, core: WDMoECore) -> None:
-        shape = (core.num_envs, core.config.num_blocks)
-        self.latencies = np.full(shape, np.nan)
-        self.greedy_latencies = np.full(shape, np.nan)
-        self.decided: list[tuple[Block, np.ndarray, Allocation] | None] = [None] * core.num_envs
+        self.blocks: EpisodeRecord[Decided] = EpisodeRecord(core.num_envs)
+        self.efficiency: dict[int, np.ndarray] = {}
 
     def keep_round(self, core: WDMoECore, rows: np.ndarray) -> None:
         """Keep the blocks that the environments in `rows` have just decided and still hold."""
-        for row in rows:
-            block, allocation = core.round(row), core.schedule(row)
-            self.decided[row] = (block, core.efficiency[:, row].copy(), allocation)
-            position = core.layer[row] - 1
-            self.latencies[row, position] = latency(block, allocation).total
-            self.greedy_latencies[row, position] = latency(block, solve_greedy(block)).total
+        for row in rows.tolist():
+            decided = Decided(
+                core.config,
+                core.gate_weights[row].copy(),
+                core.gains[row].copy(),
+                core.selected[row].copy(),
+                core.bandwidth[row].copy(),
+            )
+            self.blocks.keep(row, int(core.layer[row]), decided)
+            self.efficiency[row] = core.efficiency[:, row].copy()
 
 
 def current_scene(core: WDMoECore, row: int) -> Scene:
     """The block to show of one environment: the one that the last step decided, after a reset the first one."""
     recorder = core.recorder
     layer = int(core.layer[row])
-    decided = layer if core.terminated[row] else max(0, layer - 1)
-    unknown = np.full(decided, np.nan)
-    latencies = recorder.latencies[row, :decided].copy() if recorder else unknown
-    greedy = recorder.greedy_latencies[row, :decided].copy() if recorder else unknown
-    last = recorder.decided[row] if recorder else None
-    if not decided or last is None:
+    number = layer if core.terminated[row] else max(0, layer - 1)
+    latencies = greedy = np.full(number, np.nan)
+    last = None
+    if recorder:
+        latencies = recorder.blocks.values(row, number, lambda decided: decided.latency)
+        greedy = recorder.blocks.values(row, number, lambda decided: decided.greedy_latency)
+        last = recorder.blocks.get(row, number)
+    if recorder is None or last is None:
         return Scene(layer, core.round(row), core.efficiency[:, row].copy(), None, None, latencies, greedy)
-    return Scene(decided, *last, int(core.terms["repairs"][row]), latencies, greedy)
+    repairs = int(core.terms["repairs"][row])
+    return Scene(number, last.block, recorder.efficiency[row], last.allocation, repairs, latencies, greedy)
