@@ -47,9 +47,7 @@ def train(
     config = load_config(recipe)
     if timesteps is not None:
         config = config.replace(total_timesteps=timesteps)
-    if seed:
-        config.replace(seeds=tuple(seed))  # refuses seeds that a recipe may not have
-    check_recipe(config)
+    check_recipe(config, seed or None)
     with bar(console) as bars:
         episodes = config.evaluation.episodes
         references = reference_rows(config, runs, jobs=jobs, progress=lambda name: bars.task(name, episodes))

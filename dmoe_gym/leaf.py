@@ -16,7 +16,7 @@ def leaf(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
     Numba counts a reference for every slice and nearly every array argument, by a call and an atomic addition each.
     In functions this small that was a third of their time and more. What they call is compiled likewise, unless it is
-    `allocating`.
+    `allocating`. Divisions by zero are infinite, as in numpy: to check for them keeps the compiler from vector code.
     """
     options = {"cache": True, "error_model": "numpy", _COUNTED: False, **options}
     compile: Any = njit(**options)

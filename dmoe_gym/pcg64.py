@@ -14,6 +14,7 @@ Where the state lies is no public interface of numpy, nor are numba's tables one
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -39,6 +40,8 @@ _UNIFORM_STEP = np.float32(1 / 16777216)
 # Numbers that the density decides on are left to numpy where this much relative error could decide otherwise: numpy
 # computes in 32 bit, with the library's exponential function.
 UNSURE = 1e-5
+# what one try of the ziggurat gave
+LIKELY, REJECTED, LEFT = 0, 1, 2
 
 
 def readable(generator: np.random.Generator) -> bool:
@@ -49,44 +52,38 @@ def readable(generator: np.random.Generator) -> bool:
 @cache
 def _as_known() -> bool:
     """Is PCG64's state where it is read here, and are the numbers numpy's?"""
-    generator, twin = np.random.Generator(np.random.PCG64(0)), np.random.Generator(np.random.PCG64(0))
-    numpys = twin.standard_exponential(1001, dtype=np.float32)
+    generator = np.random.Generator(np.random.PCG64(0))
     generator.integers(1, dtype=np.uint32)
     told: Any = generator.bit_generator.state
-    address = bit_generator_address(generator)
-    outer = _word(address)
+    outer = _word(bit_generator_address(generator))
     inner = _word(outer)
     words = [_word(inner + 8 * word) for word in range(4)] + [_word(outer + 8)]
     state, increment, mask = told["state"]["state"], told["state"]["inc"], 2**64 - 1
     buffered = told["has_uint32"] | told["uinteger"] << 32
     if words != [state & mask, state >> 64, increment & mask, increment >> 64, buffered] or not we_float.any():
         return False
-    generator.bit_generator.state = np.random.PCG64(0).state
-    ours = np.zeros_like(numpys)
-    at = fill_likely(address, ours, 0)
-    while at < len(ours):
-        ours[at] = generator.standard_exponential(dtype=np.float32)
-        at = fill_likely(address, ours, at + 1)
-    return np.array_equal(ours, numpys) and generator.bit_generator.state == twin.bit_generator.state
+    return _are_numpys(fill_likely, "standard_exponential")
 
 
 @cache
 def gammas_as_known() -> bool:
     """Are `fill_likely_gammas`' numbers numpy's? Not where numpy's compiler contracts a product and a sum."""
-    if not _as_known():
-        return False
-    generator, twin = np.random.Generator(np.random.PCG64(1)), np.random.Generator(np.random.PCG64(1))
+    return _as_known() and all(
+        _are_numpys(fill_likely_gammas, "standard_gamma", np.float32(shape)) for shape in (0.1, 0.5, 0.9)
+    )
+
+
+def _are_numpys(fill: Callable[..., int], method: str, *law: np.float32) -> bool:
+    """Are the numbers of `fill(address, *law, out, at)` those of the generator's method, and the state afterwards?"""
+    generator, twin = np.random.Generator(np.random.PCG64(0)), np.random.Generator(np.random.PCG64(0))
     address = bit_generator_address(generator)
-    for shape in (0.1, 0.5, 0.9):
-        numpys = twin.standard_gamma(shape, 1001, dtype=np.float32)
-        ours = np.zeros_like(numpys)
-        at = fill_likely_gammas(address, np.float32(shape), ours, 0)
-        while at < len(ours):
-            ours[at] = generator.standard_gamma(shape, dtype=np.float32)
-            at = fill_likely_gammas(address, np.float32(shape), ours, at + 1)
-        if not np.array_equal(ours, numpys):
-            return False
-    return True
+    numpys = getattr(twin, method)(*law, size=1001, dtype=np.float32)
+    ours = np.zeros_like(numpys)
+    at = fill(address, *law, ours, 0)
+    while at < len(ours):
+        ours[at] = getattr(generator, method)(*law, dtype=np.float32)
+        at = fill(address, *law, ours, at + 1)
+    return np.array_equal(ours, numpys) and generator.bit_generator.state == twin.bit_generator.state
 
 
 _get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
@@ -182,9 +179,6 @@ def _take(state, increment):
         return (low, high, False, half), half
     low, high, output = _step(low, high, *increment)
     return (low, high, True, output >> _HALF_BITS), output & _LOW_HALF
-
-
-LIKELY, REJECTED, LEFT = 0, 1, 2
 
 
 @leaf(forceinline=True)

@@ -119,6 +119,11 @@ class RoundsCore(BatchedCore):
         if len(rows):
             self._begin_round(rows, first=False)
 
+    def decided_rounds(self, row: int) -> int:
+        """How many rounds of one environment's episode are decided."""
+        layer = int(self.layer[row])
+        return layer if self.terminated[row] else max(0, layer - 1)
+
     def terms_of(self, row: int) -> dict[str, Any]:
         return dict(zip(self.term_names, self.term_values[row].tolist(), strict=True))
 

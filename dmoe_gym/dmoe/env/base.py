@@ -172,17 +172,17 @@ class DMoECore(RoundsCore):
 
     # --- for users of one environment
 
-    def round(self, row: int, account: np.ndarray | None = None) -> Round:
-        """The true current round of one environment; `account` instead of what its limits are now."""
-        return self._round(row, self.channel.gains, self.account[row] if account is None else account)
+    def round(self, row: int) -> Round:
+        """The true current round of one environment."""
+        return self._round(row, self.channel.gains)
 
     def observed_round(self, row: int) -> Round:
         """The current round of one environment as the scheduler sees it; the true one under perfect knowledge."""
-        return self._round(row, self.knowledge.observed_gains, self.account[row])
+        return self._round(row, self.knowledge.observed_gains)
 
-    def _round(self, row: int, gains: np.ndarray, account: np.ndarray) -> Round:
+    def _round(self, row: int, gains: np.ndarray) -> Round:
         threshold = float(self.threshold[row, 0])
-        return round_of(self.config, self.relevance.gate_scores[row], gains[row], threshold, account)
+        return round_of(self.config, self.relevance.gate_scores[row], gains[row], threshold, self.account[row])
 
     def schedule(self, row: int) -> Schedule:
         """The schedule that the last step of one environment decided (so far, in the sequential environment)."""

@@ -13,12 +13,12 @@ _MANTISSA = np.int32(0x007FFFFF)
 _C1, _C3, _C5, _C7, _C9 = (np.float32(2 / np.log(2) / power) for power in (1, 3, 5, 7, 9))
 
 
-# numba widens 32-bit whole numbers and stops at divisions by zero unless told otherwise; either keeps the compiler
-# from vector code, which is seven times faster here
+# numba widens 32-bit whole numbers unless told otherwise, which keeps the compiler from vector code, seven times faster
+# here
 _int32 = np.int32
 
 
-@leaf(error_model="numpy")
+@leaf
 def _write_flat(gains, snr, efficiency):
     """efficiency <- log2(1 + snr * gains), all 32-bit and one-dimensional.
 

@@ -102,6 +102,12 @@ class Recorder:
         """Keep what the environments in `rows` have left of their limits before any decision of the round."""
         self.accounts[rows] = core.account[rows]
 
+    def running_round(self, core: DMoECore, row: int) -> Round:
+        """The true current round, with what was left of its limits before any decision."""
+        threshold = float(core.threshold[row, 0])
+        gate_scores, gains = core.relevance.gate_scores[row], core.channel.gains[row]
+        return round_of(core.config, gate_scores, gains, threshold, self.accounts[row])
+
     def keep_round(self, core: DMoECore, rows: np.ndarray) -> None:
         """Keep the rounds that the environments in `rows` have just completed and still hold."""
         for row in rows.tolist():
@@ -132,22 +138,19 @@ def current_scene(core: DMoECore, row: int) -> Scene:
     then. After a reset it is the first round, with nothing decided.
     """
     recorder = core.recorder
-    layer = int(core.layer[row])
-    complete_rounds = layer if core.terminated[row] else max(0, layer - 1)
-    energies = jesa_energies = np.full(complete_rounds, np.nan)
-    decided = None
-    if recorder:
-        energies = recorder.rounds.values(row, complete_rounds, lambda decided: decided.energy)
-        jesa_energies = recorder.rounds.values(row, complete_rounds, lambda decided: decided.jesa_energy)
-        decided = recorder.rounds.get(row, complete_rounds)
+    complete_rounds = core.decided_rounds(row)
+    rounds = recorder.rounds if recorder else EpisodeRecord[Decided](core.num_envs)
+    energies = rounds.values(row, complete_rounds, lambda decided: decided.energy)
+    jesa_energies = rounds.values(row, complete_rounds, lambda decided: decided.jesa_energy)
+    decided = rounds.get(row, complete_rounds)
     started = (
         core.turn is not None and not core.terminated[row] and bool(core.turn[row] > 0 or core.selected[row].any())
     )
     repairs = int(core.terms["repairs"][row]) if started or complete_rounds else None
     if started or recorder is None or decided is None:
-        round = core.round(row, None if recorder is None else recorder.accounts[row])
+        round = recorder.running_round(core, row) if recorder else core.round(row)
         schedule = active_part(core.schedule(row)) if started else None
         efficiency = core.efficiency[row].copy()
-        return Scene(layer, round, efficiency, schedule, False, repairs, energies, jesa_energies)
+        return Scene(int(core.layer[row]), round, efficiency, schedule, False, repairs, energies, jesa_energies)
     efficiency = recorder.efficiency[row]
     return Scene(complete_rounds, decided.round, efficiency, decided.schedule, True, repairs, energies, jesa_energies)

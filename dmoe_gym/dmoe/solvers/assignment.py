@@ -14,7 +14,7 @@ from dmoe_gym.leaf import leaf
 from dmoe_gym.validation import checked_bool_array
 
 
-@leaf(error_model="numpy")
+@leaf
 def _price_links(sources, destinations, payload, efficiency, slot_states, cost, delivers):
     """cost[link, m] = payload / rate, infinite without a rate; delivers[link, m]: is it delivered in the slot?
 
@@ -28,7 +28,7 @@ def _price_links(sources, destinations, payload, efficiency, slot_states, cost, 
     return everything
 
 
-@leaf(error_model="numpy")
+@leaf
 def _price_link(payload, efficiency, slot_states, cost, delivers):
     load = np.float64(payload)
     everything = True

@@ -48,7 +48,7 @@ def _largest(bits, first, last):
     return largest
 
 
-@leaf(error_model="numpy")
+@leaf
 def _price(load, rates, cost):
     """cost[m] = load / rate."""
     for m in range(cost.shape[0]):

@@ -110,15 +110,14 @@ class Recorder:
 def current_scene(core: WDMoECore, row: int) -> Scene:
     """The block to show of one environment: the one that the last step decided, after a reset the first one."""
     recorder = core.recorder
-    layer = int(core.layer[row])
-    number = layer if core.terminated[row] else max(0, layer - 1)
-    latencies = greedy = np.full(number, np.nan)
-    last = None
-    if recorder:
-        latencies = recorder.blocks.values(row, number, lambda decided: decided.latency)
-        greedy = recorder.blocks.values(row, number, lambda decided: decided.greedy_latency)
-        last = recorder.blocks.get(row, number)
+    number = core.decided_rounds(row)
+    blocks = recorder.blocks if recorder else EpisodeRecord[Decided](core.num_envs)
+    latencies = blocks.values(row, number, lambda decided: decided.latency)
+    greedy = blocks.values(row, number, lambda decided: decided.greedy_latency)
+    last = blocks.get(row, number)
     if recorder is None or last is None:
-        return Scene(layer, core.round(row), core.efficiency[:, row].copy(), None, None, latencies, greedy)
+        return Scene(
+            int(core.layer[row]), core.round(row), core.efficiency[:, row].copy(), None, None, latencies, greedy
+        )
     repairs = int(core.terms["repairs"][row])
     return Scene(number, last.block, recorder.efficiency[row], last.allocation, repairs, latencies, greedy)
