@@ -23,7 +23,7 @@ from dmoe_gym.evaluation import Row, evaluate_lineup, held_out_seeds, lineup_of
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
-from dmoe_gym.files import read_csv, write_csv, write_json
+from dmoe_gym.io.files import read_csv, write_csv, write_json
 
 
 def check_recipe(config: TrainingConfig, seeds: Sequence[int] | None = None) -> None:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit
 
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.config import StrictConfig
 from dmoe_gym.core import BatchedCore
 
@@ -131,7 +131,7 @@ class RoundsCore(BatchedCore):
         self._finish_round(rows)
 
 
-@njit(cache=True)
+@njit
 def _move_on(rows, layer, last, terminated, progress):
     """Count the next round, or mark the end; return how many ended."""
     ended = 0

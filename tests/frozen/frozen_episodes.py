@@ -1,7 +1,7 @@
 """Fingerprints of the first episodes of every id and scenario, under random actions and for published rows.
 
-`python tests/frozen/frozen_episodes.py` writes `episodes.json` anew: only when an id's version is raised, or for a new id or
-scenario. What stands there was made before any code moved.
+`python tests/frozen/frozen_episodes.py` writes `episodes.json` anew: only when an id's version is raised, or for a new
+id or scenario. What stands there was made before any code moved.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from frozen_episodes import FILE, KEYS, fingerprint
 
 from dmoe_gym.evaluation import evaluate_lineup
-from frozen_episodes import FILE, KEYS, fingerprint
 
 TOLD = json.loads(FILE.read_text())
 ANALYTIC = Path(__file__).parents[2] / "results" / "analytic"

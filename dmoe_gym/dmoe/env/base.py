@@ -9,16 +9,16 @@ import numpy as np
 
 from dmoe_gym.channel.csi import ChannelKnowledge
 from dmoe_gym.channel.rayleigh import RayleighChannel
+from dmoe_gym.compiled.draws import compiled
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.batch import Batch, Rules, round_of
-from dmoe_gym.dmoe.env.begin import OBSERVED_PER_DRAWN, begin_rounds
 from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS, OBSERVED_BOUNDS
-from dmoe_gym.dmoe.env.recorder import Recorder
-from dmoe_gym.dmoe.env.settle import BATTERY
+from dmoe_gym.dmoe.env.charge import BATTERY
+from dmoe_gym.dmoe.env.observe import OBSERVED_PER_DRAWN, begin_rounds
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario
-from dmoe_gym.dmoe.solvers.informed import informed_about
-from dmoe_gym.draws import compiled
+from dmoe_gym.dmoe.solvers.informed_bound import informed_about
+from dmoe_gym.dmoe.viewer.recorder import Recorder
 from dmoe_gym.lineup import Lineup
 from dmoe_gym.relevance import RelevanceProcess
 from dmoe_gym.relevance.dirichlet import DirichletRelevance
@@ -77,7 +77,7 @@ class DMoECore(RoundsCore):
     @classmethod
     def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
         # policies encode their schedules as this package's actions, so they import it
-        from dmoe_gym.dmoe.policies import lineup
+        from dmoe_gym.dmoe.line_up import lineup
 
         return lineup(env_id, cls._config(scenario, overrides))
 
@@ -201,6 +201,6 @@ class DMoECore(RoundsCore):
         return {**means, "energy_per_state_mJ": 1e3 * joules / (self.config.num_experts * self.config.num_states)}
 
     def render(self, row: int, mode: str) -> Any:
-        from dmoe_gym.dmoe.env.render import render_ansi, render_rgb
+        from dmoe_gym.dmoe.viewer.render import render_ansi, render_rgb
 
         return render_ansi(self, row) if mode == "ansi" else render_rgb(self, row)
