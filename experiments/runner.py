@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -79,7 +80,6 @@ class Runner:
     jobs: int = 1
     bars: Bars | None = None
     command: str = "python -m experiments"
-    _provenance: dict[str, Any] = field(default_factory=dict)
 
     def run(self, experiment: Experiment, at_most: int | None = None, fresh: bool = False) -> int:
         """Compute what is not kept yet.
@@ -151,11 +151,10 @@ class Runner:
         work = [piece for piece in pieces if not self.has(piece)]
         left, work = len(work), work[:at_most]
         tick = self.bars.task(experiment.name, len(work)) if self.bars and work else lambda finished: None
-        made = self._provenance = self._provenance or provenance(self.command)
         done, failures = 0, []
         try:
             for failure in Parallel(n_jobs=self.jobs, return_as="generator_unordered")(
-                delayed(_compute_piece)(self.folder, piece, made) for piece in work
+                delayed(_compute_piece)(self.folder, piece, self._provenance) for piece in work
             ):
                 done += not failure
                 failures += [failure] if failure else []
@@ -173,7 +172,12 @@ class Runner:
         return len(work)
 
     def _kept(self, piece: Piece) -> dict[str, Any]:
-        return _cached(self.folder)(*_arguments(piece), {})
+        # a file that was damaged meanwhile is made again
+        return _cached(self.folder)(*_arguments(piece), self._provenance)
+
+    @cached_property
+    def _provenance(self) -> dict[str, Any]:
+        return provenance(self.command)
 
     def _forget(self, piece: Piece) -> None:
         if self.has(piece):
