@@ -22,7 +22,7 @@ from agents.learners import checkpoint_steps
 from agents.policy import load_run
 from agents.run_folder import RunFolder
 from dmoe_gym.dmoe import scenario as named
-from dmoe_gym.evaluation import Row, evaluate, evaluate_lineup, held_out_seeds
+from dmoe_gym.evaluation import Row, evaluate, evaluate_line_up, held_out_seeds
 from dmoe_gym.evaluation.aggregate import paired_difference
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.io.command_line import one_line_errors, wide_console
@@ -81,7 +81,7 @@ def require_all_seeds(runs: Path) -> None:
 def table(scenario: str, episodes: int, runs: Path) -> list[list[str]]:
     """One line per scheduler: cost, and percent to the lower bound and to JESA, paired by episode."""
     seeds = held_out_seeds(episodes)
-    rows = evaluate_lineup("DMoE-JESA-v0", scenario=scenario, seeds=seeds, names=REFERENCES)
+    rows = evaluate_line_up("DMoE-JESA-v0", scenario=scenario, seeds=seeds, names=REFERENCES)
 
     def measured(found: list[Row], metric: str) -> list[float]:
         return [float(row[metric]) for row in sorted(found, key=lambda row: row["seed"])]

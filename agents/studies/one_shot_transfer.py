@@ -22,7 +22,7 @@ from agents.learners import build_env, build_learner
 from agents.networks.vector import VectorPolicy
 from agents.policy import LearnedPolicy, load_learner
 from agents.run_folder import RunFolder
-from dmoe_gym.evaluation import Row, evaluate, evaluate_lineup, held_out_seeds
+from dmoe_gym.evaluation import Row, evaluate, evaluate_line_up, held_out_seeds
 from dmoe_gym.evaluation.aggregate import paired_difference, seed_matrix, two_way_mean
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.io.command_line import one_line_errors, wide_console
@@ -72,7 +72,7 @@ def rows_of(place: str, episodes: int, runs: Path, jobs: int) -> list[Row]:
     seeds = held_out_seeds(episodes)
     rows = [
         {**row, "place": place, "run_seed": 0}
-        for row in evaluate_lineup(
+        for row in evaluate_line_up(
             config.env_id, scenario=config.scenario, seeds=seeds, names=REFERENCES, jobs=jobs, **config.overrides
         )
     ]

@@ -16,7 +16,7 @@ import typer
 from agents.config import PricesConfig, load_config
 from agents.policy import load_run
 from agents.run_folder import RunFolder
-from dmoe_gym.evaluation import evaluate, held_out_seeds, lineup_of, paired_difference
+from dmoe_gym.evaluation import evaluate, held_out_seeds, line_up_of, paired_difference
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.io.command_line import one_line_errors, wide_console
 from dmoe_gym.io.files import replace_section
@@ -61,7 +61,7 @@ def main(
     cells: dict[str, list[str]] = {}
     for name in SCENARIOS:
         seeds = held_out_seeds(episodes if name == "testbed" else max(2, episodes // 2))
-        reference = np.array(costs(lineup_of(ENV_ID, name).policies[REFERENCE], name, seeds))
+        reference = np.array(costs(line_up_of(ENV_ID, name).policies[REFERENCE], name, seeds))
         for title, policies in schedulers(name, runs):
             values = np.array([costs(policy, name, seeds) for policy in policies])
             difference = paired_difference(values * 100 / reference.mean(), reference * 100 / reference.mean())
