@@ -17,10 +17,10 @@ from agents.study.command import study
 from agents.sweep.command import sweep
 from agents.train import check_recipe, reference_rows
 from agents.train import train as train_seed
-from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
 from dmoe_gym.evaluation import lineup_of
 from dmoe_gym.evaluation.table import cells, rich_table
-from dmoe_gym.files import read_csv, write_csv
+from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
+from dmoe_gym.io.files import read_csv, write_csv
 from dmoe_gym.reports import write_report
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -47,9 +47,7 @@ def train(
     config = load_config(recipe)
     if timesteps is not None:
         config = config.replace(total_timesteps=timesteps)
-    if seed:
-        config.replace(seeds=tuple(seed))  # refuses seeds that a recipe may not have
-    check_recipe(config)
+    check_recipe(config, seed or None)
     with bar(console) as bars:
         episodes = config.evaluation.episodes
         references = reference_rows(config, runs, jobs=jobs, progress=lambda name: bars.task(name, episodes))

@@ -14,7 +14,7 @@ from agents.run_folder import RunFolder
 from agents.status import StatusKeeper
 from dmoe_gym.evaluation import Row, evaluate, held_out_seeds
 from dmoe_gym.evaluation.tensorboard import eval_scalars
-from dmoe_gym.files import read_csv, write_csv
+from dmoe_gym.io.files import read_csv, write_csv
 from dmoe_gym.lineup import Lineup
 
 

@@ -24,7 +24,7 @@ from agents.run_folder import PROVENANCE, RunFolder
 from agents.status import read_status
 from dmoe_gym.evaluation import Row, charted_means, lineup_of
 from dmoe_gym.evaluation.statistics import Interval
-from dmoe_gym.files import read_csv, write_json, write_whole
+from dmoe_gym.io.files import read_csv, write_json, write_whole
 
 TENSORS, RECIPE, MANIFEST, CARD = "policy.safetensors", "recipe.yaml", "manifest.json", "README.md"
 FORMAT = 1

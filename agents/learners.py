@@ -20,7 +20,7 @@ from agents.relative import RelativeRewards
 from agents.residual import ResidualEvolution, ResidualPolicy, build_residual
 from dmoe_gym.dmoe.env.base import DMoECore
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
-from dmoe_gym.files import write_whole
+from dmoe_gym.io.files import write_whole
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     "ppo": PPO,

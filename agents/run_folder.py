@@ -10,8 +10,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from agents.config import TrainingConfig, dump_config, load_config
-from dmoe_gym.files import write_json, write_whole
-from dmoe_gym.provenance import provenance
+from dmoe_gym.io.files import write_json, write_whole
+from dmoe_gym.io.provenance import provenance
 
 CONFIG, CHECKPOINT, EVALUATIONS, PROVENANCE = "config.yaml", "checkpoint.pt", "evaluations.csv", "provenance.json"
 

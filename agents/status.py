@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from dmoe_gym.files import write_json
+from dmoe_gym.io.files import write_json
 
 STATUS = "status.json"
 State = Literal["training", "finished", "interrupted", "failed"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from dmoe_gym.dmoe import DMoEConfig, Round, solve_exact
-from dmoe_gym.dmoe.policies import SCHEDULERS, Scheduler
-from dmoe_gym.dmoe.policies.planner import Planner
+from dmoe_gym.dmoe.line_up import SCHEDULERS
+from dmoe_gym.dmoe.policies import Scheduler
+from dmoe_gym.dmoe.schedulers.scheduler import Planner
 
 
 class Exact(Scheduler):

@@ -23,16 +23,21 @@ from dmoe_gym.evaluation import Row, evaluate_lineup, held_out_seeds, lineup_of
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
-from dmoe_gym.files import read_csv, write_csv, write_json
+from dmoe_gym.io.files import read_csv, write_csv, write_json
 
 
-def check_recipe(config: TrainingConfig) -> None:
+def check_recipe(config: TrainingConfig, seeds: Sequence[int] | None = None) -> None:
     """Build everything that a recipe names once, before anything is computed or written.
 
+    Args:
+        seeds: to be trained instead of the recipe's own.
+
     Raises:
-        ValueError: naming what the environment, the learner or the teacher refuses, or inputs that are both trained on
-            and judged by.
+        ValueError: for seeds that a recipe may not have; naming what the environment, the learner or the teacher
+            refuses, or inputs that are both trained on and judged by.
     """
+    if seeds is not None:
+        config.replace(seeds=tuple(seeds))
     env = build_env(config, seed=0)
     inputs = getattr(env.config, "inputs", None)
     if inputs is not None and inputs == build_env(config, seed=0, num_envs=1, training=False).config.inputs:

@@ -13,12 +13,12 @@ from baselines.inference import inference
 from baselines.wdmoe import wdmoe_comparison
 from baselines.wdmoe_inference import wdmoe_inference
 from dmoe_gym import dmoe, wdmoe
-from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
 from dmoe_gym.dmoe.inference import INFERENCE_SCENARIOS
 from dmoe_gym.evaluation import evaluate_lineup, held_out_seeds, lineup_of
 from dmoe_gym.evaluation.table import cells, rich_table
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
-from dmoe_gym.files import write_csv
+from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
+from dmoe_gym.io.files import write_csv
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command("wdmoe-comparison")(wdmoe_comparison)

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dmoe_gym.command_line import bar, one_line_errors, wide_console
 from dmoe_gym.dmoe.inference import inference_scenario
-from dmoe_gym.dmoe.policies.policies import JointPolicy
+from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.evaluation import FIRST_HELD_OUT_SEED, Interval, Row, by_policy, held_out_seeds
 from dmoe_gym.evaluation.inference import (
     ACCURACY,
@@ -28,7 +27,8 @@ from dmoe_gym.evaluation.inference import (
 )
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import rich_table, two_lines
-from dmoe_gym.files import replace_section
+from dmoe_gym.io.command_line import bar, one_line_errors, wide_console
+from dmoe_gym.io.files import replace_section
 from dmoe_gym.reports.inference_plots import pareto, selection_heat_maps
 
 Cells = tuple[list[str], list[list[str]]]

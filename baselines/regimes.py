@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from dmoe_gym.command_line import bar, one_line_errors, wide_console
 from dmoe_gym.evaluation.asymptotics import write_asymptotics
 from dmoe_gym.evaluation.optima import build_optima
 from dmoe_gym.evaluation.regimes import write_tables
 from dmoe_gym.evaluation.tuning import BUDGET, tunable_in, tune_all
+from dmoe_gym.io.command_line import bar, one_line_errors, wide_console
 
 REGIMES = ["scarce", "stale", "selective", "budget", "battery", "mobile"]
 DOCS = Path(__file__).parent.parent / "docs"

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from dmoe_gym.command_line import Bars, bar, one_line_errors, wide_console
 from dmoe_gym.evaluation import (
     Comparison,
     Interval,
@@ -23,7 +22,8 @@ from dmoe_gym.evaluation import (
 )
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import rich_table, two_lines
-from dmoe_gym.files import read_csv, replace_section, write_csv
+from dmoe_gym.io.command_line import Bars, bar, one_line_errors, wide_console
+from dmoe_gym.io.files import read_csv, replace_section, write_csv
 from dmoe_gym.reports.plots import latency_panels
 from dmoe_gym.wdmoe import SCENARIOS
 

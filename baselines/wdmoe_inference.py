@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from dmoe_gym.command_line import bar, one_line_errors, wide_console
 from dmoe_gym.evaluation import Interval, Row
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import rich_table, two_lines
@@ -22,7 +21,8 @@ from dmoe_gym.evaluation.wdmoe_inference import (
     run_contender,
     verdict,
 )
-from dmoe_gym.files import read_csv, replace_section, write_csv
+from dmoe_gym.io.command_line import bar, one_line_errors, wide_console
+from dmoe_gym.io.files import read_csv, replace_section, write_csv
 from dmoe_gym.reports.wdmoe_inference_plot import latency_accuracy
 
 Cells = tuple[list[str], list[list[str]]]

@@ -17,8 +17,8 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 from benchmarks.scaling import CURVES, SWEEPS
 from benchmarks.table import RESULTS, figure, read_rows
 from benchmarks.test_scaling import SCALING
-from dmoe_gym.command_line import one_line_errors
-from dmoe_gym.files import replace_section
+from dmoe_gym.io.command_line import one_line_errors
+from dmoe_gym.io.files import replace_section
 
 PAGE, PLOT = "docs/performance.md", "docs/images/scaling.png"
 

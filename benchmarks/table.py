@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.side_by_side import Row
-from dmoe_gym.files import write_json
+from dmoe_gym.io.files import write_json
 
 RESULTS = "output/benchmarks.json"
 TITLE = "Side by side, in turns, in one run (least wall time; medians and processor time beside it)"

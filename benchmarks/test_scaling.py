@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.scaling import measure
 from benchmarks.side_by_side import Row
-from dmoe_gym.files import write_json
+from dmoe_gym.io.files import write_json
 
 SCALING = "output/scaling.json"
 

@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit
 
+from dmoe_gym.compiled.draws import Generators
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.config import StrictConfig
-from dmoe_gym.draws import Generators
 from dmoe_gym.lineup import Lineup
 
 
@@ -210,7 +210,7 @@ def _in_words(space: spaces.Space) -> str:
     return "MultiDiscrete: " + ", then ".join(f"{count} whole numbers from 0 to {size - 1}" for size, count in runs)
 
 
-@njit(cache=True)
+@njit
 def _all_within(actions, sizes):
     """Is 0 <= entry < size in all actions (batch, entries)? sizes: (entries,) int64.
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit
 
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.config import StrictConfig
 from dmoe_gym.core import BatchedCore
 
@@ -119,6 +119,11 @@ class RoundsCore(BatchedCore):
         if len(rows):
             self._begin_round(rows, first=False)
 
+    def decided_rounds(self, row: int) -> int:
+        """How many rounds of one environment's episode are decided."""
+        layer = int(self.layer[row])
+        return layer if self.terminated[row] else max(0, layer - 1)
+
     def terms_of(self, row: int) -> dict[str, Any]:
         return dict(zip(self.term_names, self.term_values[row].tolist(), strict=True))
 
@@ -126,7 +131,7 @@ class RoundsCore(BatchedCore):
         self._finish_round(rows)
 
 
-@njit(cache=True)
+@njit
 def _move_on(rows, layer, last, terminated, progress):
     """Count the next round, or mark the end; return how many ended."""
     ended = 0

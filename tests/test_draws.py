@@ -8,8 +8,8 @@ import pickle
 import numpy as np
 import pytest
 
-from dmoe_gym import draws
-from dmoe_gym.draws import Generators, integers, standard_exponential, standard_gamma
+from dmoe_gym.compiled import draws
+from dmoe_gym.compiled.draws import Generators, integers, standard_exponential, standard_gamma
 
 ROWS = 70
 SHAPES = (0.01, 1.0, 0.97, 1.7)

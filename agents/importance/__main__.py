@@ -20,13 +20,13 @@ from agents.importance.validation import (
     out_of_fold_outcomes,
     validation_questions,
 )
-from dmoe_gym.command_line import bar, one_line_errors, wide_console
 from dmoe_gym.evaluation import Row
 from dmoe_gym.evaluation.inference import contender_rows, read_rows
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import rich_table
-from dmoe_gym.files import read_csv, replace_section, write_csv, write_json
-from dmoe_gym.provenance import provenance
+from dmoe_gym.io.command_line import bar, one_line_errors, wide_console
+from dmoe_gym.io.files import read_csv, replace_section, write_csv, write_json
+from dmoe_gym.io.provenance import provenance
 from dmoe_gym.reports.inference_plots import pareto
 
 RULE = (

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from dmoe_gym.inference import load_model
-from dmoe_gym.inference.network import Classifier, normalised
+from dmoe_gym.models.digits import load_model
+from dmoe_gym.models.digits.network import Classifier, normalised
 
 
 class FrozenClassifier(Classifier):

@@ -10,7 +10,7 @@ import torch
 from agents.importance.network import SelectionNetwork, link_energies
 from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.physics import Constants
-from dmoe_gym.dmoe.policies.planner import Planner, empty_plan
+from dmoe_gym.dmoe.schedulers.scheduler import Planner, empty_plan
 from dmoe_gym.dmoe.solvers.assignment import allocate, count_payload
 from dmoe_gym.dmoe.solvers.repair import drop_unserved, release_idle
 

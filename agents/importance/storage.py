@@ -9,8 +9,8 @@ import torch
 from agents.importance.network import SelectionNetwork
 from agents.importance.training import ImportanceConfig
 from dmoe_gym.dmoe.inference import inference_scenario
-from dmoe_gym.files import write_whole
-from dmoe_gym.model_file import model_bytes, read_model_file
+from dmoe_gym.io.files import write_whole
+from dmoe_gym.io.model_file import model_bytes, read_model_file
 
 FORMAT = "dmoe_gym.importance.SelectionNetwork/3"
 

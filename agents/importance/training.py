@@ -13,12 +13,12 @@ from torch import Tensor
 from agents.importance.classifier import FrozenClassifier, spend
 from agents.importance.network import PRICES, SelectionNetwork, keep_best, soften
 from dmoe_gym.config import StrictConfig, list_as_tuple
-from dmoe_gym.digits import load_digits_split
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.physics import Constants
-from dmoe_gym.inference import DOMAINS
-from dmoe_gym.inference.domains import in_every_domain
-from dmoe_gym.inference.training import reproducible
+from dmoe_gym.models.digits import DOMAINS
+from dmoe_gym.models.digits.domains import in_every_domain
+from dmoe_gym.models.digits.images import load_digits_split
+from dmoe_gym.models.digits.training import reproducible
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]

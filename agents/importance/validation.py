@@ -21,8 +21,8 @@ from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.solvers import solve_des
 from dmoe_gym.evaluation.inference import ACCURACY, ENERGY, GAMMA_GRID, Z_GRID
 from dmoe_gym.evaluation.run import Row
-from dmoe_gym.inference import DOMAINS, load_inputs
-from dmoe_gym.inference.training import reproducible
+from dmoe_gym.models.digits import DOMAINS, load_inputs
+from dmoe_gym.models.digits.training import reproducible
 
 Choice = Callable[[int, Tensor], Tensor]
 GRID = tuple((z, gamma) for gamma in GAMMA_GRID for z in Z_GRID)

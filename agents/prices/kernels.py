@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from dmoe_gym.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.wdmoe.policies import Observed
 from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth_block
 from dmoe_gym.wdmoe.solvers.greedy import solve_greedy_block
@@ -53,7 +54,7 @@ class Blocks(NamedTuple):
         return cls(*(getattr(observed, name) for name in cls._fields))
 
 
-@njit(cache=True)
+@njit
 def shared_outputs(parameters, inputs, width, hidden, outputs):
     """`SharedNetwork` with one output: (size,) parameters, (U, I) inputs, workspace (width,), outputs (U,) written."""
     items, count = inputs.shape
@@ -82,7 +83,7 @@ def shared_outputs(parameters, inputs, width, hidden, outputs):
         outputs[u] = total
 
 
-@njit(cache=True)
+@njit
 def _describe(blocks, row, settings, step, latency, first, equal, demand, top, tokens, load, prices, inputs):
     """Write the network's inputs (U, I): pure numbers, the same in whatever units, and for any numbers of devices.
 
@@ -110,7 +111,7 @@ def _describe(blocks, row, settings, step, latency, first, equal, demand, top, t
         inputs[u, 1] -= mean_equal
 
 
-@njit(cache=True)
+@njit
 def schedule_block(parameters, blocks, row, settings, selected, bandwidth, inputs, prices):
     """Write the best of several pricings into `selected` (J, U) and `bandwidth` (U,) [Hz]; return its latency [s].
 

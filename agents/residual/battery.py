@@ -8,7 +8,7 @@ import numpy as np
 
 from agents.residual.base import Arrays, Itemised, remember_scores
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.policies.episode import BatteryJESA
+from dmoe_gym.dmoe.schedulers.episode import BatteryJESA
 
 
 class BatteryResidual(Itemised):

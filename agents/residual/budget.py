@@ -8,8 +8,8 @@ import numpy as np
 
 from agents.residual.base import Arrays, Itemised
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.policies.episode import LAST_ROUND_MULTIPLIERS
-from dmoe_gym.dmoe.policies.planner import planned_rounds
+from dmoe_gym.dmoe.schedulers.episode import LAST_ROUND_MULTIPLIERS
+from dmoe_gym.dmoe.schedulers.scheduler import planned_rounds
 from dmoe_gym.dmoe.solvers.priced import relevance_priced
 
 # Multiples of the tuned multiplier at which every round is probed.

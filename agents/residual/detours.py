@@ -10,10 +10,10 @@ import numpy as np
 
 from agents.residual.base import Arrays, Surveyed
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.policies.planner import Planner, observed_rounds
-from dmoe_gym.dmoe.policies.schedulers import ValueGreedy
-from dmoe_gym.dmoe.policies.uncertain import ExpectedCostJESA
-from dmoe_gym.dmoe.solvers.detours import expected_detours, expected_node_costs, node_costs, valued_detours
+from dmoe_gym.dmoe.schedulers.rounds import ValueGreedy
+from dmoe_gym.dmoe.schedulers.scheduler import Planner, observed_rounds
+from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA
+from dmoe_gym.dmoe.solvers.restarts import expected_detours, expected_node_costs, node_costs, valued_detours
 
 
 class DetourResidual(Surveyed):

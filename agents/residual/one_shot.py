@@ -10,7 +10,7 @@ from agents.networks.shared import SharedNetwork
 from agents.residual.base import Arrays, Compiled
 from agents.residual.priced_links import INPUTS, OUTPUTS, cost_batch, plan_batch
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.policies.schedulers import OneShot
+from dmoe_gym.dmoe.schedulers.rounds import OneShot
 
 
 class OneShotResidual(Compiled):

@@ -7,14 +7,14 @@ asked only where two links want the same subcarrier.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from dmoe_gym.compiled.njit import njit, njit_no_refcount
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.physics.terms import round_terms
 from dmoe_gym.dmoe.solvers.link_assignment import LEAST_EFFICIENCY
 from dmoe_gym.dmoe.solvers.link_sets import new_knapsack
-from dmoe_gym.dmoe.solvers.one_shot import ROUNDS_PER_TASK, conclude, new_scene, settle, survey
-from dmoe_gym.leaf import leaf
-from dmoe_gym.threads import serial_or_parallel
+from dmoe_gym.dmoe.solvers.single_pass import ROUNDS_PER_TASK, conclude, new_scene, settle, survey
 
 # Of every link: see `look`.
 INPUTS = 10
@@ -23,7 +23,7 @@ OUTPUTS = 2
 LEAST_FACTOR, MOST_FACTOR = 0.25, 4.0
 
 
-@njit(cache=True)
+@njit
 def new_pad(experts):
     """Workspace of `look` and `judge`: inputs, their means, one link's; hidden values, outputs; factors, bonuses."""
     links = experts * experts
@@ -38,7 +38,7 @@ def new_pad(experts):
     )
 
 
-@leaf
+@njit_no_refcount
 def look(gate_scores, constants, active, scene, pad):
     """The network's inputs (INPUTS, K * K), free of the scenario's scale, zero where i = j, and their means over links.
 
@@ -84,7 +84,7 @@ def look(gate_scores, constants, active, scene, pad):
         mean[f] /= experts * (experts - 1)
 
 
-@leaf
+@njit_no_refcount
 def judge(weights, width, experts, pad):
     """The network's outputs for the inputs in the pad, as factors and bonuses (K, K), into the pad.
 
@@ -132,7 +132,7 @@ def judge(weights, width, experts, pad):
             bonus[i, j] = outputs[1, i * experts + j]
 
 
-@njit(cache=True)
+@njit
 def plan_rounds(
     first, last, gate_scores, efficiency, thresholds, constants, candidates, weights, width, selected, subcarrier
 ):  # fmt: skip
@@ -148,7 +148,7 @@ def plan_rounds(
     )  # fmt: skip
 
 
-@leaf
+@njit_no_refcount
 def _plan_rounds(
     first, last, gate_scores, efficiency, thresholds, constants, weights, width, scene, knapsack, pad,
     selected, subcarrier,
@@ -181,7 +181,7 @@ def plan_batch(
         )  # fmt: skip
 
 
-@njit(cache=True)
+@njit
 def cost_batch(gate_scores, efficiency, thresholds, constants, candidates, weights, width, costs):
     """Costs (P, B) of a batch of rounds under P weights (P, size); what no weight changes is computed once."""
     batch, experts, states, _ = gate_scores.shape

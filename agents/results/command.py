@@ -17,9 +17,9 @@ from agents.results.plots import draw_gaps, draw_profiles
 from agents.results.setting import Setting, recipe_files, settings_of
 from agents.results.store import analytic_rows, collect_runs, learned_provenance, learned_rows
 from agents.results.times import keep, measure, read_times
-from dmoe_gym.command_line import bar, one_line_errors, overrides_of, wide_console
 from dmoe_gym.evaluation.timing import ROUNDS
-from dmoe_gym.files import replace_section, write_whole
+from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
+from dmoe_gym.io.files import replace_section, write_whole
 
 Runs = Annotated[Path, typer.Option(help="Root of the run folders.")]
 Store = Annotated[Path, typer.Option(help="Folder of the collected results.")]

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from agents.results.lines import Comparison, Line
 from dmoe_gym.evaluation import performance_profile
-from dmoe_gym.files import write_whole
+from dmoe_gym.io.files import write_whole
 from dmoe_gym.reports.plots import BASELINE_COLOUR, LEARNED_COLOURS
 
 COLUMNS = 3

@@ -21,7 +21,7 @@ from dmoe_gym.evaluation.optima import ENV_ID as OPTIMA_ENV
 from dmoe_gym.evaluation.optima import cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.table import COLUMNS
-from dmoe_gym.files import read_csv, write_csv, write_json
+from dmoe_gym.io.files import read_csv, write_csv, write_json
 
 METRICS = tuple(column.metric for column in COLUMNS if column.metric != "decision_ms")
 

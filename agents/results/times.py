@@ -14,7 +14,7 @@ from agents.policy import load_run
 from agents.results.setting import Setting
 from dmoe_gym.evaluation import Row
 from dmoe_gym.evaluation.timing import ROUNDS, time_per_decision
-from dmoe_gym.files import read_csv, write_csv
+from dmoe_gym.io.files import read_csv, write_csv
 
 FILE = "times.csv"
 

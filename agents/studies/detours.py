@@ -16,15 +16,15 @@ import typer
 from agents.policy import load_run
 from agents.residual import build_residual
 from agents.residual.base import Itemised
-from dmoe_gym.command_line import one_line_errors, wide_console
 from dmoe_gym.dmoe import scenario
 from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.dmoe.policies import JointPolicy
-from dmoe_gym.dmoe.policies.uncertain import ExpectedCostDetours, ExpectedCostJESA
+from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours, ExpectedCostJESA
 from dmoe_gym.evaluation import Interval, evaluate, held_out_seeds
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import rich_table
-from dmoe_gym.files import replace_section
+from dmoe_gym.io.command_line import one_line_errors, wide_console
+from dmoe_gym.io.files import replace_section
 from dmoe_gym.policy import BatchPolicy, Policy
 
 SCENARIOS = ("stale", "mobile")

@@ -21,12 +21,12 @@ from agents.config import EquivariantConfig, TrainingConfig, load_config
 from agents.learners import checkpoint_steps
 from agents.policy import load_run
 from agents.run_folder import RunFolder
-from dmoe_gym.command_line import one_line_errors, wide_console
 from dmoe_gym.dmoe import scenario as named
 from dmoe_gym.evaluation import Row, evaluate, evaluate_lineup, held_out_seeds
 from dmoe_gym.evaluation.aggregate import paired_difference
 from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.files import replace_section
+from dmoe_gym.io.command_line import one_line_errors, wide_console
+from dmoe_gym.io.files import replace_section
 from dmoe_gym.policy import ConstantPolicy, Policy
 
 RECIPES = (

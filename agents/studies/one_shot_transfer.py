@@ -22,11 +22,11 @@ from agents.learners import build_env, build_learner
 from agents.networks.vector import VectorPolicy
 from agents.policy import LearnedPolicy, load_learner
 from agents.run_folder import RunFolder
-from dmoe_gym.command_line import one_line_errors, wide_console
 from dmoe_gym.evaluation import Row, evaluate, evaluate_lineup, held_out_seeds
 from dmoe_gym.evaluation.aggregate import paired_difference, seed_matrix, two_way_mean
 from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.files import replace_section, write_csv
+from dmoe_gym.io.command_line import one_line_errors, wide_console
+from dmoe_gym.io.files import replace_section, write_csv
 
 TRAINED, PLACES = "one_shot_small", ("one_shot_paper", "one_shot_wide")
 # recipes that are no row of the results

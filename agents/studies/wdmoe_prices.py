@@ -16,10 +16,10 @@ import typer
 from agents.config import PricesConfig, load_config
 from agents.policy import load_run
 from agents.run_folder import RunFolder
-from dmoe_gym.command_line import one_line_errors, wide_console
 from dmoe_gym.evaluation import evaluate, held_out_seeds, lineup_of, paired_difference
 from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.files import replace_section
+from dmoe_gym.io.command_line import one_line_errors, wide_console
+from dmoe_gym.io.files import replace_section
 from dmoe_gym.policy import Policy
 from dmoe_gym.wdmoe import scenario
 from dmoe_gym.wdmoe.policies import JointPolicy, Priced

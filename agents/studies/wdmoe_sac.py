@@ -23,10 +23,10 @@ from agents.learners import build_env, build_learner
 from agents.policy import as_policy
 from agents.results.setting import Setting
 from agents.results.store import learned_rows
-from dmoe_gym.command_line import one_line_errors, wide_console
 from dmoe_gym.evaluation import Interval, Row, by_policy, compare, evaluate, held_out_seeds, seed_matrix
 from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.files import read_csv, replace_section, write_csv, write_json
+from dmoe_gym.io.command_line import one_line_errors, wide_console
+from dmoe_gym.io.files import read_csv, replace_section, write_csv, write_json
 from dmoe_gym.policy import ConstantPolicy
 
 RECIPE = Path("configs/wdmoe_sac_testbed.yaml")

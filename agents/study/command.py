@@ -16,7 +16,7 @@ from agents.config import load_config
 from agents.study.space import load_space
 from agents.study.study import BEST, Budget, ranked, run_study
 from agents.train import check_recipe
-from dmoe_gym.command_line import bar, one_line_errors, wide_console
+from dmoe_gym.io.command_line import bar, one_line_errors, wide_console
 
 SHOWN = 5
 

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from agents.config import dump_config
 from agents.study.objective import LOOKS, Objective
 from agents.study.space import Space
-from dmoe_gym.files import write_whole
+from dmoe_gym.io.files import write_whole
 
 JOURNAL, BEST = "journal.jsonl", "best.yaml"
 

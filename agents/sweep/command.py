@@ -20,7 +20,7 @@ from agents.sweep.jobs import Job, Outcome, groups_of, jobs_of, seeds_of
 from agents.sweep.run import ENGINES
 from agents.sweep.run import sweep as run_sweep
 from agents.train import reference_rows
-from dmoe_gym.command_line import bar, one_line_errors, wide_console
+from dmoe_gym.io.command_line import bar, one_line_errors, wide_console
 
 
 @one_line_errors

@@ -85,9 +85,7 @@ def jobs_of(recipes: Sequence[Path], seeds: Sequence[int] | None, root: Path) ->
     ranked: list[tuple[int, Job]] = []
     for recipe in recipes:
         config = load_config(recipe)
-        check_recipe(config)
-        if seeds is not None:
-            config.replace(seeds=tuple(seeds))  # refuses seeds that a recipe may not have
+        check_recipe(config, seeds)
         ranked += enumerate(Job(recipe, config, seed, root) for seed in (seeds or config.seeds))
     jobs = [job for _, job in sorted(ranked, key=lambda entry: entry[0])]
     folders = [job.folder.path for job in jobs]

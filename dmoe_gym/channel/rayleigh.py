@@ -9,8 +9,8 @@ import numpy as np
 
 from dmoe_gym.channel.amplitude import AmplitudeProcess
 from dmoe_gym.channel.process import ChannelProcess
+from dmoe_gym.compiled.draws import standard_exponential
 from dmoe_gym.config import StrictConfig
-from dmoe_gym.draws import standard_exponential
 
 
 class RayleighConfig(StrictConfig):

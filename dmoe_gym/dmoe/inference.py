@@ -10,8 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from dmoe_gym.channel import CSIConfig, GaussMarkovConfig
 from dmoe_gym.config import kind_alone
 from dmoe_gym.dmoe.config import Count, DMoEConfig, Fraction
-from dmoe_gym.inference import load_model
-from dmoe_gym.inference.relevance import ClassifierRelevanceConfig
+from dmoe_gym.models.digits import load_model
+from dmoe_gym.models.digits.relevance import ClassifierRelevanceConfig
 
 
 class InferenceConfig(DMoEConfig):

@@ -18,7 +18,7 @@ from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.run import Progress, Start
 from dmoe_gym.evaluation.statistics import Interval
 from dmoe_gym.facades.create import create_core
-from dmoe_gym.files import write_whole
+from dmoe_gym.io.files import write_whole
 
 SUBCARRIERS = (12, 16, 32, 64, 128, 256, 512)
 CHANNELS: dict[str, ChannelConfig] = {

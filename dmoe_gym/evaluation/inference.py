@@ -12,12 +12,12 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
-from dmoe_gym.dmoe.policies.planner import Planner
-from dmoe_gym.dmoe.policies.policies import JointPolicy
-from dmoe_gym.dmoe.policies.schedulers import JESA, Random, TopK
+from dmoe_gym.dmoe.policies import JointPolicy
+from dmoe_gym.dmoe.schedulers.rounds import JESA, Random, TopK
+from dmoe_gym.dmoe.schedulers.scheduler import Planner
 from dmoe_gym.evaluation.run import Row, evaluate, make_core
 from dmoe_gym.evaluation.statistics import CONFIDENCE, RESAMPLES, Interval, by_policy
-from dmoe_gym.files import read_csv, write_csv
+from dmoe_gym.io.files import read_csv, write_csv
 from dmoe_gym.policy import Policy
 
 ENV_ID = "DMoE-Inference-Joint-v0"

@@ -18,7 +18,7 @@ from dmoe_gym.evaluation.lineup import lineup_of
 from dmoe_gym.evaluation.run import Row, Start, evaluate_bound
 from dmoe_gym.evaluation.seeds import held_out_seeds
 from dmoe_gym.facades.create import create_core
-from dmoe_gym.files import write_json
+from dmoe_gym.io.files import write_json
 
 OPTIMA = Path(dmoe_gym.dmoe.__file__).parent / "data" / "optima.json"
 ENV_ID = "DMoE-JESA-v0"

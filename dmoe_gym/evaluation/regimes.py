@@ -19,7 +19,7 @@ from dmoe_gym.evaluation.run import Row, Start
 from dmoe_gym.evaluation.seeds import held_out_seeds
 from dmoe_gym.evaluation.statistics import Interval, by_policy
 from dmoe_gym.evaluation.tuning import BUDGET, TUNED
-from dmoe_gym.files import write_whole
+from dmoe_gym.io.files import write_whole
 
 
 @dataclass(frozen=True)

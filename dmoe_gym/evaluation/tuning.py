@@ -11,12 +11,12 @@ import numpy as np
 
 import dmoe_gym.dmoe
 from dmoe_gym.dmoe import scenario as named_scenario
-from dmoe_gym.dmoe.policies.analytic import schedulers_of
-from dmoe_gym.dmoe.policies.policies import JointPolicy
-from dmoe_gym.dmoe.policies.tuned import TUNABLE, Parameters, combinations, refined
+from dmoe_gym.dmoe.line_up import schedulers_of
+from dmoe_gym.dmoe.policies import JointPolicy
+from dmoe_gym.dmoe.schedulers.tuned import TUNABLE, Parameters, combinations, refined
 from dmoe_gym.evaluation.run import Start, evaluate
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED
-from dmoe_gym.files import write_json
+from dmoe_gym.io.files import write_json
 
 TUNED = Path(dmoe_gym.dmoe.__file__).parent / "data" / "tuned.json"
 # Training episodes that all of a scheduler's candidates together get in one scenario.

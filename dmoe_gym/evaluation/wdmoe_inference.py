@@ -12,7 +12,7 @@ from dmoe_gym.evaluation.inference import ratio_change
 from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
 from dmoe_gym.evaluation.statistics import Interval
-from dmoe_gym.inference import InferenceModel, load_inputs, load_model
+from dmoe_gym.models.digits import InferenceModel, load_inputs, load_model
 from dmoe_gym.wdmoe import WDMoEConfig
 from dmoe_gym.wdmoe.env.base import DEEPEST_FADE
 from dmoe_gym.wdmoe.physics.geometry import path_gain

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from dmoe_gym.files import write_whole
 from dmoe_gym.gating.config import GatingConfig
 from dmoe_gym.gating.networks import GatedModel
-from dmoe_gym.model_file import model_bytes, read_model_file
+from dmoe_gym.io.files import write_whole
+from dmoe_gym.io.model_file import model_bytes, read_model_file
 
 FORMAT = "dmoe_gym.gating.GatedModel/2"
 

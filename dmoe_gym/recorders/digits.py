@@ -9,11 +9,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from dmoe_gym.command_line import one_line_errors
-from dmoe_gym.inference import DOMAINS, load_inputs, load_model
-from dmoe_gym.inference.forward import best_experts, infer
-from dmoe_gym.inference.inputs import Part
-from dmoe_gym.inference.weights import SHIPPED
+from dmoe_gym.io.command_line import one_line_errors
+from dmoe_gym.models.digits import DOMAINS, load_inputs, load_model
+from dmoe_gym.models.digits.forward import best_experts, infer
+from dmoe_gym.models.digits.inputs import Part
+from dmoe_gym.models.digits.weights import SHIPPED
 from dmoe_gym.recorders.versions import versions
 from dmoe_gym.relevance import Trace, write_trace
 

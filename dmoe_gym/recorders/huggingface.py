@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from dmoe_gym.command_line import one_line_errors
+from dmoe_gym.io.command_line import one_line_errors
 from dmoe_gym.recorders.versions import versions
 from dmoe_gym.relevance import Trace, write_trace
 from dmoe_gym.relevance.trace_file import SUM_TOLERANCE

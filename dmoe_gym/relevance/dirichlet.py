@@ -9,11 +9,11 @@ import numpy as np
 from numba import prange
 from pydantic import Field
 
-from dmoe_gym.draws import GAMMAS_PER_ROUND, compiled, fill_gammas, integers, next_gamma, standard_gamma
-from dmoe_gym.leaf import leaf
-from dmoe_gym.pcg64 import gammas_as_known
+from dmoe_gym.compiled.draws import GAMMAS_PER_ROUND, compiled, fill_gammas, integers, next_gamma, standard_gamma
+from dmoe_gym.compiled.njit import njit_no_refcount
+from dmoe_gym.compiled.pcg64 import gammas_as_known
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.relevance.process import RelevanceProcess, RelevanceSource
-from dmoe_gym.threads import serial_or_parallel
 
 
 class DirichletConfig(RelevanceSource):
@@ -72,7 +72,7 @@ def _draw(addresses, rows, concentration, bonus, known, domains, gate_scores):
         draw_scores(addresses[row], concentration, bonus, known, domains[row], gate_scores[row])
 
 
-@leaf
+@njit_no_refcount
 def draw_scores(address, concentration, domain_bonus, known, domains, gate_scores):
     """One environment's gate scores (nodes, states, experts): its generator gives first all scores, then all bonuses.
 
@@ -89,7 +89,7 @@ def draw_scores(address, concentration, domain_bonus, known, domains, gate_score
             _normalise(gate_scores[node, state], domains[node], extra)
 
 
-@leaf
+@njit_no_refcount
 def _normalise(scores, domain, extra):
     """Gamma variables to Dirichlet in place; a gamma(a) plus a gamma(b) variable is a gamma(a + b) variable."""
     scores[domain] += extra

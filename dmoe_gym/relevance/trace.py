@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from numba import njit
 from pydantic import Field
 
-from dmoe_gym.draws import integers, uniform
+from dmoe_gym.compiled.draws import integers, uniform
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.relevance.process import RelevanceProcess, RelevanceSource, Sizes
 from dmoe_gym.relevance.trace_file import Trace, read_trace
 
@@ -129,7 +129,7 @@ def _require_tokens(trace: Trace, states: int, what: str, field: str) -> None:
         )
 
 
-@njit(cache=True)
+@njit
 def _show(scores, layer, first, rows, gate_scores):
     _, nodes, states, experts = gate_scores.shape
     for row in rows:

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from dmoe_gym.config import StrictConfig, list_as_tuple
-from dmoe_gym.files import write_whole
+from dmoe_gym.io.files import write_whole
 from dmoe_gym.validation import checked_array
 
 FORMAT: Literal["dmoe_gym.relevance.trace/1"] = "dmoe_gym.relevance.trace/1"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from dmoe_gym.evaluation import Interval, Row, by_policy
 from dmoe_gym.evaluation.inference import ACCURACY, ENERGY, Selection
-from dmoe_gym.files import write_whole
+from dmoe_gym.io.files import write_whole
 
 # told apart by the colour-blind too (Okabe and Ito)
 _STYLES = {

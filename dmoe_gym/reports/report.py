@@ -8,7 +8,7 @@ from pathlib import Path
 from dmoe_gym.evaluation import Row
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import cells
-from dmoe_gym.files import write_whole
+from dmoe_gym.io.files import write_whole
 from dmoe_gym.lineup import Lineup
 from dmoe_gym.reports.plots import cost_bars, learning_curves
 

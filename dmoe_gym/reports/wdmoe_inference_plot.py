@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from dmoe_gym.evaluation import Interval
 from dmoe_gym.evaluation.wdmoe_inference import MARGIN, SHARES, VANILLA, Results, named
-from dmoe_gym.files import write_whole
+from dmoe_gym.io.files import write_whole
 
 # told apart by the colour-blind too (Okabe and Ito)
 _ALONE = {

@@ -23,7 +23,7 @@ from agents.teachers import Teacher, teacher_scheduler
 from agents.train import reference_rows
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
-from dmoe_gym.files import read_csv
+from dmoe_gym.io.files import read_csv
 
 RUN = "tiny/tiny-seed0"
 

@@ -19,7 +19,7 @@ from agents.config import load_config
 from agents.learners import build_env
 from agents.policy import load_learner, load_run
 from dmoe_gym.evaluation import evaluate, held_out_seeds
-from dmoe_gym.files import read_csv
+from dmoe_gym.io.files import read_csv
 from tests.agents.conftest import TINY
 
 

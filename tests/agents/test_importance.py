@@ -29,13 +29,13 @@ from agents.importance.validation import (
     out_of_fold_outcomes,
     validation_questions,
 )
-from dmoe_gym.digits import DataSplit, LabelledImages, load_digits_split
 from dmoe_gym.dmoe.inference import inference_scenario
-from dmoe_gym.dmoe.policies.policies import JointPolicy
-from dmoe_gym.dmoe.policies.schedulers import JESA
+from dmoe_gym.dmoe.policies import JointPolicy
+from dmoe_gym.dmoe.schedulers.rounds import JESA
 from dmoe_gym.evaluation import evaluate
-from dmoe_gym.inference import load_inputs, load_model
-from dmoe_gym.inference.forward import infer
+from dmoe_gym.models.digits import load_inputs, load_model
+from dmoe_gym.models.digits.forward import infer
+from dmoe_gym.models.digits.images import DataSplit, LabelledImages, load_digits_split
 
 SYSTEM = inference_scenario("digits")
 

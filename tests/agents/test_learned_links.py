@@ -17,7 +17,7 @@ from agents.residual import OneShotResidual, ResidualEvolution, ResidualPolicy
 from agents.residual.priced_links import INPUTS, LEAST_FACTOR, MOST_FACTOR, OUTPUTS, judge, look, new_pad
 from dmoe_gym.dmoe import DMoEConfig, check, scenario
 from dmoe_gym.dmoe.env.joint import JointCore, encode_joint
-from dmoe_gym.dmoe.solvers.one_shot import new_scene, survey
+from dmoe_gym.dmoe.solvers.single_pass import new_scene, survey
 
 TINY = {"num_experts": 4, "num_states": 2, "num_subcarriers": 4, "num_layers": 2}
 WIDTH = 3

@@ -24,10 +24,10 @@ from agents.residual import RESIDUALS, ResidualEvolution, Surveyed, build_residu
 from dmoe_gym.dmoe import scenario
 from dmoe_gym.dmoe.env.joint import JointCore
 from dmoe_gym.dmoe.policies import JointPolicy
-from dmoe_gym.dmoe.policies.schedulers import OneShot, ValueGreedy
-from dmoe_gym.dmoe.policies.tuned import TUNABLE
+from dmoe_gym.dmoe.schedulers.rounds import OneShot, ValueGreedy
+from dmoe_gym.dmoe.schedulers.tuned import TUNABLE
 from dmoe_gym.evaluation import evaluate
-from dmoe_gym.files import read_csv
+from dmoe_gym.io.files import read_csv
 
 SCENARIOS = {
     "JESA-battery": ("battery", {"strength": 2.0, "power": 4.0}),

@@ -21,7 +21,7 @@ from agents.results.store import analytic_rows, collect_runs, learned_rows
 from agents.results.times import keep, read_times
 from agents.run_folder import RunFolder
 from dmoe_gym.evaluation import Row, held_out_seeds, lineup_of
-from dmoe_gym.files import write_csv
+from dmoe_gym.io.files import write_csv
 
 SETTING = Setting.of("DMoE-JESA-Sequential-v0", "small", {"num_experts": 3})
 SEEDS = {"mine": (0, 1, 2, 3)}

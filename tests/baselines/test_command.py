@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 import dmoe_gym
 from baselines.__main__ import app
 from dmoe_gym.evaluation import lineup_of
-from dmoe_gym.files import read_csv
+from dmoe_gym.io.files import read_csv
 
 runner = CliRunner()
 

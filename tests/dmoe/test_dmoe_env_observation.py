@@ -8,7 +8,7 @@ from dmoe_builders import DES, ENV_IDS, JOINT, SCENARIOS, SEQUENTIAL, make
 from dmoe_reference import link_energy
 from rollouts import batch_digest
 
-from dmoe_gym import draws
+from dmoe_gym.compiled import draws
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 
 # spacing of 32-bit numbers at 1

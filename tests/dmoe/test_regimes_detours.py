@@ -7,8 +7,8 @@ import pytest
 
 from dmoe_gym.dmoe import DMoEConfig, scenario
 from dmoe_gym.dmoe.physics import Constants
-from dmoe_gym.dmoe.policies.uncertain import ExpectedCostDetours, ExpectedCostJESA
-from dmoe_gym.dmoe.solvers.detours import expected_node_costs
+from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours, ExpectedCostJESA
+from dmoe_gym.dmoe.solvers.restarts import expected_node_costs
 from dmoe_gym.evaluation import lineup_of
 
 ROUNDS = 24

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dmoe_gym  # noqa: F401  registers the environments
-from dmoe_gym.dmoe.policies.tuned import TUNABLE, refined
+from dmoe_gym.dmoe.schedulers.tuned import TUNABLE, refined
 from dmoe_gym.evaluation import by_policy, evaluate_bound, evaluate_lineup, held_out_seeds, lineup_of
 from dmoe_gym.evaluation.optima import ENV_ID, OPTIMA, build_optima, cached_optima, episode_digest
 from dmoe_gym.evaluation.tuning import TUNED, tunable_in, tune

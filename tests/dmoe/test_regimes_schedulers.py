@@ -11,13 +11,13 @@ from dmoe_gym.channel import outage_probability
 from dmoe_gym.dmoe import SCENARIOS, DMoEConfig, Round, Schedule, check, cost, lower_bound, solve_exact, value_greedy
 from dmoe_gym.dmoe.physics import Constants, terms
 from dmoe_gym.dmoe.policies import JointPolicy
-from dmoe_gym.dmoe.policies.episode import AdaptiveLagrangianJESA, BatteryJESA, LagrangianJESA
-from dmoe_gym.dmoe.policies.uncertain import ExpectedCostJESA, PredictedJESA
 from dmoe_gym.dmoe.scenarios import HARDNESS
+from dmoe_gym.dmoe.schedulers.episode import AdaptiveLagrangianJESA, BatteryJESA, LagrangianJESA
+from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA, PredictedJESA
+from dmoe_gym.dmoe.solvers.channel_law import Outlook, expect
 from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant, dual_value
 from dmoe_gym.dmoe.solvers.expected_cost import expected_relevance_cost
 from dmoe_gym.dmoe.solvers.outage_table import outage_table, probability_below
-from dmoe_gym.dmoe.solvers.outlook import Outlook, expect
 from dmoe_gym.evaluation import evaluate, evaluate_bound, lineup_of
 
 SCARCE = DMoEConfig(num_experts=4, num_states=2, num_subcarriers=3)

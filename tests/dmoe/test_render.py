@@ -11,7 +11,7 @@ import pytest
 
 import dmoe_gym  # noqa: F401 - registers the environments
 from dmoe_gym.dmoe import Schedule, energy, solve_jesa
-from dmoe_gym.dmoe.env.recorder import current_scene
+from dmoe_gym.dmoe.viewer.recorder import current_scene
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
 IDS = ["DMoE-DES-v0", "DMoE-JESA-v0", "DMoE-JESA-Sequential-v0", "DMoE-JESA-Price-v0"]

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from dmoe_gym.files import read_csv, write_csv, write_whole
+from dmoe_gym.io.files import read_csv, write_csv, write_whole
 
 
 def test_rows_come_back_with_their_numbers(tmp_path):

@@ -12,7 +12,7 @@ from agents.__main__ import app
 from agents.config import TrainingConfig, load_config
 from agents.train import check_recipe
 from dmoe_gym.evaluation import by_policy
-from dmoe_gym.files import read_csv
+from dmoe_gym.io.files import read_csv
 
 RECIPES = sorted((Path(__file__).parents[2] / "configs").glob("gating_*.yaml"))
 

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from dmoe_gym.digits import LabelledImages, load_digits_split
-from dmoe_gym.inference import DOMAINS, ClassifierConfig, InferenceModel, load_inputs, load_model
-from dmoe_gym.inference.domains import in_every_domain, patches
-from dmoe_gym.inference.forward import best_experts, every_expert, infer
-from dmoe_gym.inference.network import Classifier
-from dmoe_gym.inference.training import ExpertDropping, specialisation_penalty, train
-from dmoe_gym.inference.weights import FORMAT, SHIPPED, checked_weights, read_weights, to_bytes
+from dmoe_gym.models.digits import DOMAINS, ClassifierConfig, InferenceModel, load_inputs, load_model
+from dmoe_gym.models.digits.domains import in_every_domain, patches
+from dmoe_gym.models.digits.forward import best_experts, every_expert, infer
+from dmoe_gym.models.digits.images import LabelledImages, load_digits_split
+from dmoe_gym.models.digits.network import Classifier
+from dmoe_gym.models.digits.training import ExpertDropping, specialisation_penalty, train
+from dmoe_gym.models.digits.weights import FORMAT, SHIPPED, checked_weights, read_weights, to_bytes
 
 SMALL = ClassifierConfig(layers=2, width=8, hidden=8, epochs=2, batch_size=64)
 

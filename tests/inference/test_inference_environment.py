@@ -10,8 +10,8 @@ from rollouts import assert_equal
 
 from dmoe_gym.dmoe import Schedule, energy, solve_jesa
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
-from dmoe_gym.dmoe.policies.policies import JointPolicy
-from dmoe_gym.dmoe.policies.schedulers import JESA
+from dmoe_gym.dmoe.policies import JointPolicy
+from dmoe_gym.dmoe.schedulers.rounds import JESA
 from dmoe_gym.evaluation import evaluate, evaluate_bound, evaluate_lineup, lineup_of
 from dmoe_gym.evaluation.inference import (
     cheapest_as_accurate,
@@ -19,8 +19,8 @@ from dmoe_gym.evaluation.inference import (
     selection_by_layer,
     tradeoff,
 )
-from dmoe_gym.inference import load_inputs, load_model
-from dmoe_gym.inference.forward import best_experts, every_expert, infer
+from dmoe_gym.models.digits import load_inputs, load_model
+from dmoe_gym.models.digits.forward import best_experts, every_expert, infer
 from dmoe_gym.policy import ConstantPolicy
 
 SEEDS = range(6)

@@ -11,7 +11,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 import dmoe_gym  # noqa: F401 - registers the environments
-from dmoe_gym.inference import DOMAINS, load_inputs, load_model
+from dmoe_gym.models.digits import DOMAINS, load_inputs, load_model
 from dmoe_gym.recorders import digits
 from dmoe_gym.recorders.digits import record_digits
 from dmoe_gym.relevance import load_trace, read_trace

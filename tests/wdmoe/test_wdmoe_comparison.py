@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from baselines.__main__ import app
 from baselines.wdmoe import effect, effect_cells, latency_cells
-from dmoe_gym.files import read_csv, replace_section
+from dmoe_gym.io.files import read_csv, replace_section
 
 # policy -> share of vanilla's latency; vanilla takes 10 ms in even and 30 ms in odd episodes
 SHARES = {

@@ -18,8 +18,8 @@ from dmoe_gym.evaluation.wdmoe_inference import (
     system,
     verdict,
 )
-from dmoe_gym.inference import load_inputs, load_model
-from dmoe_gym.inference.forward import best_experts, infer
+from dmoe_gym.models.digits import load_inputs, load_model
+from dmoe_gym.models.digits.forward import best_experts, infer
 from dmoe_gym.wdmoe import Allocation, Block, check, latency
 from dmoe_gym.wdmoe.policies import WLR, Greedy, TopK
 

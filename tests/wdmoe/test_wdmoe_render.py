@@ -11,7 +11,7 @@ import pytest
 
 import dmoe_gym  # noqa: F401 - registers the environments
 from dmoe_gym.wdmoe import latency, solve_greedy
-from dmoe_gym.wdmoe.env.recorder import current_scene
+from dmoe_gym.wdmoe.viewer.recorder import current_scene
 
 IDS = ["WDMoE-v0", "WDMoE-Joint-v0"]
 

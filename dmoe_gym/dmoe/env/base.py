@@ -9,16 +9,16 @@ import numpy as np
 
 from dmoe_gym.channel.csi import ChannelKnowledge
 from dmoe_gym.channel.rayleigh import RayleighChannel
+from dmoe_gym.compiled.draws import compiled
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.batch import Batch, Rules, round_of
-from dmoe_gym.dmoe.env.begin import OBSERVED_PER_DRAWN, begin_rounds
 from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS, OBSERVED_BOUNDS
-from dmoe_gym.dmoe.env.recorder import Recorder
-from dmoe_gym.dmoe.env.settle import BATTERY
+from dmoe_gym.dmoe.env.charge import BATTERY
+from dmoe_gym.dmoe.env.observe import OBSERVED_PER_DRAWN, begin_rounds
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario
-from dmoe_gym.dmoe.solvers.informed import informed_about
-from dmoe_gym.draws import compiled
+from dmoe_gym.dmoe.solvers.informed_bound import informed_about
+from dmoe_gym.dmoe.viewer.recorder import Recorder
 from dmoe_gym.lineup import Lineup
 from dmoe_gym.relevance import RelevanceProcess
 from dmoe_gym.relevance.dirichlet import DirichletRelevance
@@ -77,7 +77,7 @@ class DMoECore(RoundsCore):
     @classmethod
     def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
         # policies encode their schedules as this package's actions, so they import it
-        from dmoe_gym.dmoe.policies import lineup
+        from dmoe_gym.dmoe.line_up import lineup
 
         return lineup(env_id, cls._config(scenario, overrides))
 
@@ -172,17 +172,17 @@ class DMoECore(RoundsCore):
 
     # --- for users of one environment
 
-    def round(self, row: int, account: np.ndarray | None = None) -> Round:
-        """The true current round of one environment; `account` instead of what its limits are now."""
-        return self._round(row, self.channel.gains, self.account[row] if account is None else account)
+    def round(self, row: int) -> Round:
+        """The true current round of one environment."""
+        return self._round(row, self.channel.gains)
 
     def observed_round(self, row: int) -> Round:
         """The current round of one environment as the scheduler sees it; the true one under perfect knowledge."""
-        return self._round(row, self.knowledge.observed_gains, self.account[row])
+        return self._round(row, self.knowledge.observed_gains)
 
-    def _round(self, row: int, gains: np.ndarray, account: np.ndarray) -> Round:
+    def _round(self, row: int, gains: np.ndarray) -> Round:
         threshold = float(self.threshold[row, 0])
-        return round_of(self.config, self.relevance.gate_scores[row], gains[row], threshold, account)
+        return round_of(self.config, self.relevance.gate_scores[row], gains[row], threshold, self.account[row])
 
     def schedule(self, row: int) -> Schedule:
         """The schedule that the last step of one environment decided (so far, in the sequential environment)."""
@@ -201,6 +201,6 @@ class DMoECore(RoundsCore):
         return {**means, "energy_per_state_mJ": 1e3 * joules / (self.config.num_experts * self.config.num_states)}
 
     def render(self, row: int, mode: str) -> Any:
-        from dmoe_gym.dmoe.env.render import render_ansi, render_rgb
+        from dmoe_gym.dmoe.viewer.render import render_ansi, render_rgb
 
         return render_ansi(self, row) if mode == "ansi" else render_rgb(self, row)

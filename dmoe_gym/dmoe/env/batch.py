@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dmoe_gym.compiled.pcg64 import gammas_as_known
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.settle import BATTERY, OWED
+from dmoe_gym.dmoe.env.charge import BATTERY, OWED
 from dmoe_gym.dmoe.physics import Round
-from dmoe_gym.pcg64 import gammas_as_known
 from dmoe_gym.relevance.dirichlet import DirichletConfig
 
 

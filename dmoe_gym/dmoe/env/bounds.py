@@ -7,7 +7,7 @@ from types import MappingProxyType
 from dmoe_gym.dmoe.physics import Round, terms
 from dmoe_gym.dmoe.solvers import lower_bound, solve_exact
 from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant
-from dmoe_gym.dmoe.solvers.informed import informed_bound
+from dmoe_gym.dmoe.solvers.informed_bound import informed_bound
 
 
 def _exact(round: Round) -> dict[str, float]:

@@ -10,13 +10,13 @@ from gymnasium import spaces
 from numba import prange
 
 from dmoe_gym.channel import CSIConfig
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import DMoECore
-from dmoe_gym.dmoe.env.settle import most_relevant_change
+from dmoe_gym.dmoe.env.charge import most_relevant_change
 from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.jesa import provisional_subcarriers
 from dmoe_gym.dmoe.solvers.repair import best_change, limit_experts, needs_cure
-from dmoe_gym.threads import serial_or_parallel
 
 # What the observation shows for an expert out of reach [E_ref / (K N D)], and the most it shows for any.
 UNREACHABLE = 1e6

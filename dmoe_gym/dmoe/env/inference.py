@@ -10,19 +10,20 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit, prange
+from numba import prange
 
+from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
+from dmoe_gym.dmoe.env.charge import charge_served, new_workspace
 from dmoe_gym.dmoe.env.joint import JointCore, apply_joint, encode_joint
 from dmoe_gym.dmoe.env.price import price_links
-from dmoe_gym.dmoe.env.settle import charge_served, new_workspace
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.physics import Round, Schedule
 from dmoe_gym.dmoe.solvers import lower_bound
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
-from dmoe_gym.inference.relevance import ClassifierRelevance
 from dmoe_gym.lineup import Lineup
-from dmoe_gym.threads import serial_or_parallel
+from dmoe_gym.models.digits.relevance import ClassifierRelevance
 
 # What an action of 1 means for a hidden state (this project's choice): a threshold four times as high, at most 1.
 LOG_STATE_FACTOR = float(np.log(4.0))
@@ -65,7 +66,7 @@ class InferenceBase(DMoECore):
 
     @classmethod
     def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
-        from dmoe_gym.dmoe.policies.inference import inference_lineup
+        from dmoe_gym.dmoe.inference_line_up import inference_lineup
 
         return inference_lineup(cls._config(scenario, overrides))
 
@@ -142,7 +143,7 @@ class InferenceJointCore(InferenceBase):
         self._run(_step_joint, actions, rows)
 
 
-@njit(cache=True)
+@njit
 def decode_importance(row, actions, constants, batch):
     """Write JESA's schedule under an action's prices and thresholds."""
     action, threshold = actions[row], np.float64(batch.threshold[row, 0])

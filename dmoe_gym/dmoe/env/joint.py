@@ -6,13 +6,13 @@ import numpy as np
 from gymnasium import spaces
 from numba import prange
 
+from dmoe_gym.compiled.njit import njit_no_refcount
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.env.base import DMoECore
-from dmoe_gym.dmoe.env.begin import next_round
 from dmoe_gym.dmoe.env.bounds import BOUNDS
-from dmoe_gym.dmoe.env.settle import charge, new_workspace, repair_draft
+from dmoe_gym.dmoe.env.charge import charge, new_workspace, repair_draft
+from dmoe_gym.dmoe.env.observe import next_round
 from dmoe_gym.dmoe.physics import Schedule
-from dmoe_gym.leaf import leaf
-from dmoe_gym.threads import serial_or_parallel
 
 # Rounds that share one workspace: allocating takes a tenth of the time of settling a small round.
 ROWS_PER_CHUNK = 16
@@ -61,7 +61,7 @@ def encode_joint(selected: np.ndarray, subcarrier: np.ndarray) -> np.ndarray:
     return actions
 
 
-@leaf
+@njit_no_refcount
 def _encode(selected, subcarrier, actions):
     """The inverse of `decode_joint`, for a batch."""
     batch, experts, states, _ = selected.shape
@@ -79,7 +79,7 @@ def _encode(selected, subcarrier, actions):
                     position += 1
 
 
-@leaf
+@njit_no_refcount
 def decode_joint(action, selected, subcarrier):
     """Write an action's bits and wishes into selected (K, N, K) and subcarrier (K, K)."""
     experts, states, _ = selected.shape
@@ -98,7 +98,7 @@ def decode_joint(action, selected, subcarrier):
                 position += 1
 
 
-@leaf(forceinline=True)
+@njit_no_refcount(forceinline=True)
 def apply_joint(row, actions, asked, constants, batch, workspace):
     """Write an action's schedule, made feasible for a threshold; return the number of repairs."""
     selected, subcarrier = batch.selected[row], batch.subcarrier[row]

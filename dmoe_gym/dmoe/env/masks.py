@@ -8,7 +8,8 @@ subcarrier to somebody else can be worth a shortfall, so every hidden state may 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from dmoe_gym.compiled.njit import njit
 
 # Relevance sums are compared with this tolerance: gate scores are 32-bit numbers.
 TOLERANCE = 1e-6
@@ -16,7 +17,7 @@ TOLERANCE = 1e-6
 OWN, LINKED, NEW, UNREACHABLE = 0, 1, 2, 3
 
 
-@njit(cache=True)
+@njit
 def classify(i, efficiency, subcarrier, taken, kinds):
     """How node i reaches every expert: its own, over a link that has a subcarrier, over a free one, or not at all.
 
@@ -41,7 +42,7 @@ def classify(i, efficiency, subcarrier, taken, kinds):
     return free
 
 
-@njit(cache=True)
+@njit
 def best_completion(scores, chosen, kinds, order, picks, free, without):
     """The largest relevance that at most `picks` more experts add, at most `free` of them over new links.
 
@@ -63,7 +64,7 @@ def best_completion(scores, chosen, kinds, order, picks, free, without):
     return total
 
 
-@njit(cache=True)
+@njit
 def subcarriers_suffice(turn, states, limit, picked, subcarrier, free):
     """Are there free subcarriers for every new link that the hidden states from `turn` on could ask for?
 
@@ -80,7 +81,7 @@ def subcarriers_suffice(turn, states, limit, picked, subcarrier, free):
     return free >= wanted
 
 
-@njit(cache=True)
+@njit
 def write_mask(turn, gate_scores, selected, threshold, limit, efficiency, subcarrier, taken, mask):
     """The feasible actions for the hidden state whose turn it is.
 
@@ -129,7 +130,7 @@ def write_mask(turn, gate_scores, selected, threshold, limit, efficiency, subcar
                 mask[j * subcarriers + m] = not taken[m] and efficiency[i, j, m] > 0
 
 
-@njit(cache=True)
+@njit
 def nearest_feasible(action, scores, efficiency_of_node, mask):
     """The feasible action nearest to an infeasible one.
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit, prange
+from numba import prange
 
+from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.env.base import DMoECore
 from dmoe_gym.dmoe.env.bounds import BOUNDS
-from dmoe_gym.dmoe.env.settle import charge, new_workspace
+from dmoe_gym.dmoe.env.charge import charge, new_workspace
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 from dmoe_gym.dmoe.solvers.priced import relevance_priced
 from dmoe_gym.dmoe.solvers.repair import cure_shortfalls, mark_taken
-from dmoe_gym.threads import serial_or_parallel
 
 # What an action of 1 means (this project's choice): a link four times as dear, a threshold 1.5 times as high.
 LOG_LINK_PRICE = float(np.log(4.0))
@@ -45,7 +46,7 @@ class PriceCore(DMoECore):
         self._finish_round(rows)
 
 
-@njit(cache=True)
+@njit
 def price_links(action, efficiency, priced):
     """Efficiencies as an action's link prices make them seem, (K, K, M); return how many entries that took."""
     experts, _, subcarriers = efficiency.shape
@@ -62,7 +63,7 @@ def price_links(action, efficiency, priced):
     return position
 
 
-@njit(cache=True)
+@njit
 def decode_price(row, actions, budgeted, constants, rules, batch):
     """Write JESA's schedule under an action's prices; return the number of cures."""
     action, threshold = actions[row], np.float64(batch.threshold[row, 0])

@@ -7,16 +7,17 @@ from typing import ClassVar
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit, prange
+from numba import prange
 
+from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
 from dmoe_gym.dmoe.env.bounds import BOUNDS
+from dmoe_gym.dmoe.env.charge import charge, new_workspace, raise_relevance
 from dmoe_gym.dmoe.env.masks import nearest_feasible, write_mask
-from dmoe_gym.dmoe.env.settle import charge, new_workspace, raise_relevance
 from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.repair import mark_taken
-from dmoe_gym.threads import serial_or_parallel
 
 
 class SequentialCore(DMoECore):
@@ -103,7 +104,7 @@ class SequentialCore(DMoECore):
         )
 
 
-@njit(cache=True)
+@njit
 def _mask_row(turn, gate_scores, efficiency, threshold, limit, selected, subcarrier, mask):
     taken = np.empty(efficiency.shape[2], np.bool_)
     mark_taken(subcarrier, taken)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dmoe_gym.compiled.njit import njit_allocating, njit_no_refcount
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.leaf import allocating, leaf
 
 
 class Constants(NamedTuple):
@@ -43,7 +43,7 @@ class Constants(NamedTuple):
         )
 
 
-@leaf
+@njit_no_refcount
 def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, threshold, constants, best):
     """Energy, relevance and cost of one round.
 
@@ -89,7 +89,7 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
     return communication, computation, relevance / scale, shortfall / scale, cost
 
 
-@allocating
+@njit_allocating
 def limited_terms(
     gate_scores, selected, link_efficiency, link_subcarriers, threshold, constants, owed, battery, served, spent
 ):
@@ -189,7 +189,7 @@ def limited_terms(
     return communication, computation, relevance / scale, shortfall / scale, cost, outages
 
 
-@leaf
+@njit_no_refcount
 def attainable(scores, threshold, best):
     """min(threshold, sum of the len(best) largest scores); `best` is a workspace."""
     limit = best.shape[0]

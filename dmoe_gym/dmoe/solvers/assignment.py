@@ -6,15 +6,14 @@ For a fixed selection one subcarrier per link is optimal: P0 |S| s / sum_S r >= 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from dmoe_gym.compiled.njit import njit, njit_no_refcount
 from dmoe_gym.dmoe.physics import Round
 from dmoe_gym.dmoe.solvers.linear_assignment import assign_rows
-from dmoe_gym.leaf import leaf
 from dmoe_gym.validation import checked_bool_array
 
 
-@leaf(error_model="numpy")
+@njit_no_refcount
 def _price_links(sources, destinations, payload, efficiency, slot_states, cost, delivers):
     """cost[link, m] = payload / rate, infinite without a rate; delivers[link, m]: is it delivered in the slot?
 
@@ -28,7 +27,7 @@ def _price_links(sources, destinations, payload, efficiency, slot_states, cost, 
     return everything
 
 
-@leaf(error_model="numpy")
+@njit_no_refcount
 def _price_link(payload, efficiency, slot_states, cost, delivers):
     load = np.float64(payload)
     everything = True
@@ -41,7 +40,7 @@ def _price_link(payload, efficiency, slot_states, cost, delivers):
     return everything
 
 
-@njit(cache=True)
+@njit
 def allocate(payload, efficiency, weights, slot_states, subcarrier):
     """Give every active link (payload > 0, i != j) its subcarrier; where they run out, drop the lightest links.
 
@@ -106,7 +105,7 @@ def allocate(payload, efficiency, weights, slot_states, subcarrier):
     return dropped
 
 
-@leaf
+@njit_no_refcount
 def count_payload(gate_scores, selected, payload, weights):
     """Hidden states (payload) and relevance (weights) that every link (i, j) carries, into two (K, K) arrays."""
     experts, states, _ = selected.shape

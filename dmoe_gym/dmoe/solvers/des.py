@@ -6,15 +6,16 @@ from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, search
 
 # Rows that one parallel task solves: enough to amortise its workspace.
 _CHUNK = 128
 
 
-@njit(cache=True, parallel=True)
+@njit(parallel=True)
 def search_batch(scores, energies, thresholds, limit, prices, selected, nodes):
     """Solve every row; rows are independent, so the result does not depend on the number of threads."""
     rows, experts = scores.shape

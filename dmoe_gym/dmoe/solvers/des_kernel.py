@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmoe_gym.leaf import leaf
+from dmoe_gym.compiled.njit import njit_no_refcount
 
 # A threshold counts as met within this absolute tolerance: sums of scores in another order differ by rounding.
 TOLERANCE = 1e-9
@@ -23,7 +23,7 @@ FLOAT_ROWS = 11
 INT_ROWS = 5
 
 
-@leaf
+@njit_no_refcount
 def sort_candidates(keys, ties, order, count):
     """Sort order[:count] by keys ascending, then ties descending, then index (insertion sort: lists are short)."""
     for position in range(1, count):
@@ -41,7 +41,7 @@ def sort_candidates(keys, ties, order, count):
         order[slot] = item
 
 
-@leaf
+@njit_no_refcount
 def keep_undominated(scores, order, count, limit, best):
     """Drop from order (sorted by energy) every expert that `limit` cheaper ones equal or exceed in score.
 
@@ -65,7 +65,7 @@ def keep_undominated(scores, order, count, limit, best):
     return kept
 
 
-@leaf
+@njit_no_refcount
 def cheapest_reduced(energy, score, count, multiplier, limit, chosen):
     """The at most `limit` candidates of most negative reduced cost energy - multiplier * score, cheapest first.
 
@@ -100,7 +100,7 @@ def cheapest_reduced(energy, score, count, multiplier, limit, chosen):
     return taken, total_energy, total_score
 
 
-@leaf
+@njit_no_refcount
 def search(scores, energies, threshold, limit, price, selected, floats, ints):
     """Solve one hidden state; the answer goes into `selected`, the number of visited tree nodes is returned.
 

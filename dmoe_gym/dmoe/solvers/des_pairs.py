@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from dmoe_gym.compiled.njit import njit_no_refcount
 from dmoe_gym.dmoe.solvers.des_kernel import TOLERANCE
-from dmoe_gym.leaf import leaf
 
 # With more experts than these the tree search visits so few sets that it is faster.
 MOST_EXPERTS = 16
 
 
-@leaf
+@njit_no_refcount
 def search_pairs(scores, energies, threshold, selected):
     """`des_kernel.search` for D = 2 and a hard threshold: the cheapest expert or pair that meets it.
 

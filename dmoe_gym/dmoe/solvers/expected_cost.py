@@ -8,12 +8,12 @@ subcarriers are an assignment whose prices are expected energy plus outage proba
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.assignment import assign_rows
+from dmoe_gym.dmoe.solvers.channel_law import expect
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
-from dmoe_gym.dmoe.solvers.outlook import expect
 from dmoe_gym.dmoe.solvers.repair import best_free, mark_taken, release_idle
 
 LEAST_SAVING = 1e-9
@@ -21,7 +21,7 @@ LEAST_SAVING = 1e-9
 UNUSABLE = 1e6
 
 
-@njit(cache=True)
+@njit
 def link_chances(i, selected, subcarrier, success, energy, chance):
     """Every link's success probability under its payload into chance (K,); return the node's expected transmissions."""
     states, experts = selected.shape
@@ -40,7 +40,7 @@ def link_chances(i, selected, subcarrier, success, energy, chance):
     return total
 
 
-@njit(cache=True)
+@njit
 def expected_relevance_cost(i, gate_scores, targets, selected, chance, constants):
     """Expected computation and priced shortfall of node i's hidden states (N, K), links failing independently.
 
@@ -77,7 +77,7 @@ def expected_relevance_cost(i, gate_scores, targets, selected, chance, constants
     return total
 
 
-@njit(cache=True)
+@njit
 def node_expectation(i, gate_scores, targets, selected, subcarrier, success, energy, constants, chance):
     """Expected cost of node i."""
     total = link_chances(i, selected, subcarrier, success, energy, chance)
@@ -86,7 +86,7 @@ def node_expectation(i, gate_scores, targets, selected, subcarrier, success, ene
     return total + expected_relevance_cost(i, gate_scores, targets, selected, chance, constants)
 
 
-@njit(cache=True)
+@njit
 def set_member(i, j, wanted, member, subcarrier, efficiency, taken):
     """Let expert j serve a hidden state of node i or not, taking the best free subcarrier if the link has none."""
     member[j] = wanted
@@ -97,7 +97,7 @@ def set_member(i, j, wanted, member, subcarrier, efficiency, taken):
             taken[m] = True
 
 
-@njit(cache=True)
+@njit
 def improve_node(i, gate_scores, targets, efficiency, success, energy, constants, selected, subcarrier, taken, chance):
     """Add, drop or exchange one expert of one hidden state of node i, whatever lowers the cost most, until none does.
 
@@ -153,7 +153,7 @@ def improve_node(i, gate_scores, targets, efficiency, success, energy, constants
             set_member(i, best_in, True, selected[best_n], subcarrier, efficiency, taken)
 
 
-@njit(cache=True)
+@njit
 def reassign(gate_scores, targets, success, energy, constants, selected, subcarrier, chance):
     """Subcarriers of least expected cost for the active links, given their hidden states."""
     experts, states, _ = selected.shape
@@ -191,7 +191,7 @@ def reassign(gate_scores, targets, success, energy, constants, selected, subcarr
         subcarrier[sources[link], destinations[link]] = column_of_row[link]
 
 
-@njit(cache=True)
+@njit
 def expected_total(gate_scores, targets, success, energy, constants, selected, subcarrier, chance):
     """Expected cost of a schedule [E_ref / (K N D)]."""
     total = 0.0
@@ -202,7 +202,7 @@ def expected_total(gate_scores, targets, success, energy, constants, selected, s
     return total
 
 
-@njit(cache=True)
+@njit
 def expected_descent(gate_scores, targets, predicted, success, energy, constants, selected, subcarrier):
     """Experts and subcarriers in turn, from the given schedule, until its expected cost no longer falls.
 
@@ -235,7 +235,7 @@ def expected_descent(gate_scores, targets, predicted, success, energy, constants
     return least
 
 
-@njit(cache=True)
+@njit
 def expectations(gate_scores, efficiency, threshold, constants, outlook, caution):
     """targets (K, N) and what `expect` gives for one round: predicted, success, energy."""
     experts, states, _ = gate_scores.shape
@@ -252,7 +252,7 @@ def expectations(gate_scores, efficiency, threshold, constants, outlook, caution
     return targets, predicted, success, energy
 
 
-@njit(cache=True)
+@njit
 def expected_jesa(gate_scores, efficiency, threshold, constants, outlook, caution, selected, subcarrier):
     """One round of expected-cost JESA into selected (K, N, K) and subcarrier (K, K); return its expected cost.
 

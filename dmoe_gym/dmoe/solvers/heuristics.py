@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule
 from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.jesa import complete, provisional_subcarriers, select_experts
 from dmoe_gym.dmoe.solvers.repair import cure_shortfalls, mark_taken
 
 
-@njit(cache=True)
+@njit
 def des_round(gate_scores, efficiency, threshold, constants, selected, subcarrier):
     """DES as if every link had its best subcarrier, then the assignment of the links it uses."""
     experts, _, _ = efficiency.shape
@@ -24,7 +24,7 @@ def des_round(gate_scores, efficiency, threshold, constants, selected, subcarrie
     complete(gate_scores, efficiency, threshold, constants, selected, subcarrier)
 
 
-@njit(cache=True)
+@njit
 def channel_greedy_round(gate_scores, efficiency, threshold, constants, selected, subcarrier):
     """The cheapest experts of each hidden state, one after the other, until the threshold holds or D is reached.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from dmoe_gym.compiled.njit import njit, njit_no_refcount
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule
 from dmoe_gym.dmoe.physics.terms import attainable, round_terms
 from dmoe_gym.dmoe.solvers.assignment import allocate, count_payload
@@ -17,14 +19,12 @@ from dmoe_gym.dmoe.solvers.repair import (
     mark_taken,
     release_idle,
 )
-from dmoe_gym.leaf import leaf
-from dmoe_gym.threads import serial_or_parallel
 
 # The cost falls in every iteration but the last; two or three are usual.
 MAX_ITERATIONS = 20
 
 
-@njit(cache=True)
+@njit
 def provisional_subcarriers(efficiency, subcarrier):
     """One subcarrier on every link: the assignment over all links where they suffice, else each link's best."""
     experts, _, subcarriers = efficiency.shape
@@ -38,7 +38,7 @@ def provisional_subcarriers(efficiency, subcarrier):
             subcarrier[i, j] = best_free(efficiency[i, j], nobody) if i != j else -1
 
 
-@leaf
+@njit_no_refcount
 def link_energies(i, efficiency, subcarrier, constants, energies, capacity):
     """Energy of one hidden state of node i at every expert over the links' given subcarriers, into (K,) arrays.
 
@@ -60,7 +60,7 @@ def link_energies(i, efficiency, subcarrier, constants, energies, capacity):
             energies[j] = np.inf
 
 
-@leaf
+@njit_no_refcount
 def select_state(scores, energies, threshold, constants, selected, floats, ints, best):
     """DES for one hidden state (K,), its threshold hard or priced by `constants.selection_price`."""
     price = constants.selection_price
@@ -71,7 +71,7 @@ def select_state(scores, energies, threshold, constants, selected, floats, ints,
     search(scores, energies, asked, constants.max_experts, price, selected, floats, ints)
 
 
-@leaf
+@njit_no_refcount
 def _select_states(gate_scores, energies, threshold, constants, selected, floats, ints):
     """DES for the hidden states (N, K) of one node, each on its own; workspaces as for `select_node`."""
     states, experts = gate_scores.shape
@@ -82,7 +82,7 @@ def _select_states(gate_scores, energies, threshold, constants, selected, floats
         select_state(scores, energies, threshold, constants, selected[n], floats, ints, best)
 
 
-@njit(cache=True)
+@njit
 def select_node(gate_scores, energies, capacity, threshold, constants, selected, floats, ints):
     """DES for the hidden states (N, K) of one node.
 
@@ -97,7 +97,7 @@ def select_node(gate_scores, energies, capacity, threshold, constants, selected,
         _unload(gate_scores, energies, capacity, threshold, constants, selected, floats, ints)
 
 
-@njit(cache=True)
+@njit
 def _unload(gate_scores, energies, capacity, threshold, constants, selected, floats, ints):
     """Let hidden states of one node choose again until no link is overloaded."""
     states, experts = gate_scores.shape
@@ -124,7 +124,7 @@ def _unload(gate_scores, energies, capacity, threshold, constants, selected, flo
             select_state(scores, own, threshold, constants, selected[least], floats, ints, best)
 
 
-@njit(cache=True)
+@njit
 def select_experts(gate_scores, efficiency, subcarrier, threshold, constants, selected):
     """DES for every hidden state over the links' given subcarriers; a link without one is out of reach."""
     experts = gate_scores.shape[0]
@@ -139,7 +139,7 @@ def select_experts(gate_scores, efficiency, subcarrier, threshold, constants, se
             _unload(gate_scores[i], energies, capacity, threshold, constants, selected[i], floats, ints)
 
 
-@leaf
+@njit_no_refcount
 def _select_nodes(
     gate_scores, efficiency, subcarrier, threshold, constants, selected, floats, ints, energies, capacity
 ):  # fmt: skip
@@ -149,7 +149,7 @@ def _select_nodes(
         _select_states(gate_scores[i], energies, threshold, constants, selected[i], floats, ints)
 
 
-@njit(cache=True)
+@njit
 def complete(gate_scores, efficiency, threshold, constants, selected, subcarrier):
     """Best subcarriers for a selection, and a feasible schedule where there are too few of them.
 
@@ -171,7 +171,7 @@ def complete(gate_scores, efficiency, threshold, constants, selected, subcarrier
     cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken)
 
 
-@leaf
+@njit_no_refcount
 def _same(one, other):
     """Are two selections (K, N, K) equal?"""
     experts, states, _ = one.shape
@@ -183,7 +183,7 @@ def _same(one, other):
     return True
 
 
-@njit(cache=True)
+@njit
 def jesa(gate_scores, efficiency, threshold, constants, selected, subcarrier, max_iterations):
     """One round of JESA; the best iterate goes into selected (K, N, K) and subcarrier (K, K).
 

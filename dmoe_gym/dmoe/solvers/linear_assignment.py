@@ -9,16 +9,15 @@ reduction for the rows that lost theirs, then shortest augmenting paths for what
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from dmoe_gym.leaf import leaf
+from dmoe_gym.compiled.njit import njit, njit_no_refcount
 
 # Steps of row reduction for every row that lost its column: they nearly always suffice, and bound the time where ties
 # or rounding would let rows take a column from each other for long.
 STEPS_PER_CONFLICT = 16
 
 
-@njit(cache=True)
+@njit
 def assign_rows(cost, rows, column_of_row, row_of_column):
     """Minimum-cost assignment of rows 0..rows-1 to distinct columns (rows <= columns).
 
@@ -35,7 +34,7 @@ def assign_rows(cost, rows, column_of_row, row_of_column):
     _assign(cost, rows, column_of_row, row_of_column, floats, ints)
 
 
-@leaf
+@njit_no_refcount
 def _assign(cost, rows, column_of_row, row_of_column, floats, ints):
     """`assign_rows` with workspaces (3, columns)."""
     waiting = ints[0]
@@ -65,7 +64,7 @@ def _assign(cost, rows, column_of_row, row_of_column, floats, ints):
         augment(cost, row_price[:rows], column_price, column_of_row, row_of_column, floats[2], ints[1], ints[2])
 
 
-@leaf
+@njit_no_refcount
 def _least_bits(bits):
     """The least of some whole numbers; a loop of its own, or the compiler makes no vector code of it."""
     least = bits[0]
@@ -74,7 +73,7 @@ def _least_bits(bits):
     return least
 
 
-@leaf
+@njit_no_refcount
 def _least(values):
     """The index of the least of non-negative float64 numbers: read as whole numbers they have the same order."""
     bits = values.view(np.int64)
@@ -85,7 +84,7 @@ def _least(values):
     return index
 
 
-@leaf(fastmath={"nnan", "nsz"})
+@njit_no_refcount(fastmath={"nnan", "nsz"})
 def two_least(cost, price):
     """The least and the second least of cost - price (columns,); the same where two are equal.
 
@@ -117,7 +116,7 @@ def two_least(cost, price):
     return min(a, c), min(second_a, second_c, max(a, c))
 
 
-@leaf
+@njit_no_refcount
 def bid(row, cost, column_price, column_of_row, row_of_column):
     """Give a row its column of least reduced cost, lowering that column's price to the second least.
 
@@ -136,7 +135,7 @@ def bid(row, cost, column_price, column_of_row, row_of_column):
     return rival
 
 
-@leaf
+@njit_no_refcount
 def _reduce_rows(cost, waiting, column_price, column_of_row, row_of_column):
     """Give every waiting row its column of least reduced cost, lowering that column's price to the second least.
 
@@ -157,7 +156,7 @@ def _reduce_rows(cost, waiting, column_price, column_of_row, row_of_column):
     return without
 
 
-@leaf
+@njit_no_refcount
 def augment(cost, row_price, column_price, column_of_row, row_of_column, distance, origin, remaining):
     """A shortest augmenting path for every row without a column, under prices that no reduced cost undercuts.
 

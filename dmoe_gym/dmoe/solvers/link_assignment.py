@@ -7,16 +7,15 @@ subcarrier nobody else wants need none.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from dmoe_gym.compiled.njit import njit, njit_allocating, njit_no_refcount
 from dmoe_gym.dmoe.solvers.linear_assignment import STEPS_PER_CONFLICT, augment, bid
-from dmoe_gym.leaf import allocating, leaf
 
 # A subcarrier without rate is as good as this [bit/s/Hz]: its cost is finite, and nobody takes it who has a choice.
 LEAST_EFFICIENCY = 1e-6
 
 
-@leaf
+@njit_no_refcount
 def survey_links(efficiency, best, second, route):
     """Largest and second largest efficiency of every link, and the subcarrier of the largest, into (K, K) arrays.
 
@@ -40,7 +39,7 @@ def survey_links(efficiency, best, second, route):
             route[i, j] = where
 
 
-@leaf
+@njit_no_refcount
 def _largest(bits, first, last):
     largest = np.int32(0)
     for index in range(first, last):
@@ -48,14 +47,14 @@ def _largest(bits, first, last):
     return largest
 
 
-@leaf(error_model="numpy")
+@njit_no_refcount
 def _price(load, rates, cost):
     """cost[m] = load / rate."""
     for m in range(cost.shape[0]):
         cost[m] = load / max(np.float64(rates[m]), LEAST_EFFICIENCY)
 
 
-@njit(cache=True)
+@njit
 def new_assignment(most, subcarriers):
     """Workspace of `assign_links` for `most` links at most, M at most, of which the last is filled when needed."""
     rows = min(most, subcarriers)
@@ -70,7 +69,7 @@ def new_assignment(most, subcarriers):
     )
 
 
-@leaf
+@njit_no_refcount
 def assign_links(payload, efficiency, route, workspace, subcarrier):
     """The least-energy subcarriers of the links with payload, at most M of them; return how many left their best one.
 
@@ -113,7 +112,7 @@ def assign_links(payload, efficiency, route, workspace, subcarrier):
     return moved
 
 
-@leaf
+@njit_no_refcount
 def _resolve(payload, efficiency, links, waiting, column_of_row, row_of_column, known, column_price, cost):
     """`linear_assignment.assign_rows` from where every row has its cheapest column or waits for it."""
     experts = efficiency.shape[0]
@@ -137,7 +136,7 @@ def _resolve(payload, efficiency, links, waiting, column_of_row, row_of_column, 
         _find_paths(payload, efficiency, links, column_of_row, row_of_column, known, column_price, cost)
 
 
-@allocating
+@njit_allocating
 def _find_paths(payload, efficiency, links, column_of_row, row_of_column, known, column_price, cost):
     """A shortest augmenting path for every row that `_resolve` left without a column: seldom."""
     experts, _, subcarriers = efficiency.shape

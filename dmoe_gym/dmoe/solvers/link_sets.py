@@ -9,13 +9,12 @@ want the same subcarrier; prices on links can anticipate it.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from dmoe_gym.compiled.njit import njit, njit_no_refcount
 from dmoe_gym.dmoe.solvers.des_kernel import search
-from dmoe_gym.leaf import leaf
 
 
-@leaf
+@njit_no_refcount
 def rank_links(i, preference, candidates):
     """The node's links of highest preference, the highest first, into candidates (C,); ties go to the first expert."""
     filled = 0
@@ -35,7 +34,7 @@ def rank_links(i, preference, candidates):
         candidates[slot] = j
 
 
-@leaf
+@njit_no_refcount
 def value_sets(i, scores, energies, required, price, limit, candidates, values, floats, ints, draft, chosen):
     """Least cost of one hidden state of node i by set of usable links, into values (2**C,).
 
@@ -85,7 +84,7 @@ def value_sets(i, scores, energies, required, price, limit, candidates, values, 
                 values[bit + low + rest] = min(pair, values[bit + rest], values[low + rest])
 
 
-@leaf
+@njit_no_refcount
 def share_subcarriers(node_values, subcarriers, table, best, taken):
     """How many links every node gets, into taken (K,), for the least sum of node_values[i, links of i].
 
@@ -112,7 +111,7 @@ def share_subcarriers(node_values, subcarriers, table, best, taken):
         left -= taken[i]
 
 
-@njit(cache=True)
+@njit
 def new_knapsack(experts, subcarriers, candidates):
     """What `choose_links` needs beside its arguments, for C candidates."""
     sets = 1 << candidates
@@ -130,7 +129,7 @@ def new_knapsack(experts, subcarriers, candidates):
     )
 
 
-@leaf
+@njit_no_refcount
 def choose_links(
     gate_scores, energies, required, price, limit, preference, subcarriers, workspace, floats, ints, open_links
 ):  # fmt: skip

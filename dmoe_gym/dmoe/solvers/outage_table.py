@@ -10,8 +10,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import njit
 from scipy.special import chndtr
+
+from dmoe_gym.compiled.njit import njit
 
 STEP = 0.1
 LARGEST_ROOT = 40.0  # beyond, the distribution of the root is normal and the table's last row serves
@@ -29,7 +30,7 @@ def outage_table() -> np.ndarray:
     return table
 
 
-@njit(cache=True)
+@njit
 def probability_below(table, needed, mean_power, variance):
     """P(|x|^2 < needed) for x complex normal of |mean|^2 = mean_power and of the given variance."""
     if variance <= 1e-9:

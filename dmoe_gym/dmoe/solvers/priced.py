@@ -8,8 +8,8 @@ and its expert take.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 
@@ -18,7 +18,7 @@ RAISES = 12
 RAISE = 2.0
 
 
-@njit(cache=True)
+@njit
 def with_prices(constants, computation, relevance_price):
     """The constants with other computation energies (K,) and relevance priced, not asked for."""
     return Constants(
@@ -34,7 +34,7 @@ def with_prices(constants, computation, relevance_price):
     )
 
 
-@njit(cache=True)
+@njit
 def relevance_priced(gate_scores, efficiency, constants, multiplier, selected, subcarrier):
     """JESA that maximises multiplier * relevance - energy; return mean relevance and energy [E_ref]."""
     jesa(
@@ -44,7 +44,7 @@ def relevance_priced(gate_scores, efficiency, constants, multiplier, selected, s
     return outcome(gate_scores, efficiency, constants, selected, subcarrier)
 
 
-@njit(cache=True)
+@njit
 def outcome(gate_scores, efficiency, constants, selected, subcarrier):
     """Mean relevance and energy [E_ref] of a schedule."""
     experts, states, _ = gate_scores.shape
@@ -62,7 +62,7 @@ def outcome(gate_scores, efficiency, constants, selected, subcarrier):
     return relevance / scale, energy / (scale * constants.max_experts)
 
 
-@njit(cache=True)
+@njit
 def best_multiplier(gate_scores, efficiency, constants, owed, multipliers, selected, subcarrier):
     """The schedule of the multiplier that costs least when the relevance owed falls due now; one of one is taken."""
     best = np.inf
@@ -76,7 +76,7 @@ def best_multiplier(gate_scores, efficiency, constants, owed, multipliers, selec
             subcarrier[:] = draft_subcarrier
 
 
-@njit(cache=True)
+@njit
 def node_use(efficiency, constants, selected, subcarrier, use):
     """Energy that a schedule takes from every node (K,) [E_ref / (K N D)]."""
     experts, states, _ = selected.shape
@@ -90,7 +90,7 @@ def node_use(efficiency, constants, selected, subcarrier, use):
                         use[i] += constants.transmission / efficiency[i, j, subcarrier[i, j]]
 
 
-@njit(cache=True)
+@njit
 def node_priced(
     gate_scores, efficiency, threshold, shortfall_price, constants, prices, battery, selected, subcarrier
 ):  # fmt: skip
@@ -127,7 +127,7 @@ def node_priced(
             break
 
 
-@njit(cache=True)
+@njit
 def best_node_priced(
     gate_scores, efficiency, constants, prices, battery, owed, multipliers, selected, subcarrier
 ):  # fmt: skip

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from dmoe_gym.compiled.njit import njit_allocating, njit_no_refcount
 from dmoe_gym.dmoe.physics.terms import attainable
-from dmoe_gym.leaf import allocating, leaf
 
 # Changes that save less (in units of E_ref / (K N D)) are left alone: rounding must not keep the loop going.
 LEAST_SAVING = 1e-9
 
 
-@leaf
+@njit_no_refcount
 def drop_unserved(selected, subcarrier):
     """Deselect experts whose link has no subcarrier; return how many selections that took."""
     experts, states, _ = selected.shape
@@ -29,7 +29,7 @@ def drop_unserved(selected, subcarrier):
     return dropped
 
 
-@leaf
+@njit_no_refcount
 def release_idle(selected, subcarrier):
     """Take the subcarrier from every link that carries nothing."""
     experts, states, _ = selected.shape
@@ -43,7 +43,7 @@ def release_idle(selected, subcarrier):
                     subcarrier[i, j] = -1
 
 
-@leaf
+@njit_no_refcount
 def mark_taken(subcarrier, taken):
     """taken[m] = is subcarrier m held by a link."""
     taken[:] = False
@@ -54,7 +54,7 @@ def mark_taken(subcarrier, taken):
                 taken[subcarrier[i, j]] = True
 
 
-@leaf
+@njit_no_refcount
 def best_free(efficiency, taken):
     """The free subcarrier of largest positive efficiency on one link, -1 if there is none."""
     best = -1
@@ -67,7 +67,7 @@ def best_free(efficiency, taken):
     return best
 
 
-@leaf
+@njit_no_refcount
 def reach(i, j, efficiency, selected, subcarrier, taken, constants):
     """Energy of one hidden state of node i at expert j, and the subcarrier its link would use (-1 for its own node).
 
@@ -90,7 +90,7 @@ def reach(i, j, efficiency, selected, subcarrier, taken, constants):
     return constants.transmission / efficiency[i, j, m] + constants.computation[j], m
 
 
-@leaf
+@njit_no_refcount
 def set_expert(i, n, leaver, joiner, m, selected, subcarrier, taken):
     """Let expert `joiner` (over subcarrier m, -1 at its own node) serve instead of `leaver` (-1 for nobody)."""
     selected[i, n, joiner] = True
@@ -108,7 +108,7 @@ def set_expert(i, n, leaver, joiner, m, selected, subcarrier, taken):
                 subcarrier[i, leaver] = -1
 
 
-@leaf
+@njit_no_refcount
 def best_change(scores, energies, selected, threshold, constants, best):
     """The one expert to add, or to put in another's place, that lowers a hidden state's cost most by curing shortfall.
 
@@ -146,7 +146,7 @@ def best_change(scores, energies, selected, threshold, constants, best):
     return joiner, leaver
 
 
-@allocating
+@njit_allocating
 def cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken):
     """Apply `best_change` to every hidden state until nothing pays any more; return the number of changes.
 
@@ -164,7 +164,7 @@ def cure_shortfalls(gate_scores, efficiency, threshold, constants, selected, sub
     )
 
 
-@leaf
+@njit_no_refcount
 def cure(gate_scores, efficiency, threshold, constants, selected, subcarrier, taken, best, energies, routes, outdated):
     """`cure_shortfalls` with workspaces (D,), (K,), (K,) int64 and (K,) bool."""
     experts, states, _ = selected.shape
@@ -202,7 +202,7 @@ def cure(gate_scores, efficiency, threshold, constants, selected, subcarrier, ta
     return changes
 
 
-@leaf
+@njit_no_refcount
 def relevance_of(scores, selected):
     """The sum of the selected experts' scores, and how many they are; arguments (K,)."""
     served = 0.0
@@ -214,14 +214,14 @@ def relevance_of(scores, selected):
     return served, count
 
 
-@leaf
+@njit_no_refcount
 def falls_short(scores, selected, threshold):
     """Has the hidden state less than the threshold, or no expert at all? What `needs_cure` asks first."""
     served, count = relevance_of(scores, selected)
     return count == 0 or served < threshold
 
 
-@leaf
+@njit_no_refcount
 def any_short(gate_scores, selected, threshold):
     """Does any hidden state fall short?"""
     for i in range(selected.shape[0]):
@@ -231,7 +231,7 @@ def any_short(gate_scores, selected, threshold):
     return False
 
 
-@leaf
+@njit_no_refcount
 def needs_cure(scores, selected, threshold, best):
     """Has the hidden state a shortfall, or no expert at all? Cheap, and mostly false."""
     served, count = relevance_of(scores, selected)
@@ -242,7 +242,7 @@ def needs_cure(scores, selected, threshold, best):
     return attainable(scores, threshold, best) - served > LEAST_SAVING
 
 
-@leaf
+@njit_no_refcount
 def limit_experts(scores, selected, limit):
     """Deselect the experts of least score until at most `limit` are left (C2); return how many that took."""
     count = 0

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule
 from dmoe_gym.dmoe.solvers.assignment import allocate, count_payload
 from dmoe_gym.dmoe.solvers.repair import drop_unserved, mark_taken, reach, release_idle, set_expert
 
 
-@njit(cache=True)
+@njit
 def top_k_round(gate_scores, efficiency, k, constants, selected, subcarrier):
     """One round of top-k into selected (K, N, K) and subcarrier (K, K)."""
     experts, states, _ = gate_scores.shape

@@ -7,8 +7,8 @@ subcarrier of most worth are added until none has any; then subcarriers are assi
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule
 from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.assignment import allocate, count_payload
@@ -22,7 +22,7 @@ LEAST_SAVING = 1e-9
 MAX_PASSES = 10
 
 
-@njit(cache=True)
+@njit
 def priced(constants):
     """The same constants with the threshold priced, not hard, where experts are selected."""
     return Constants(
@@ -38,7 +38,7 @@ def priced(constants):
     )
 
 
-@njit(cache=True)
+@njit
 def node_cost(i, gate_scores, efficiency, subcarrier, threshold, constants, selected, workspace):
     """The least cost of node i's hidden states over its links' given subcarriers; their experts go into selected[i]."""
     energies, capacity, best, floats, ints = workspace
@@ -55,7 +55,7 @@ def node_cost(i, gate_scores, efficiency, subcarrier, threshold, constants, sele
     return total
 
 
-@njit(cache=True)
+@njit
 def new_workspace(experts, limit):
     """What `node_cost` needs beside its arguments."""
     return (
@@ -67,7 +67,7 @@ def new_workspace(experts, limit):
     )
 
 
-@njit(cache=True)
+@njit
 def add_links(gate_scores, efficiency, threshold, constants, barred, selected, subcarrier, costs, workspace):
     """Add the link and free subcarrier that lower the cost most until none does; return the cost of all nodes.
 
@@ -116,7 +116,7 @@ def add_links(gate_scores, efficiency, threshold, constants, barred, selected, s
     return costs.sum()
 
 
-@njit(cache=True)
+@njit
 def settle_links(gate_scores, efficiency, threshold, constants, selected, subcarrier, costs, workspace):
     """Drop idle links, assign subcarriers optimally, reselect; return the cost of all nodes, which has not risen."""
     experts = gate_scores.shape[0]
@@ -130,7 +130,7 @@ def settle_links(gate_scores, efficiency, threshold, constants, selected, subcar
     return costs.sum()
 
 
-@njit(cache=True)
+@njit
 def fill_up(gate_scores, efficiency, threshold, constants, barred, selected, subcarrier, costs, workspace):
     """`add_links` and `settle_links` in turn until the cost no longer falls."""
     total = np.inf
@@ -142,7 +142,7 @@ def fill_up(gate_scores, efficiency, threshold, constants, barred, selected, sub
         total = now
 
 
-@njit(cache=True)
+@njit
 def value_greedy_round(gate_scores, efficiency, threshold, constants, selected, subcarrier, passes):
     """One round into selected (K, N, K) and subcarrier (K, K); `passes` of local search at most, 0 for none.
 

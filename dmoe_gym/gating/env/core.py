@@ -84,7 +84,7 @@ class GatingCore(RoundsCore):
     @classmethod
     def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
         # policies encode their choices as this core's actions, so they import it
-        from dmoe_gym.gating.policies import lineup
+        from dmoe_gym.gating.line_up import lineup
 
         return lineup(env_id, cls._config(scenario, overrides))
 
@@ -184,7 +184,7 @@ class GatingCore(RoundsCore):
         self.shown = [None] * self.num_envs
 
     def render(self, row: int, mode: str) -> Any:
-        from dmoe_gym.gating.env.picture import picture, text
+        from dmoe_gym.gating.viewer.picture import picture, text
 
         draw = text if mode == "ansi" else picture
         shown = None if self.shown is None else self.shown[row]

@@ -10,16 +10,16 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from dmoe_gym.command_line import one_line_errors, overrides_of, wide_console
 from dmoe_gym.evaluation.statistics import Interval
-from dmoe_gym.files import replace_section, write_csv, write_json, write_whole
 from dmoe_gym.gating.data import load_split
 from dmoe_gym.gating.experiment.plots import accuracy_figure, gain_figure, png
 from dmoe_gym.gating.experiment.report import middle, results_markdown
 from dmoe_gym.gating.experiment.statistics import LABELS, Accuracies
 from dmoe_gym.gating.experiment.store import SweepFolder
 from dmoe_gym.gating.experiment.sweep import TRANSMISSIONS, SweepConfig
-from dmoe_gym.provenance import provenance
+from dmoe_gym.io.command_line import one_line_errors, overrides_of, wide_console
+from dmoe_gym.io.files import replace_section, write_csv, write_json, write_whole
+from dmoe_gym.io.provenance import provenance
 
 DEFAULTS = SweepConfig()
 

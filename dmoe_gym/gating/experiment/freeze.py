@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from dmoe_gym.command_line import one_line_errors
 from dmoe_gym.gating.config import GatingConfig
 from dmoe_gym.gating.data import load_digits_split
 from dmoe_gym.gating.experiment.sweep import TUNED
 from dmoe_gym.gating.frozen import SHIPPED, WEIGHTS
 from dmoe_gym.gating.training import train_gate, train_two_stage
 from dmoe_gym.gating.transmission import Analog, Digital
+from dmoe_gym.io.command_line import one_line_errors
 
 TRANSMISSIONS: dict[str, Analog | Digital] = {"digits_analog": Analog(), "digits_digital": Digital()}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from dmoe_gym.files import read_csv, write_csv, write_json
 from dmoe_gym.gating.config import GateKind
 from dmoe_gym.gating.experiment.sweep import GATES, Row, SweepConfig, pieces, run_piece
+from dmoe_gym.io.files import read_csv, write_csv, write_json
 
 
 class SweepFolder:

@@ -15,14 +15,14 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
-from dmoe_gym.command_line import one_line_errors
-from dmoe_gym.files import write_json
 from dmoe_gym.gating.config import GateKind, GatingConfig
 from dmoe_gym.gating.data import load_digits_split
 from dmoe_gym.gating.evaluation import evaluate_accuracy
 from dmoe_gym.gating.snr import SNRDistribution
 from dmoe_gym.gating.training import train_two_stage
 from dmoe_gym.gating.transmission import Analog, Digital
+from dmoe_gym.io.command_line import one_line_errors
+from dmoe_gym.io.files import write_json
 
 LEARNING_RATES = (1e-2, 2e-2, 3e-2)
 WEIGHT_DECAYS = (1e-4, 1e-1)

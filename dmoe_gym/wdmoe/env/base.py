@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.lineup import Lineup
 from dmoe_gym.rounds import RoundsCore
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.env.bounds import BOUNDS
-from dmoe_gym.wdmoe.env.recorder import Recorder
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.physics.check import check
 from dmoe_gym.wdmoe.physics.cost import reference_latency
 from dmoe_gym.wdmoe.physics.geometry import path_gain
 from dmoe_gym.wdmoe.physics.latency import LN2
 from dmoe_gym.wdmoe.scenarios import scenario
+from dmoe_gym.wdmoe.viewer.recorder import Recorder
 
 # A link never fades by more than 90 dB: one draw in 1e9 would, and a gain of zero has no finite latency.
 DEEPEST_FADE = 1e-9
@@ -104,7 +104,7 @@ class WDMoECore(RoundsCore):
     @classmethod
     def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
         # policies encode their schedules as this package's actions, so they import it
-        from dmoe_gym.wdmoe.policies import lineup
+        from dmoe_gym.wdmoe.line_up import lineup
 
         return lineup(env_id, cls._config(scenario, overrides))
 
@@ -193,7 +193,7 @@ class WDMoECore(RoundsCore):
         return {**means, "latency_ms": 1e3 * means["latency_s"]}
 
     def render(self, row: int, mode: str) -> Any:
-        from dmoe_gym.wdmoe.env.render import render_ansi, render_rgb
+        from dmoe_gym.wdmoe.viewer.render import render_ansi, render_rgb
 
         return render_ansi(self, row) if mode == "ansi" else render_rgb(self, row)
 
@@ -203,7 +203,7 @@ def token_unit(config: WDMoEConfig) -> float:
     return reference_latency(config) * config.num_devices / (config.num_tokens * config.max_experts)
 
 
-@njit(cache=True)
+@njit
 def _observe(rows, path_gains, fading, observed, powers, noise, share, gains, cn0, observed_cn0, efficiency):
     """Gains, carrier-to-noise densities, and the spectral efficiency over an equal share of the bandwidth."""
     for row in rows:
@@ -217,7 +217,7 @@ def _observe(rows, path_gains, fading, observed, powers, noise, share, gains, cn
                 efficiency[direction, row, u] = np.log1p(observed_cn0[row, direction, u] / share) / LN2
 
 
-@njit(cache=True)
+@njit
 def _write_budget(rows, gate_weights, max_experts, relevance_share, budget, seen):
     """The relevance budget of every block: the share of what the best experts reach together."""
     best = np.empty(max_experts)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit, prange
+from numba import prange
 
-from dmoe_gym.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.wdmoe.env.base import WDMoECore
-from dmoe_gym.wdmoe.env.settle import charge, share_bandwidth
+from dmoe_gym.wdmoe.env.charge import charge, share_bandwidth
 from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth_block
 from dmoe_gym.wdmoe.solvers.discounts import select_within_budget
 
@@ -53,7 +54,7 @@ class DiscountCore(WDMoECore):
         self._finish_round(rows)
 
 
-@njit(cache=True)
+@njit
 def decode_discounts(action, gate_weights, cn0, budget, constants, selected, bandwidth):
     """Write an action's experts into selected (J, U) and bandwidths into bandwidth (U,) [Hz]; return the repairs."""
     devices = bandwidth.shape[0]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit, prange
+from numba import prange
 
-from dmoe_gym.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.wdmoe.env.base import WDMoECore
-from dmoe_gym.wdmoe.env.settle import charge, share_bandwidth
+from dmoe_gym.wdmoe.env.charge import charge, share_bandwidth
 from dmoe_gym.wdmoe.physics.block import Allocation
 from dmoe_gym.wdmoe.solvers.discounts import BUDGET_TOLERANCE, selected_relevance
 from dmoe_gym.wdmoe.solvers.selection import top_k_block
@@ -66,7 +67,7 @@ def encode_joint(selected: np.ndarray, bandwidth: np.ndarray) -> np.ndarray:
     return np.concatenate([np.clip(logits, -1, 1), bits], axis=-1).astype(np.float32)
 
 
-@njit(cache=True)
+@njit
 def decode_joint(action, gate_weights, budget, constants, selected, bandwidth):
     """Write an action's experts into selected (J, U) and bandwidths into bandwidth (U,) [Hz]; return the repairs."""
     tokens, devices = gate_weights.shape

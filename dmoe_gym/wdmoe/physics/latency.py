@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from dmoe_gym.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.wdmoe.physics.block import Allocation, Block, require_fit
 
 LN2 = float(np.log(2.0))
@@ -92,13 +93,13 @@ def weight_to_latency_ratio(block: Block, allocation: Allocation) -> float:
     return float((weights / token_times(block, allocation.bandwidth)).sum())
 
 
-@njit(cache=True)
+@njit
 def log_of_one_plus(z):
     """ln(1 + z), z >= 0; five times as fast as log1p where the 1 costs no digits, which is where links work."""
     return np.log(1.0 + z) if z > 1.0 else np.log1p(z)
 
 
-@njit(cache=True)
+@njit
 def transmission_time(bandwidth, cn0, payload):
     """payload / (B log2(1 + cn0 / B)) [s]; bandwidth and cn0 [Hz], payload [bit]. Infinite without bandwidth."""
     if bandwidth <= 0.0:
@@ -108,14 +109,14 @@ def transmission_time(bandwidth, cn0, payload):
     return payload * LN2 / (bandwidth * log_of_one_plus(cn0 / bandwidth))
 
 
-@njit(cache=True)
+@njit
 def token_time(bandwidth, downlink_cn0, uplink_cn0, computation_time, payload):
     """t[k]: both transmissions and the computation of one token [s]."""
     down = transmission_time(bandwidth, downlink_cn0, payload)
     return down + transmission_time(bandwidth, uplink_cn0, payload) + computation_time
 
 
-@njit(cache=True)
+@njit
 def block_latency(tokens, bandwidth, downlink_cn0, uplink_cn0, computation_time, payload):
     """Latency of one block [s] from (U,) arrays: tokens per device, bandwidth [Hz], cn0 [Hz], computation [s/token]."""
     total = 0.0

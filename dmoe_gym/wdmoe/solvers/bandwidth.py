@@ -18,9 +18,10 @@ Newton steps on 1/(bandwidth needed), kept inside a bracket by bisection.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from dmoe_gym.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.wdmoe.physics.block import Block
 from dmoe_gym.wdmoe.physics.latency import LN2, block_latency, log_of_one_plus
 
@@ -109,7 +110,7 @@ def _allocate_bandwidth_batch(
         )
 
 
-@njit(cache=True)
+@njit
 def allocate_bandwidth_block(tokens, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, bandwidth):
     """Write the optimal `bandwidth` (U,) [Hz] of one block and return its latency [s].
 
@@ -177,7 +178,7 @@ def allocate_bandwidth_block(tokens, downlink_cn0, uplink_cn0, computation_time,
     return block_latency(tokens, bandwidth, downlink_cn0, uplink_cn0, computation_time, payload)
 
 
-@njit(cache=True)
+@njit
 def needed_bandwidth(time, downlink_cn0, uplink_cn0, computation_time, payload):
     """Bandwidth with which one token takes `time` [s] on a device [Hz]; infinite where no bandwidth suffices."""
     scale = payload * LN2
@@ -187,7 +188,7 @@ def needed_bandwidth(time, downlink_cn0, uplink_cn0, computation_time, payload):
     return 1.0 / inverse_bandwidth(target, downlink_cn0, uplink_cn0, 0.0, _LAST_STEP)[0]
 
 
-@njit(cache=True)
+@njit
 def inverse_bandwidth(target, downlink_cn0, uplink_cn0, start, last_step):
     """x = 1/B [1/Hz] with excess x psi(z_down) + x psi(z_up) == target, and the excess' derivative near there.
 
@@ -204,7 +205,7 @@ def inverse_bandwidth(target, downlink_cn0, uplink_cn0, start, last_step):
     return x, derivative
 
 
-@njit(cache=True)
+@njit
 def _excess(x, downlink_cn0, uplink_cn0):
     """x psi(cn0 x) added up over both directions (x in 1/Hz: s per bit, but for ln2), and its derivative by x."""
     value_down, derivative_down = _psi(downlink_cn0 * x)
@@ -212,7 +213,7 @@ def _excess(x, downlink_cn0, uplink_cn0):
     return x * (value_down + value_up), derivative_down + derivative_up
 
 
-@njit(cache=True)
+@njit
 def _psi(z):
     """psi(z) = 1/ln(1+z) - 1/z, and d/dz (z psi(z))."""
     if z < 0.01:  # the difference cancels; Gregory's series

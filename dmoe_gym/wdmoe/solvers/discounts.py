@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from dmoe_gym.compiled.njit import njit
 
 # Room for rounding in a mean of gate weights, well inside what `check` allows.
 BUDGET_TOLERANCE = 1e-10
@@ -11,7 +12,7 @@ BUDGET_TOLERANCE = 1e-10
 HALVINGS = 18
 
 
-@njit(cache=True)
+@njit
 def selected_relevance(gate_weights, selected):
     """Mean over the tokens of the selected experts' gate weights."""
     total = 0.0
@@ -22,7 +23,7 @@ def selected_relevance(gate_weights, selected):
     return total / gate_weights.shape[0]
 
 
-@njit(cache=True)
+@njit
 def select_discounted(gate_weights, discounts, factor, max_experts, selected):
     """Write the experts under discounts times a factor into `selected` (J, U) bool; the lower index wins a tie."""
     devices = gate_weights.shape[1]
@@ -39,7 +40,7 @@ def select_discounted(gate_weights, discounts, factor, max_experts, selected):
             selected[j, best] = True
 
 
-@njit(cache=True)
+@njit
 def discounted_relevance(gate_weights, discounts, factor, values, weights):
     """Mean relevance of what `select_discounted` would write; `values`, `weights` (D,) are workspaces."""
     total = 0.0
@@ -61,7 +62,7 @@ def discounted_relevance(gate_weights, discounts, factor, values, weights):
     return total / gate_weights.shape[0]
 
 
-@njit(cache=True)
+@njit
 def select_within_budget(gate_weights, discounts, max_experts, budget, selected):
     """Experts under the largest factor up to 1 on the discounts that keeps the budget; tokens that this changed."""
     select_discounted(gate_weights, discounts, 1.0, max_experts, selected)

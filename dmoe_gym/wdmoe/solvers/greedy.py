@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from dmoe_gym.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth_block, needed_bandwidth
 from dmoe_gym.wdmoe.solvers.selection import checked_relevance, top_k
@@ -100,7 +101,7 @@ def _solve_greedy_batch(
         )
 
 
-@njit(cache=True)
+@njit
 def solve_greedy_block(
     gate_weights, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, budget, selected, bandwidth
 ):
@@ -145,7 +146,7 @@ def solve_greedy_block(
         )
 
 
-@njit(cache=True)
+@njit
 def _best_change(gate_weights, selected, freed, needed, spare, least):
     """(token, device it leaves, device it goes to or -1) that frees most bandwidth per relevance lost; token -1: none.
 

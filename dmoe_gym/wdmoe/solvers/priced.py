@@ -9,9 +9,10 @@ so they are guessed, and each selection is the next guess.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from dmoe_gym.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.physics.latency import LN2
 from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth_block, inverse_bandwidth
@@ -111,7 +112,7 @@ def _solve_priced_batch(
         )  # fmt: skip
 
 
-@njit(cache=True)
+@njit
 def solve_priced_block(
     gate_weights, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, max_experts, budget, pricings,
     selected, bandwidth,
@@ -141,7 +142,7 @@ def solve_priced_block(
     return best
 
 
-@njit(cache=True)
+@njit
 def begin_pricing(
     gate_weights, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, max_experts,
     trial, tokens, load, shares,
@@ -158,7 +159,7 @@ def begin_pricing(
     )
 
 
-@njit(cache=True)
+@njit
 def price_devices(
     step, latency, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, tokens, load, last, prices
 ):
@@ -170,7 +171,7 @@ def price_devices(
         prices[u] = 0.5 * (last[u] + price) if step > 0 else price
 
 
-@njit(cache=True)
+@njit
 def marginal_price(latency, load, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth):
     """Derivative by the load of the bandwidth with which a device serves `load` tokens in `latency` [s], in bands."""
     scale = payload * LN2
@@ -181,7 +182,7 @@ def marginal_price(latency, load, downlink_cn0, uplink_cn0, computation_time, pa
     return min(latency / (load * load * scale * derivative * x * x * total_bandwidth), LARGEST_PRICE)
 
 
-@njit(cache=True)
+@njit
 def select_at_prices(prices, gate_weights, max_experts, budget, discounts, selected, tokens):
     """Write the experts (J, U) at log prices (U,) within the budget and their tokens (U,); `discounts` is scratch."""
     largest = prices.max()

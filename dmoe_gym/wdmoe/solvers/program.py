@@ -17,9 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy import sparse
 
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.wdmoe.physics.block import Block
 from dmoe_gym.wdmoe.solvers.bandwidth import needed_bandwidth
 from dmoe_gym.wdmoe.solvers.selection import RELEVANCE_TOLERANCE
@@ -77,7 +77,7 @@ def bandwidth_increments(block: Block, time: float) -> np.ndarray:
     return increments
 
 
-@njit(cache=True)
+@njit
 def _increments(downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, time, increments):
     for k in range(increments.shape[0]):
         last = 0.0

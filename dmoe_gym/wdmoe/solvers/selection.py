@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from dmoe_gym.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.validation import checked_array
 from dmoe_gym.wdmoe.physics.block import Block, mean_relevance
 from dmoe_gym.wdmoe.physics.latency import token_times
@@ -129,7 +130,7 @@ def _select_experts_batch(gate_weights, times, max_experts, above, step, budget,
         select_experts_block(gate_weights[row], times[row], above, step, budget[row], selected[row])
 
 
-@njit(cache=True)
+@njit
 def top_k_block(gate_weights, k, selected):
     """Write the k largest gate weights of every token into `selected` (J, U) bool; the lower index wins a tie."""
     for j in range(gate_weights.shape[0]):
@@ -142,7 +143,7 @@ def top_k_block(gate_weights, k, selected):
             selected[j, best] = True
 
 
-@njit(cache=True)
+@njit
 def select_experts_block(gate_weights, times, above, step, budget, selected):
     """The theta search of `select_experts` for one block; takes experts out of `selected` (J, U) bool in place.
 
@@ -183,7 +184,7 @@ def select_experts_block(gate_weights, times, above, step, budget, selected):
         reached = until
 
 
-@njit(cache=True)
+@njit
 def _drops(gate_weights, times, selected):
     """Per token: cosine similarity of weights and times, its weakest selected expert (-1: only one), WLR gain."""
     tokens, devices = gate_weights.shape

@@ -1,0 +1,1 @@
+"""Helpers of compiled loops: how functions are compiled and cached, threads, random numbers."""

@@ -1,0 +1,165 @@
+"""Where compiled code is kept between processes: under a name that covers every source it was compiled from.
+
+Numba's own cache looks at the file of a function alone. What that function calls is compiled into it, so an edited or
+updated callee would go on giving old numbers. Here a module's folder is named after the contents of the module and of
+all modules of the suite that it imports; checkouts and versions share one cache without getting in each other's way.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import importlib.util
+import multiprocessing
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import platformdirs
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+
+# packages whose modules can be compiled into each other
+_OURS = "(?:dmoe_gym|agents|baselines|experiments)"
+_IMPORT = re.compile(
+    rf"^\s*(?:from\s+({_OURS}[\w.]*)\s+import\s+(\([^)]*\)|.*)|import\s+({_OURS}[\w.]*))", re.MULTILINE
+)
+_UNUSED_FOR_S = 30 * 86400.0
+
+
+def cache_folder() -> Path:
+    """`NUMBA_CACHE_DIR` if it is set, else a folder of the user's cache."""
+    named = numba.config.CACHE_DIR  # type: ignore[attr-defined]  # numba sets its options at import
+    return Path(named) if named else platformdirs.user_cache_path("dmoe_gym", appauthor=False) / "compiled"
+
+
+@cache
+def _writable_folder() -> Path:
+    """The cache folder, or one of this process alone where that cannot be written."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        own = Path(tempfile.mkdtemp(prefix="dmoe_gym-"))
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        warnings.warn(
+            f"compiled code cannot be kept in {folder} ({error.strerror}) and is compiled again by every process; "
+            "NUMBA_CACHE_DIR may name a folder that can be written",
+            stacklevel=2,
+        )
+        return own
+    return folder
+
+
+def _imports(source: str) -> Iterator[str]:
+    """Names of the suite's modules, and of what may be one, that a source imports."""
+    for match in _IMPORT.finditer(source):
+        package, names, module = match.groups()
+        yield module or package
+        for name in re.findall(r"\w+", names or ""):
+            yield f"{package}.{name}"
+
+
+@cache
+def _module_source(name: str) -> bytes | None:
+    """The source of a module of the suite; None if there is no such module."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, AttributeError, ValueError):
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin).read_bytes()
+
+
+@cache
+def _stamp(module: str, file: str) -> str:
+    """A digest of a module, of all that it imports from the suite, and of the compiler's version."""
+    sources = {module: Path(file).read_bytes()}
+    waiting = [module]
+    while waiting:
+        for name in _imports(sources[waiting.pop()].decode()):
+            source = None if name in sources else _module_source(name)
+            if source is not None:
+                sources[name] = source
+                waiting.append(name)
+    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version}".encode())
+    for name in sorted(sources):
+        digest.update(name.encode() + b"\0" + sources[name] + b"\0")
+    return digest.hexdigest()[:20]
+
+
+class _ContentLocator(_CacheLocator):
+    """Numba's interface to the above."""
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        self._line = function.__code__.co_firstlineno
+        self._py_file = file  # by this name numba's warnings know it
+        self._stamp = _stamp(function.__module__, file)
+        self._folder = _writable_folder() / f"{function.__module__}-{self._stamp}"
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> _ContentLocator | None:
+        return cls(function, file) if os.path.isfile(file) else None
+
+    def ensure_cache_path(self) -> None:
+        if not self._folder.is_dir():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            _forget_unused(self._folder)
+
+    def get_cache_path(self) -> str:
+        return str(self._folder)
+
+    def get_source_stamp(self) -> str:
+        return self._stamp
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+
+def _forget_unused(folder: Path) -> None:
+    """Remove what other contents of the same module left, where it has not been used for a month."""
+    module = folder.name.rpartition("-")[0]
+    for other in folder.parent.glob(f"{module}-*"):
+        try:
+            if time.time() - max(file.stat().st_atime for file in other.iterdir()) > _UNUSED_FOR_S:
+                shutil.rmtree(other, ignore_errors=True)
+        except (OSError, ValueError):
+            continue  # another process is at it, or it is empty
+
+
+@cache
+def _announce() -> None:
+    """Say once that what takes so long is the compiler."""
+    if multiprocessing.parent_process() is None:
+        print(f"dmoe_gym: compiling for this machine, once (kept in {_writable_folder()})", file=sys.stderr, flush=True)
+
+
+class _ContentCacheImpl(CompileResultCacheImpl):
+    _locator_classes = [_ContentLocator]  # noqa: RUF012 (as Numba declares it)
+
+
+class ContentCache(FunctionCache):
+    """A function's compiled code on disk; a damaged file is compiled anew."""
+
+    _impl_class = _ContentCacheImpl
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            found = super().load_overload(sig, target_context)
+        except Exception:  # whatever reading damaged bytes raises
+            self.flush()
+            found = None
+        if found is None:
+            _announce()
+        return found

@@ -1,0 +1,1 @@
+"""Analytic schedulers: what a batch of observations lets one decide."""

@@ -1,0 +1,138 @@
+"""Schedulers for limits that bind an episode's rounds together: a relevance budget, batteries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.schedulers.scheduler import Planner, planned_rounds
+from dmoe_gym.dmoe.solvers.priced import best_multiplier, best_node_priced, node_priced
+
+# Multipliers among which the adaptive rule chooses in the last round, where the budget falls due.
+LAST_ROUND_MULTIPLIERS = np.geomspace(0.05, 200.0, 49)
+
+
+class LagrangianJESA(Planner):
+    """JESA that pays a fixed multiplier for relevance instead of asking for a threshold.
+
+    Args:
+        multiplier: mu [E_ref / (K N D) per unit of a hidden state's relevance].
+
+    Raises:
+        ValueError: if the multiplier is negative.
+    """
+
+    def __init__(self, config: DMoEConfig, multiplier: float = 2.0) -> None:
+        if not multiplier >= 0:
+            raise ValueError(f"multiplier = {multiplier}: valid are numbers of at least 0")
+        super().__init__(config)
+        self.multiplier = float(multiplier)
+
+    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        selected, subcarrier, rounds = planned_rounds(observation)
+        multipliers, owed = self.terms_of(observation)
+        for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
+            # the fixed multiplier is a grid of one
+            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1]
+            best_multiplier(scores, efficiency, self.constants, max(owed[row], 0.0), grid, chosen, route)
+        return selected, subcarrier
+
+    def terms_of(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Every round's multiplier (B,), and what it owes (B,), negative where the multiplier decides."""
+        size = len(observation["gate_scores"])
+        return np.full(size, self.multiplier), np.full(size, -1.0)
+
+
+class AdaptiveLagrangianJESA(LagrangianJESA):
+    """The multiplier follows the budget: it rises where more is left to gather per round than at the start.
+
+    In the last round, the multiplier whose schedule costs least, what is still missing included.
+
+    Args:
+        gain: mu = multiplier * exp(gain * (relevance left per round / budget - 1)).
+
+    Raises:
+        ValueError: if the configuration has no relevance budget, or the gain is negative.
+    """
+
+    def __init__(self, config: DMoEConfig, multiplier: float = 2.0, gain: float = 4.0) -> None:
+        if config.relevance_budget is None:
+            raise ValueError("relevance_budget = None: valid for an adaptive multiplier is a number")
+        if not gain >= 0:
+            raise ValueError(f"gain = {gain}: valid are numbers of at least 0")
+        super().__init__(config, multiplier)
+        self.gain = float(gain)
+
+    def terms_of(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        layers = self.layers(observation)
+        left = observation["budget_left"][:, 0].astype(float) * self.config.num_layers
+        budget = max(float(self.config.relevance_budget or 0), 1e-9)
+        pace = left / (self.config.num_layers - layers + 1) / budget
+        multipliers = self.multiplier * np.exp(np.clip(self.gain * (pace - 1), -20, 20))
+        return multipliers, np.where(layers == self.config.num_layers, left, -1.0)
+
+
+class BatteryJESA(Planner):
+    """JESA with node prices that rise as a battery falls behind the episode; nodes are not overdrawn knowingly.
+
+    Args:
+        strength, power: a node's price is 1 + strength * (share of the episode left / share of the battery left)^power.
+            Strength 0 only guards against overdrawing.
+        relevance: under a relevance budget, the rule that says what relevance is worth in a round;
+            `AdaptiveLagrangianJESA` with its defaults if None.
+
+    Raises:
+        ValueError: if the configuration has no batteries, or strength or power is negative.
+    """
+
+    def __init__(
+        self,
+        config: DMoEConfig,
+        strength: float = 1.0,
+        power: float = 2.0,
+        relevance: LagrangianJESA | None = None,
+    ) -> None:
+        if config.battery_j is None:
+            raise ValueError("battery_j = None: valid for battery-aware prices is a number")
+        if not (strength >= 0 and power >= 0):
+            raise ValueError(f"strength = {strength}, power = {power}: valid are numbers of at least 0")
+        super().__init__(config)
+        self.strength, self.power = float(strength), float(power)
+        if relevance is None and config.relevance_budget is not None:
+            relevance = AdaptiveLagrangianJESA(config)
+        self.relevance = relevance
+
+    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        return self.plan_at(observation, self.prices(observation))
+
+    def prices(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Every node's price (B, K)."""
+        share, left = self.shares(observation)
+        return 1 + self.strength * (left / share) ** self.power
+
+    def shares(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Share of every battery left (B, K), at least a thousandth, and of the episode (B, 1)."""
+        rounds = self.config.num_layers
+        left = (rounds - self.layers(observation) + 1) / rounds
+        return np.maximum(observation["battery"].astype(float), 1e-3), left[:, None]
+
+    def plan_at(self, observation: Mapping[str, np.ndarray], prices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `plan`, at other prices (B, K)."""
+        selected, subcarrier, rounds = planned_rounds(observation)
+        battery = observation["battery"].astype(float) * (float(self.config.battery_j or 0) / self.config.energy_unit_j)
+        if self.relevance is None:
+            asked = self.constants.shortfall_price
+            for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
+                node_priced(
+                    scores, efficiency, threshold, asked, self.constants, prices[row], battery[row], chosen, route
+                )
+            return selected, subcarrier
+        multipliers, owed = self.relevance.terms_of(observation)
+        for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
+            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1]
+            best_node_priced(
+                scores, efficiency, self.constants, prices[row], battery[row], max(owed[row], 0.0), grid, chosen, route
+            )
+        return selected, subcarrier

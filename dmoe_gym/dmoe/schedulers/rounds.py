@@ -1,0 +1,188 @@
+"""The analytic schedulers on batches of observed rounds, each under the name that tables use."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+from numba import prange
+
+from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.schedulers.scheduler import Planner, observed_rounds
+from dmoe_gym.dmoe.solvers.heuristics import channel_greedy_round, des_round, random_round
+from dmoe_gym.dmoe.solvers.jesa import jesa_batch
+from dmoe_gym.dmoe.solvers.single_pass import one_shot_batch
+from dmoe_gym.dmoe.solvers.top_k import top_k_round
+from dmoe_gym.dmoe.solvers.value_greedy import MAX_PASSES, value_greedy_round
+
+
+class Scheduler(Planner):
+    """Schedules of whole rounds from gate scores, channel and threshold alone."""
+
+    @abstractmethod
+    def fill(
+        self,
+        gate_scores: np.ndarray,
+        efficiency: np.ndarray,
+        thresholds: np.ndarray,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
+        """Write selected (B, K, N, K) and subcarrier (B, K, K; -1 for none).
+
+        Args:
+            gate_scores: (B, K, N, K); efficiency: (B, K, K, M) bit/s/Hz; thresholds: (B,).
+        """
+
+    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        return self.schedule(
+            observation["gate_scores"], observation["spectral_efficiency"], observation["threshold"][:, 0]
+        )
+
+    def schedule(
+        self, gate_scores: np.ndarray, efficiency: np.ndarray, thresholds: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """selected (B, K, N, K) bool and subcarrier (B, K, K) int64 of a batch of rounds."""
+        selected = np.zeros(gate_scores.shape, np.bool_)
+        subcarrier = np.full(efficiency.shape[:3], -1, np.int64)
+        self.fill(gate_scores, efficiency, thresholds, selected, subcarrier)
+        return selected, subcarrier
+
+
+class JESA(Scheduler):
+    """JESA with the system's own threshold."""
+
+    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
+        jesa_batch(len(thresholds), gate_scores, efficiency, thresholds, self.constants, selected, subcarrier)
+
+
+class Homogeneous(JESA):
+    """JESA with one threshold in every layer.
+
+    Raises:
+        ValueError: if z lies outside [0, 1].
+    """
+
+    def __init__(self, config: DMoEConfig, z: float) -> None:
+        if not 0 <= z <= 1:
+            raise ValueError(f"z = {z}: valid are numbers from 0 to 1")
+        super().__init__(config)
+        self.z = z
+
+    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
+        super().fill(gate_scores, efficiency, np.full_like(thresholds, self.z), selected, subcarrier)
+
+
+class TopK(Scheduler):
+    """The k best gate scores of each hidden state.
+
+    Raises:
+        ValueError: if k is not from 1 to D.
+    """
+
+    def __init__(self, config: DMoEConfig, k: int) -> None:
+        if not 1 <= k <= config.max_experts:
+            raise ValueError(f"k = {k}: valid are whole numbers from 1 to max_experts = {config.max_experts}")
+        super().__init__(config)
+        self.k = k
+
+    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
+        _top_k(len(thresholds), gate_scores, efficiency, self.k, self.constants, selected, subcarrier)
+
+
+class DES(Scheduler):
+    """DES over every link's best subcarrier, then the assignment."""
+
+    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
+        _des(len(thresholds), gate_scores, efficiency, thresholds, self.constants, selected, subcarrier)
+
+
+class ChannelGreedy(Scheduler):
+    """The cheapest experts until the threshold holds."""
+
+    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
+        _greedy(len(thresholds), gate_scores, efficiency, thresholds, self.constants, selected, subcarrier)
+
+
+class ValueGreedy(Scheduler):
+    """The links of most worth, one after the other; with local search unless told otherwise."""
+
+    def __init__(self, config: DMoEConfig, local_search: bool = True) -> None:
+        super().__init__(config)
+        self.passes = MAX_PASSES if local_search else 0
+
+    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
+        rows = observed_rounds(gate_scores, efficiency, thresholds, selected, subcarrier)
+        for scores, rates, threshold, chosen, route in rows:
+            value_greedy_round(scores, rates, threshold, self.constants, chosen, route, self.passes)
+
+
+class OneShot(Scheduler):
+    """One selection, a knapsack over links where subcarriers are scarce, one assignment (`solvers.one_shot`).
+
+    Args:
+        candidates: links per node that the knapsack looks at, K - 1 at most.
+        hard: must the threshold hold where subcarriers suffice? Otherwise shortfall has the cost's own price.
+
+    Raises:
+        ValueError: if candidates is not from 1 to 16, or under a slot, a budget or batteries, which it does not know.
+    """
+
+    def __init__(self, config: DMoEConfig, candidates: int = 5, hard: bool = False) -> None:
+        if not 1 <= candidates <= 16:
+            raise ValueError(f"candidates = {candidates}: valid are whole numbers from 1 to 16")
+        if config.is_limited:
+            raise ValueError("one-shot: valid for it are configurations without slot, relevance budget and battery")
+        super().__init__(config)
+        self.candidates = min(int(candidates), config.num_experts - 1)
+        price = np.inf if hard else self.constants.shortfall_price
+        self.constants = self.constants._replace(selection_price=price)
+
+    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
+        one_shot_batch(
+            len(thresholds), gate_scores, efficiency, thresholds, self.constants, self.candidates, selected, subcarrier
+        )
+
+
+class Random(Scheduler):
+    """Random feasible schedules from a generator of its own."""
+
+    def __init__(self, config: DMoEConfig, seed: int = 0) -> None:
+        super().__init__(config)
+        self.generator = np.random.default_rng(seed)
+
+    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
+        for row in range(len(thresholds)):
+            random_round(
+                gate_scores[row],
+                efficiency[row],
+                float(thresholds[row]),
+                self.constants,
+                selected[row],
+                subcarrier[row],
+                self.generator,
+            )
+
+
+@serial_or_parallel
+def _top_k(gate_scores, efficiency, k, constants, selected, subcarrier):
+    for row in prange(gate_scores.shape[0]):
+        top_k_round(gate_scores[row], efficiency[row], k, constants, selected[row], subcarrier[row])
+
+
+@serial_or_parallel
+def _des(gate_scores, efficiency, thresholds, constants, selected, subcarrier):
+    for row in prange(gate_scores.shape[0]):
+        des_round(
+            gate_scores[row], efficiency[row], np.float64(thresholds[row]), constants, selected[row], subcarrier[row]
+        )
+
+
+@serial_or_parallel
+def _greedy(gate_scores, efficiency, thresholds, constants, selected, subcarrier):
+    for row in prange(gate_scores.shape[0]):
+        channel_greedy_round(
+            gate_scores[row], efficiency[row], np.float64(thresholds[row]), constants, selected[row], subcarrier[row]
+        )

@@ -1,0 +1,90 @@
+"""The parameters of tunable schedulers: which values tuning tries, and what it found for the named scenarios.
+
+`dmoe_gym/dmoe/data/tuned.json` is written by `dmoe_gym.evaluation.tuning` from training episodes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.scenarios import SCENARIOS
+from dmoe_gym.dmoe.schedulers.episode import AdaptiveLagrangianJESA, BatteryJESA, LagrangianJESA
+from dmoe_gym.dmoe.schedulers.rounds import Homogeneous
+from dmoe_gym.dmoe.schedulers.scheduler import Planner
+from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA, PredictedJESA
+
+Parameters = dict[str, float]
+Grid = dict[str, list[float]]
+
+_MULTIPLIERS = [round(float(value), 3) for value in np.geomspace(0.5, 16, 21)]
+
+
+def _threshold_jesa(config: DMoEConfig, z: float | None = None) -> Planner:
+    return Homogeneous(config, config.threshold if z is None else z)
+
+
+# scheduler -> (how it is built, the values that tuning tries of each parameter)
+TUNABLE: dict[str, tuple[Callable[..., Planner], Grid]] = {
+    "JESA": (_threshold_jesa, {"z": [round(0.02 * step, 2) for step in range(10, 46)]}),
+    "JESA-margin": (PredictedJESA, {"margin": [1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45]}),
+    "JESA-expected": (ExpectedCostJESA, {"caution": [0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0]}),
+    "Lagrangian": (LagrangianJESA, {"multiplier": _MULTIPLIERS}),
+    "Lagrangian-adaptive": (AdaptiveLagrangianJESA, {"multiplier": _MULTIPLIERS, "gain": [0.0, 2.0, 5.0, 10.0]}),
+    "JESA-battery": (
+        BatteryJESA,
+        {"strength": [0.1, 0.3, 1.0, 3.0, 10.0, 30.0], "power": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]},
+    ),
+}
+
+
+def combinations(grid: Grid) -> list[Parameters]:
+    """Every combination of a grid's values."""
+    return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+
+
+def refined(grid: Grid, best: Parameters) -> Grid:
+    """A finer grid around a combination of a grid: of each parameter five values from one neighbour to the other.
+
+    Halfway is in ratio, or in difference where a neighbour is 0. At an end of the grid there are three.
+    """
+
+    def between(one: float, other: float) -> float:
+        middle = np.sqrt(one * other) if one * other > 0 else (one + other) / 2
+        return float(f"{middle:.3g}")
+
+    finer: Grid = {}
+    for name, values in grid.items():
+        ordered = sorted(values)
+        place = ordered.index(best[name])
+        near = ordered[max(place - 1, 0) : place + 2]
+        halves = [between(one, other) for one, other in pairwise(near)]
+        finer[name] = sorted({*near, *halves})
+    return finer
+
+
+@cache
+def _found() -> dict[str, dict[str, Any]]:
+    path = files("dmoe_gym.dmoe") / "data" / "tuned.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def tuned_parameters(name: str, config: DMoEConfig) -> Parameters:
+    """What tuning found for a scheduler in the scenario of this very configuration; empty for its defaults."""
+    for scenario, known in SCENARIOS.items():
+        if known == config:
+            return _found().get(scenario, {}).get(name, {}).get("parameters", {})
+    return {}
+
+
+def tuned(name: str, build: Callable[..., Planner] | None = None) -> Callable[[DMoEConfig], Planner]:
+    """A builder of a tunable scheduler, or of one with its parameters, as found for the configuration's scenario."""
+    made = build or TUNABLE[name][0]
+    return lambda config: made(config, **tuned_parameters(name, config))

@@ -1,0 +1,156 @@
+"""What a picture of an environment needs and the core does not keep: the decided round, and energies so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.env.batch import round_of
+from dmoe_gym.dmoe.physics import Round, Schedule, energy
+from dmoe_gym.dmoe.solvers import solve_jesa
+from dmoe_gym.rendering.episode import EpisodeRecord
+
+if TYPE_CHECKING:
+    from dmoe_gym.dmoe.env.base import DMoECore
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One round of one environment, consistent in itself: everything belongs to the same layer.
+
+    Fields:
+        layer: l, from 1 to L.
+        round: the true round.
+        efficiency: (K, K, M) bit/s/Hz, the channel as the scheduler saw it.
+        schedule: what was decided, so far if the round is not complete; None if nothing was.
+        complete: are all hidden states of the round decided?
+        repairs: of the last step; None if there was none.
+        energies: [J], one per complete round of the episode so far; NaN for a round that was not recorded.
+        jesa_energies: [J], JESA's on the same rounds, with the true channel.
+    """
+
+    layer: int
+    round: Round
+    efficiency: np.ndarray
+    schedule: Schedule | None
+    complete: bool
+    repairs: int | None
+    energies: np.ndarray
+    jesa_energies: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """A complete round as the core held it; what follows from it is worked out on demand.
+
+    Fields:
+        config: of the environment.
+        gate_scores, gains, threshold, account: as in `round_of`; the account as it was when the round began.
+        selected: (K, N, K) bool; subcarrier: (K, K), -1 for none.
+    """
+
+    config: DMoEConfig
+    gate_scores: np.ndarray
+    gains: np.ndarray
+    threshold: float
+    account: np.ndarray
+    selected: np.ndarray
+    subcarrier: np.ndarray
+
+    @cached_property
+    def round(self) -> Round:
+        """The true round."""
+        return round_of(self.config, self.gate_scores, self.gains, self.threshold, self.account)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """What was decided, without idle links' subcarriers."""
+        return active_part(Schedule.from_subcarriers(self.selected, self.subcarrier, self.config.num_subcarriers))
+
+    @cached_property
+    def energy(self) -> float:
+        """Of the round [J]."""
+        return energy(self.round, self.schedule).total
+
+    @cached_property
+    def jesa_energy(self) -> float:
+        """JESA's in the same round [J]."""
+        return energy(self.round, solve_jesa(self.round)).total
+
+
+class Recorder:
+    """Keeps the decided rounds of every environment's episode.
+
+    A core has one only where a facade with a render mode asked for it (`DMoECore.record`). JESA meets every round as
+    this episode's batteries left it.
+
+    Attributes:
+        rounds: `Decided`, by environment and layer.
+        accounts: (num_envs, 2 + K) as the running rounds met them; efficiency: of the last decided rounds, as seen.
+    """
+
+    def __init__(self, core: DMoECore) -> None:
+        self.rounds: EpisodeRecord[Decided] = EpisodeRecord(core.num_envs)
+        self.accounts = core.account.copy()
+        self.efficiency: dict[int, np.ndarray] = {}
+
+    def begin_round(self, core: DMoECore, rows: np.ndarray) -> None:
+        """Keep what the environments in `rows` have left of their limits before any decision of the round."""
+        self.accounts[rows] = core.account[rows]
+
+    def running_round(self, core: DMoECore, row: int) -> Round:
+        """The true current round, with what was left of its limits before any decision."""
+        threshold = float(core.threshold[row, 0])
+        gate_scores, gains = core.relevance.gate_scores[row], core.channel.gains[row]
+        return round_of(core.config, gate_scores, gains, threshold, self.accounts[row])
+
+    def keep_round(self, core: DMoECore, rows: np.ndarray) -> None:
+        """Keep the rounds that the environments in `rows` have just completed and still hold."""
+        for row in rows.tolist():
+            decided = Decided(
+                core.config,
+                core.relevance.gate_scores[row].copy(),
+                core.channel.gains[row].copy(),
+                float(core.threshold[row, 0]),
+                self.accounts[row].copy(),
+                core.selected[row].copy(),
+                core.subcarrier[row].copy(),
+            )
+            self.rounds.keep(row, int(core.layer[row]), decided)
+            self.efficiency[row] = core.efficiency[row].copy()
+
+
+def active_part(schedule: Schedule) -> Schedule:
+    """The schedule without the subcarriers of links that carry nothing."""
+    active = schedule.payload_states > 0
+    np.fill_diagonal(active, False)
+    return Schedule(schedule.selected, schedule.allocated & active[..., None])
+
+
+def current_scene(core: DMoECore, row: int) -> Scene:
+    """The round to show of one environment.
+
+    That is the one that the last step worked on: complete, it is the recorder's, for the core holds the next one by
+    then. After a reset it is the first round, with nothing decided.
+    """
+    recorder = core.recorder
+    complete_rounds = core.decided_rounds(row)
+    rounds = recorder.rounds if recorder else EpisodeRecord[Decided](core.num_envs)
+    energies = rounds.values(row, complete_rounds, lambda decided: decided.energy)
+    jesa_energies = rounds.values(row, complete_rounds, lambda decided: decided.jesa_energy)
+    decided = rounds.get(row, complete_rounds)
+    started = (
+        core.turn is not None and not core.terminated[row] and bool(core.turn[row] > 0 or core.selected[row].any())
+    )
+    repairs = int(core.terms["repairs"][row]) if started or complete_rounds else None
+    if started or recorder is None or decided is None:
+        round = recorder.running_round(core, row) if recorder else core.round(row)
+        schedule = active_part(core.schedule(row)) if started else None
+        efficiency = core.efficiency[row].copy()
+        return Scene(int(core.layer[row]), round, efficiency, schedule, False, repairs, energies, jesa_energies)
+    efficiency = recorder.efficiency[row]
+    return Scene(complete_rounds, decided.round, efficiency, decided.schedule, True, repairs, energies, jesa_energies)

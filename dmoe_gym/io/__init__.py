@@ -1,0 +1,1 @@
+"""Files, model files, provenance, and what commands share."""

@@ -1,0 +1,1 @@
+"""Real models in the loop."""

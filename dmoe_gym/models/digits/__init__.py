@@ -1,0 +1,13 @@
+"""A DMoE classifier of multi-domain digits: what schedulers decide changes its gate scores and its answers.
+
+The model runs without torch; only its training (`python -m dmoe_gym.models.digits.train`) needs it.
+"""
+
+from __future__ import annotations
+
+from dmoe_gym.models.digits.config import ClassifierConfig
+from dmoe_gym.models.digits.domains import DOMAINS
+from dmoe_gym.models.digits.inputs import Inputs, load_inputs
+from dmoe_gym.models.digits.model import InferenceModel, load_model
+
+__all__ = ["DOMAINS", "ClassifierConfig", "InferenceModel", "Inputs", "load_inputs", "load_model"]

@@ -1,0 +1,26 @@
+"""Schedulers as policies of the environment in which an allocation is one action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dmoe_gym.policy import BatchPolicy
+from dmoe_gym.wdmoe.env.joint import encode_joint
+from dmoe_gym.wdmoe.schedulers.blocks import WLR, Greedy, Priced, Random, Scheduler, TopK
+from dmoe_gym.wdmoe.schedulers.observed import Observed
+
+__all__ = ["WLR", "Greedy", "JointPolicy", "Observed", "Priced", "Random", "Scheduler", "TopK"]
+
+
+class JointPolicy(BatchPolicy):
+    """A scheduler that acts in `WDMoE-Joint-v0`."""
+
+    key, dimensions = "gate_weights", 2
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+
+    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        return encode_joint(*self.scheduler.schedule(Observed.of(self.scheduler.config, batch)))

@@ -1,0 +1,199 @@
+"""The analytic schedulers on batches of observed blocks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import numpy as np
+
+from dmoe_gym.wdmoe.config import WDMoEConfig
+from dmoe_gym.wdmoe.schedulers.observed import Observed
+from dmoe_gym.wdmoe.solvers.greedy import solve_greedy_batch
+from dmoe_gym.wdmoe.solvers.priced import PRICINGS, solve_priced_batch
+from dmoe_gym.wdmoe.solvers.selection import select_experts_batch
+
+Bandwidth = Literal["equal", "optimal"]
+# Step of the WLR policy's theta search, as `select_experts` has it by default.
+THETA_STEP = 0.02
+
+
+class Scheduler(ABC):
+    """Selections and bandwidths of whole blocks from what is observed of them.
+
+    Args:
+        config: the system.
+        bandwidth: "optimal" for the selection, or "equal" shares of all devices with tokens.
+
+    Raises:
+        ValueError: for another `bandwidth`.
+    """
+
+    def __init__(self, config: WDMoEConfig, bandwidth: Bandwidth = "optimal") -> None:
+        if bandwidth not in ("equal", "optimal"):
+            raise ValueError(f"bandwidth = {bandwidth!r}: valid are 'equal', 'optimal'")
+        self.config = config
+        self.bandwidth = bandwidth
+
+    @abstractmethod
+    def select(self, blocks: Observed) -> np.ndarray:
+        """Selections (B, J, U) bool."""
+
+    def schedule(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+        """Selections (B, J, U) bool and bandwidths (B, U) [Hz], 0 for devices without tokens."""
+        selected = self.select(blocks)
+        return selected, self.share(blocks, selected)
+
+    def share(self, blocks: Observed, selected: np.ndarray) -> np.ndarray:
+        """Bandwidths (B, U) [Hz] of a selection."""
+        if self.bandwidth == "optimal":
+            return blocks.optimal_bandwidth(selected)
+        active = selected.any(axis=1)
+        return active * (self.config.bandwidth_hz / active.sum(axis=1, keepdims=True))
+
+
+class TopK(Scheduler):
+    """The k experts with the largest gate weights of every token, at most D."""
+
+    def __init__(self, config: WDMoEConfig, bandwidth: Bandwidth = "optimal", k: int = 2) -> None:
+        super().__init__(config, bandwidth)
+        self.k = min(k, config.max_experts)
+
+    def select(self, blocks: Observed) -> np.ndarray:
+        return top_k_batch(blocks, self.k)
+
+
+class WLR(Scheduler):
+    """Selection by the weight-to-latency ratio (`select_experts`), by turns with optimal bandwidths (`solve_joint`).
+
+    It runs the cosine-similarity test in both directions and keeps, block by block, what is faster as observed: one
+    direction pays with few devices, the other with many, and as a baseline it gets the better of both.
+    """
+
+    def select(self, blocks: Observed) -> np.ndarray:
+        below, above = (self._search(blocks, direction) for direction in (False, True))
+        slower = blocks.latency(below, self.share(blocks, below)) > blocks.latency(above, self.share(blocks, above))
+        return np.where(slower[:, None, None], above, below)
+
+    def _search(self, blocks: Observed, above: bool) -> np.ndarray:
+        if self.bandwidth == "equal":
+            return self._select(blocks, blocks.equal_bandwidth, above)
+        best = top_k_batch(blocks, self.config.max_experts)
+        least = blocks.latency(best, blocks.optimal_bandwidth(best))
+        bandwidth = blocks.equal_bandwidth
+        improving = np.ones(len(least), np.bool_)
+        while improving.any():
+            selected = self._select(blocks, bandwidth, above)
+            bandwidth = blocks.optimal_bandwidth(selected)
+            total = blocks.latency(selected, bandwidth)
+            improving &= total < least
+            best[improving], least[improving] = selected[improving], total[improving]
+        return best
+
+    def _select(self, blocks: Observed, bandwidth: np.ndarray, above: bool) -> np.ndarray:
+        selected = np.empty(blocks.gate_weights.shape, np.bool_)
+        select_experts_batch(
+            blocks.gate_weights,
+            blocks.token_times(bandwidth),
+            self.config.max_experts,
+            above,
+            THETA_STEP,
+            blocks.budget,
+            selected,
+        )
+        return selected
+
+
+class Planned(Scheduler):
+    """A scheduler whose solver selects with optimal bandwidths in view, and gives them as well."""
+
+    @abstractmethod
+    def solve(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+        """Selections (B, J, U) bool and their optimal bandwidths (B, U) [Hz]."""
+
+    def select(self, blocks: Observed) -> np.ndarray:
+        return self.solve(blocks)[0]
+
+    def schedule(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+        selected, bandwidth = self.solve(blocks)
+        return selected, bandwidth if self.bandwidth == "optimal" else self.share(blocks, selected)
+
+
+class Greedy(Planned):
+    """Selection by bandwidth freed per relevance lost (`solve_greedy`)."""
+
+    def solve(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+        selected = top_k_batch(blocks, self.config.max_experts)
+        bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
+        solve_greedy_batch(
+            blocks.gate_weights,
+            blocks.downlink_cn0,
+            blocks.uplink_cn0,
+            blocks.computation_time,
+            self.config.payload_bit,
+            self.config.bandwidth_hz,
+            blocks.budget,
+            selected,
+            bandwidth,
+            total,
+        )
+        return selected, bandwidth
+
+
+class Priced(Planned):
+    """Selection at prices per token of a device, found by pricing again and again (`solve_priced`).
+
+    Args:
+        pricings: how many; the fastest selection is kept.
+    """
+
+    def __init__(self, config: WDMoEConfig, bandwidth: Bandwidth = "optimal", pricings: int = PRICINGS) -> None:
+        super().__init__(config, bandwidth)
+        if pricings < 1:
+            raise ValueError(f"pricings = {pricings}: valid are whole numbers from 1")
+        self.pricings = pricings
+
+    def solve(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+        selected = np.empty(blocks.gate_weights.shape, np.bool_)
+        bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
+        solve_priced_batch(
+            blocks.gate_weights,
+            blocks.downlink_cn0,
+            blocks.uplink_cn0,
+            blocks.computation_time,
+            self.config.payload_bit,
+            self.config.bandwidth_hz,
+            self.config.max_experts,
+            blocks.budget,
+            self.pricings,
+            selected,
+            bandwidth,
+            total,
+        )
+        return selected, bandwidth
+
+
+class Random(Scheduler):
+    """1 to D random experts of every token and random bandwidths, uniform over all shares; from its own generator.
+
+    The environment repairs selections under the relevance budget.
+    """
+
+    def __init__(self, config: WDMoEConfig, seed: int = 0) -> None:
+        super().__init__(config)
+        self.generator = np.random.default_rng(seed)
+
+    def select(self, blocks: Observed) -> np.ndarray:
+        shape = blocks.gate_weights.shape
+        ranks = self.generator.random(shape).argsort(axis=2).argsort(axis=2)
+        return ranks < self.generator.integers(1, self.config.max_experts, shape[:2], endpoint=True)[:, :, None]
+
+    def share(self, blocks: Observed, selected: np.ndarray) -> np.ndarray:
+        shares = self.generator.standard_exponential(blocks.downlink_cn0.shape) * selected.any(axis=1)
+        return self.config.bandwidth_hz * shares / shares.sum(axis=1, keepdims=True)
+
+
+def top_k_batch(blocks: Observed, k: int) -> np.ndarray:
+    """The k largest gate weights of every token (the lower index on a tie), (B, J, U) bool."""
+    order = np.argsort(-blocks.gate_weights, axis=2, kind="stable")
+    return np.argsort(order, axis=2, kind="stable") < k
