@@ -40,7 +40,9 @@ def modular(draw: Draw) -> tuple[str, str]:
     digits = [draw(0, 10) for _ in range(draw(2, 5))]
     signs = [1, *(1 - 2 * draw(0, 2) for _ in digits[1:])]
     modulus = draw(2, 10)
-    text = str(digits[0]) + "".join("+-"[sign < 0] + str(digit) for sign, digit in zip(signs[1:], digits[1:], strict=True))
+    text = str(digits[0]) + "".join(
+        "+-"[sign < 0] + str(digit) for sign, digit in zip(signs[1:], digits[1:], strict=True)
+    )
     return f"{text}%{modulus}", str(sum(sign * digit for sign, digit in zip(signs, digits, strict=True)) % modulus)
 
 

@@ -58,6 +58,6 @@ def route(logits: Tensor, heard: Tensor) -> Routing:
 def override(model: Any, choose: Callable[[int, Tensor], Tensor]) -> list[Any]:
     """Let `choose(layer, logits)` say who is heard (T, K) bool; returns handles whose `remove` undoes it."""
     return [
-        router.register_forward_hook(lambda _module, _inputs, output, layer=layer: route(output[0], choose(layer, output[0])))
+        router.register_forward_hook(lambda _module, _inputs, output, n=layer: route(output[0], choose(n, output[0])))
         for layer, router in enumerate(routers(model))
     ]

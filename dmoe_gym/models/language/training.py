@@ -12,6 +12,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -173,9 +174,8 @@ class Trainer:
             self.best = mean
             save_file(weights, self.folder / "best.safetensors", {"step": str(self.step)})
         state = {f"model.{name}": value for name, value in weights.items()}
-        names = {parameter: name for name, parameter in self.model.named_parameters()}
-        for parameter, moments in self.optimizer.state.items():
-            state |= {f"{key}.{names[parameter]}": value for key, value in moments.items()}
+        for name, parameter in self.model.named_parameters():
+            state |= {f"{key}.{name}": value for key, value in self.optimizer.state[parameter].items()}
         partial = self.folder / "last.partial"
         save_file(state, partial, {"progress": json.dumps({"step": self.step, "best": self.best})})
         partial.replace(self.folder / "last.safetensors")
@@ -188,8 +188,6 @@ class Trainer:
             writer.writerow([self.step, round(loss, 5), round(seconds), round(mean, 5), *families.round(4)])
 
     def _resume(self) -> None:
-        from safetensors import safe_open
-
         path = self.folder / "last.safetensors"
         state = load_file(path)
         with safe_open(path, "pt") as file:
