@@ -10,7 +10,7 @@ import numpy as np
 from dmoe_gym.io.model_file import model_bytes, read_model_file
 from dmoe_gym.models.digits.config import ClassifierConfig
 
-FORMAT = "dmoe_gym.models.digits.Classifier/1"
+FORMAT = "dmoe_gym.inference.Classifier/1"
 SHIPPED = Path(__file__).parent / "data" / "digits.safetensors"
 # added to the mean square before its root is taken
 EPSILON = 1e-6
