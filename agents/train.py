@@ -10,19 +10,19 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 from agents.callback import BetweenUpdates, EvaluateAndCheckpoint
+from agents.checkpoint import checkpoint_steps, load_checkpoint
 from agents.config import TrainingConfig
 from agents.imitation import imitate
-from agents.learners import build_env, build_learner, checkpoint_steps, load_checkpoint
-from agents.relative import RelativeRewards
+from agents.learners import batch_of, build_env, build_learner
 from agents.run_folder import RunFolder
 from agents.status import StatusKeeper
 from agents.teachers import teacher_scheduler
-from dmoe_gym.evaluation import Row, evaluate_lineup, held_out_seeds, lineup_of
+from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
-from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.io.files import read_csv, write_csv, write_json
 
 
@@ -39,12 +39,12 @@ def check_recipe(config: TrainingConfig, seeds: Sequence[int] | None = None) -> 
     if seeds is not None:
         config.replace(seeds=tuple(seeds))
     env = build_env(config, seed=0)
-    inputs = getattr(env.config, "inputs", None)
-    if inputs is not None and inputs == build_env(config, seed=0, num_envs=1, training=False).config.inputs:
+    inputs = getattr(batch_of(env).config, "inputs", None)
+    if inputs is not None and inputs == batch_of(build_env(config, 0, num_envs=1, training=False)).config.inputs:
         raise ValueError(f"training_overrides.inputs = {inputs!r}: evaluation has the same; valid is another part")
     build_learner(config, env, seed=0)
     if config.imitation is not None:
-        teacher_scheduler(config.imitation.teacher, env.config)
+        teacher_scheduler(config.imitation.teacher, batch_of(env).config)
 
 
 def reference_rows(
@@ -62,9 +62,9 @@ def reference_rows(
         ValueError: if the file is of anything else than the recipe asks for: runs of one group share all of it.
     """
     file, about_file = root / config.group / "references.csv", root / config.group / "references.json"
-    lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
+    line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
     about = {
-        "environment": lineup.env_id,
+        "environment": line_up.env_id,
         "scenario": config.scenario,
         "overrides": dict(config.overrides),
         "episodes": config.evaluation.episodes,
@@ -83,7 +83,7 @@ def reference_rows(
             )
         rows = read_csv(file)
     else:
-        rows = evaluate_lineup(
+        rows = evaluate_line_up(
             config.env_id,
             scenario=config.scenario,
             seeds=held_out_seeds(config.evaluation.episodes),
@@ -94,7 +94,7 @@ def reference_rows(
         )
         write_json(about_file, about)
         write_csv(file, rows)
-    write_reference_lines(root / config.group, rows, lineup, config.total_timesteps)
+    write_reference_lines(root / config.group, rows, line_up, config.total_timesteps)
     return rows
 
 
@@ -129,7 +129,7 @@ def train(
 def learn(
     model: BaseAlgorithm,
     config: TrainingConfig,
-    env: BatchedVecEnv | RelativeRewards,
+    env: VecEnv,
     callback: BetweenUpdates,
     *,
     seed: int,
@@ -139,7 +139,7 @@ def learn(
     done = model.num_timesteps
     if config.imitation is not None and done < config.imitation.steps:
         assert isinstance(model, OnPolicyAlgorithm)  # the recipe's check has seen to it
-        imitate(model, config.imitation, env, callback, seed=seed + done, progress_bar=progress_bar)
+        imitate(model, config.imitation, batch_of(env), callback, seed=seed + done, progress_bar=progress_bar)
     remaining = config.total_timesteps - model.num_timesteps
     if remaining > 0:
         model.learn(
@@ -161,9 +161,9 @@ def _train(
         done = model.num_timesteps
         env.seed(seed + done)
     model.set_logger(configure(str(folder.path), ["csv", "tensorboard"]))
-    lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
+    line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
     status = StatusKeeper(folder.path, config.total_timesteps)
-    callback = EvaluateAndCheckpoint(config, folder, f"{name}-seed{seed}", references, lineup, status)
+    callback = EvaluateAndCheckpoint(config, folder, f"{name}-seed{seed}", references, line_up, status)
     status.update(done)
     try:
         learn(model, config, env, callback, seed=seed, progress_bar=progress_bar)

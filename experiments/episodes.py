@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dmoe_gym.evaluation import Row, evaluate_lineup
+from dmoe_gym.evaluation import Row, evaluate_line_up
 from experiments.runner import Piece
 
 # What says where an episode ran; a piece's key has it.
@@ -17,7 +17,7 @@ def episodes_of(
 ) -> list[Row]:
     """A row per episode of a policy or bound of a line-up: policy, seed, every mean."""
     seeds = range(first_seed, first_seed + episodes)
-    rows = evaluate_lineup(env_id, scenario=scenario, seeds=seeds, names=[policy], **overrides)
+    rows = evaluate_line_up(env_id, scenario=scenario, seeds=seeds, names=[policy], **overrides)
     return [{key: value for key, value in row.items() if key not in _LABELS} for row in rows]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, field_validator
 
 from dmoe_gym.config import list_as_tuple
-from dmoe_gym.evaluation import held_out_seeds, lineup_of
+from dmoe_gym.evaluation import held_out_seeds, line_up_of
 from dmoe_gym.evaluation.optima import ENV_ID, OPTIMA, episode_digest
 from experiments.episodes import episode_piece, rows_by_policy
 from experiments.page import Page
@@ -37,7 +37,7 @@ class Optima(Experiment):
         seeds = held_out_seeds(self.episodes)
         blocks = [seeds[first : first + BLOCK] for first in range(0, len(seeds), BLOCK)]
         return [
-            episode_piece(lineup_of(ENV_ID, scenario).optimum, ENV_ID, scenario, block)
+            episode_piece(line_up_of(ENV_ID, scenario).optimum, ENV_ID, scenario, block)
             for scenario in self.scenarios
             for block in blocks
         ]

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from dmoe_gym.config import list_as_tuple
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.scenarios import HARDNESS
-from dmoe_gym.evaluation import Interval, Row, held_out_seeds, lineup_of, percent_change
+from dmoe_gym.evaluation import Interval, Row, held_out_seeds, line_up_of, percent_change
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.optima import ENV_ID, cached_episodes, cached_optima
 from dmoe_gym.evaluation.statistics import column
@@ -42,7 +42,7 @@ class Scenarios(Experiment):
     def pieces(self) -> list[Piece]:
         found = []
         for scenario in self.scenarios:
-            line_up, seeds = lineup_of(ENV_ID, scenario), self._seeds(scenario)
+            line_up, seeds = line_up_of(ENV_ID, scenario), self._seeds(scenario)
             names = [*line_up.policies, *(name for name in line_up.bounds if name == "informed")]
             if cached_optima(scenario, seeds) is None:
                 names.append(line_up.optimum)
@@ -106,7 +106,7 @@ def scenario_table(scenario: str, groups: Mapping[str, Sequence[Row]], optima: S
     Raises:
         RuntimeError: if a scheduler undercuts the optimum.
     """
-    line_up = lineup_of(ENV_ID, scenario)
+    line_up = line_up_of(ENV_ID, scenario)
     optimal = column(optima or groups[line_up.optimum], "cost")
     costs = {name: column(rows, "cost") for name, rows in groups.items()}
     lines = []
