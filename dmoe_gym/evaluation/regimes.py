@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dmoe_gym.components import kind_of
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.evaluation.lineup import evaluate_lineup, lineup_of
@@ -180,7 +181,7 @@ def _section(table: ScenarioTable) -> str:
     tuned = f"\n\nTuned: {parameters}." if parameters else ""
     size = (
         f"K = {config.num_experts}, N = {config.num_states}, M = {config.num_subcarriers}, L = {config.num_layers}; "
-        f"channel `{config.channel.kind}`; {table.episodes} episodes"
+        f"channel `{kind_of(config.channel)}`; {table.episodes} episodes"
     )
     return (
         f"## `{table.scenario}`\n\n{HARDNESS[table.scenario]} {size}.\n\n{_verdict(table)}\n\n"
