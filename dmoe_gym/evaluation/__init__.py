@@ -10,11 +10,12 @@ from dmoe_gym.evaluation.aggregate import (
     stratified_interquartile_mean,
     two_way_mean,
 )
-from dmoe_gym.evaluation.line_up import evaluate_line_up, line_up_of
+from dmoe_gym.evaluation.line_up import evaluate_line_up
 from dmoe_gym.evaluation.run import Row, evaluate, evaluate_bound
 from dmoe_gym.evaluation.scores import charted_means, scores
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
 from dmoe_gym.evaluation.statistics import Comparison, Interval, by_policy, compare
+from dmoe_gym.registration import line_up_of
 
 __all__ = [
     "FIRST_HELD_OUT_SEED",

@@ -17,8 +17,8 @@ from dmoe_gym.dmoe.solvers.bound import relaxed_selection
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.run import Progress, Start
 from dmoe_gym.evaluation.statistics import Interval
-from dmoe_gym.facades.create import create_core
 from dmoe_gym.io.files import write_whole
+from dmoe_gym.registration import create_core
 
 SUBCARRIERS = (12, 16, 32, 64, 128, 256, 512)
 CHANNELS: dict[str, ChannelConfig] = {
@@ -43,7 +43,7 @@ def asymptotic_row(
     config = DMoEConfig(
         num_subcarriers=subcarriers, num_layers=1, channel=CHANNELS[channel], shortfall_price=HARD_PRICE
     )
-    core = create_core("dmoe_gym.dmoe.env.joint:JointCore", 1, None, dict(config))
+    core = create_core("DMoE-JESA-v0", 1, None, dict(config))
     core.seed([0], [(seed, 0)])
     optimal, attained, product, gaps = [], [], [], []
     for _ in range(rounds):

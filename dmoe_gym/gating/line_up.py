@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from dmoe_gym.gating.bounds import BOUNDS
 from dmoe_gym.gating.frozen import load_frozen, weights_path
 from dmoe_gym.gating.policies import GatePolicy, RandomExperts, SNRGreedy
-from dmoe_gym.gating.system import GatingSystemConfig
-from dmoe_gym.line_up import LineUp
+from dmoe_gym.gating.scenarios import GatingSystemConfig
 from dmoe_gym.policy import Policy
+from dmoe_gym.system import LineUp, affordable_bounds
 
 
-def line_up(env_id: str, config: GatingSystemConfig) -> LineUp:
-    """The policies and the oracle of a gating environment; the naive gate where its weights are at hand.
-
-    Raises:
-        ValueError: for an id that is not of this system.
-    """
-    if env_id != "ChannelAwareGating-v0":
-        raise ValueError(f"env_id = {env_id!r}: valid is ChannelAwareGating-v0")
+def line_up(config: GatingSystemConfig) -> LineUp:
+    """The policies and the oracle; the naive gate where its weights are at hand."""
     policies: dict[str, Policy] = {"random": RandomExperts(config.top_k), "SNR-greedy": SNRGreedy(config.top_k)}
     for gate in ("naive", "channel_aware"):
         try:
@@ -27,9 +22,9 @@ def line_up(env_id: str, config: GatingSystemConfig) -> LineUp:
             raise
         policies[f"{gate.replace('_', '-')}-gate"] = GatePolicy(load_frozen(str(path)), config.top_k)
     return LineUp(
-        env_id=env_id,
+        env_id="ChannelAwareGating-v0",
         policies=policies,
-        bounds=("oracle",),
+        bounds=affordable_bounds(BOUNDS, config),
         random="random",
         optimum="oracle",
         reference="channel-aware-gate",
