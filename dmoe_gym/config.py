@@ -8,7 +8,6 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-
 Config = TypeVar("Config", bound="StrictConfig")
 
 

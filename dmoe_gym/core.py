@@ -172,6 +172,7 @@ class BatchedCore(ABC):
     def _draw_next_round(self, rows: np.ndarray) -> None:
         """Draw the next round for the environments in `rows`, from their own generators."""
 
+    @abstractmethod
     def _observe_round(self, rows: np.ndarray) -> None:
         """Write the observations of the current round."""
 

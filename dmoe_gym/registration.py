@@ -30,9 +30,7 @@ class Environment(NamedTuple):
 ENVIRONMENTS: dict[str, Environment] = {}
 
 
-def register(
-    env_id: str, core: str | type[BatchedCore], system: str | System, *, masked: bool = False
-) -> None:
+def register(env_id: str, core: str | type[BatchedCore], system: str | System, *, masked: bool = False) -> None:
     """Make an environment known to Gymnasium and to every command of the suite.
 
     Args:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -131,19 +131,6 @@ class LineUp:
 
 
 @dataclass(frozen=True)
-class Learners:
-    """How an environment is learned beyond Stable-Baselines3's own networks.
-
-    Fields:
-        networks: by kind of network (a recipe's `network`), the algorithms that learn with it here.
-        imitation: algorithms that may begin by imitating a teacher.
-    """
-
-    networks: Mapping[str, tuple[str, ...]] = NOTHING
-    imitation: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class System:
     """One system, or one way to decide in it whose episodes are compared with each other.
 
@@ -154,7 +141,8 @@ class System:
         line_up: the analytic policies and bounds of a configuration.
         bounds: all that there are, by name.
         viewer: pictures and texts.
-        learners: by id; ids without an entry learn with Stable-Baselines3's own networks alone.
+        scheduler_policy: makes a policy of a scheduler, acting where the line-up runs.
+        imitation: by id, the algorithms that may begin by imitating a scheduler.
         published: names of the scenarios on the results page, in its order.
         page: with more on the system, beside the results page.
     """
@@ -164,8 +152,9 @@ class System:
     metrics: tuple[Metric, ...]
     line_up: Callable[[Any], LineUp]
     bounds: Mapping[str, Bound]
+    scheduler_policy: Callable[[Any], Policy]
     viewer: Viewer | None = None
-    learners: Mapping[str, Learners] = NOTHING
+    imitation: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     published: tuple[str, ...] = ()
     page: str = ""
 
@@ -185,3 +174,17 @@ class System:
     def bounds_of(self, config: Any) -> dict[str, Bound]:
         """The bounds that hold for a configuration."""
         return {name: bound for name, bound in self.bounds.items() if bound.holds(config)}
+
+    def policy(self, own: Any, config: Any) -> Policy:
+        """A policy from one, from a scheduler, or from what makes one of the two from a configuration, as a class.
+
+        Raises:
+            ValueError: for anything else.
+        """
+        ready = not isinstance(own, type) and (hasattr(own, "predict") or hasattr(own, "schedule"))
+        made = own if ready else own(config)
+        if hasattr(made, "predict"):
+            return made
+        if hasattr(made, "schedule"):
+            return self.scheduler_policy(made)
+        raise ValueError(f"{made!r}: valid are schedulers, policies, and what makes one of a configuration")

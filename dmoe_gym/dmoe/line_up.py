@@ -13,14 +13,14 @@ from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.policies import DESPolicy, JointPolicy
 from dmoe_gym.dmoe.schedulers.episode import BatteryJESA
 from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneous, OneShot, Random, TopK, ValueGreedy
-from dmoe_gym.dmoe.schedulers.scheduler import Planner
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.dmoe.schedulers.tuned import tuned
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours, PredictedJESA
 from dmoe_gym.policy import RandomActionPolicy
 from dmoe_gym.system import LineUp, affordable_bounds
 
 # where every round stands alone and is known
-SCHEDULERS: dict[str, Callable[[DMoEConfig], Planner]] = {
+SCHEDULERS: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "random": Random,
     "top-1": lambda config: TopK(config, 1),
     "top-2": lambda config: TopK(config, min(2, config.max_experts)),
@@ -33,14 +33,14 @@ SCHEDULERS: dict[str, Callable[[DMoEConfig], Planner]] = {
     "one-shot": OneShot,
 }
 # knowledge is stale or noisy
-UNCERTAIN: dict[str, Callable[[DMoEConfig], Planner]] = {
+UNCERTAIN: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "JESA-predicted": PredictedJESA,
     "JESA-margin": tuned("JESA-margin"),
     "JESA-expected": tuned("JESA-expected"),
     "JESA-expected-detours": tuned("JESA-expected", ExpectedCostDetours),
 }
 # relevance is a budget of the episode: schedulers of thresholds get one that is tuned to it
-BUDGET: dict[str, Callable[[DMoEConfig], Planner]] = {
+BUDGET: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "random": Random,
     "top-1": SCHEDULERS["top-1"],
     "top-2": SCHEDULERS["top-2"],
@@ -49,19 +49,19 @@ BUDGET: dict[str, Callable[[DMoEConfig], Planner]] = {
     "Lagrangian-adaptive": tuned("Lagrangian-adaptive"),
 }
 # nodes have batteries
-BATTERY: dict[str, Callable[[DMoEConfig], Planner]] = {
+BATTERY: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "JESA-guarded": lambda config: BatteryJESA(config, strength=0.0),
     "JESA-battery": tuned("JESA-battery"),
 }
 # a model answers; thresholds are chosen by what right answers are worth
-INFERENCE: dict[str, Callable[[DMoEConfig], Planner]] = {
+INFERENCE: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     **{name: SCHEDULERS[name] for name in ("random", "top-1", "top-2")},
     "top-3": lambda config: TopK(config, min(3, config.max_experts)),
     **{name: SCHEDULERS[name] for name in ("channel-greedy", "homogeneous", "DES", "JESA")},
 }
 
 
-def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Planner]]:
+def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Scheduler]]:
     """The schedulers that make sense in a configuration's regime, by name."""
     named = dict(SCHEDULERS if config.relevance_budget is None else BUDGET)
     if config.csi != CSIConfig() and config.relevance_budget is None:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from dmoe_gym.dmoe.bounds import BOUNDS, INFERENCE_BOUNDS
 from dmoe_gym.dmoe.inference import INFERENCE_SCENARIOS
 from dmoe_gym.dmoe.line_up import des_line_up, inference_line_up, line_up
+from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.scenarios import SCENARIOS
 from dmoe_gym.dmoe.viewer import VIEWER
-from dmoe_gym.system import COST, NOTHING, RELEVANCE, SHORTFALL, Learners, Metric, System
+from dmoe_gym.system import COST, NOTHING, RELEVANCE, SHORTFALL, Metric, System
 
 ENERGY = Metric("energy_per_state_mJ", "energy per hidden state [mJ]", ".4f")
 
@@ -20,16 +21,13 @@ DMOE = System(
     line_up=line_up,
     bounds=BOUNDS,
     viewer=VIEWER,
-    learners={
-        "DMoE-JESA-v0": Learners({"equivariant": ("ppo",), "residual": ("evolution",)}, imitation=("ppo",)),
-        "DMoE-JESA-Sequential-v0": Learners({"equivariant": ("maskable_ppo",)}, imitation=("maskable_ppo",)),
-        "DMoE-JESA-Price-v0": Learners({"equivariant": ("ppo", "sac")}),
-    },
+    scheduler_policy=JointPolicy,
+    imitation={"DMoE-JESA-v0": ("ppo",), "DMoE-JESA-Sequential-v0": ("maskable_ppo",)},
     published=("small", "paper", "scarce", "stale", "selective", "budget", "battery", "mobile"),
     page="scenarios.md",
 )
 # rounds without the assignment of subcarriers: its costs are no schedule's, so the bounds are not of them
-DES = replace(DMOE, name="DMoE, DES alone", line_up=des_line_up, bounds=NOTHING, learners=NOTHING, published=())
+DES = replace(DMOE, name="DMoE, DES alone", line_up=des_line_up, bounds=NOTHING, imitation=NOTHING, published=())
 INFERENCE = System(
     name="DMoE inference",
     scenarios=INFERENCE_SCENARIOS,
@@ -44,5 +42,6 @@ INFERENCE = System(
     line_up=inference_line_up,
     bounds=INFERENCE_BOUNDS,
     viewer=VIEWER,
+    scheduler_policy=JointPolicy,
     page="inference.md",
 )

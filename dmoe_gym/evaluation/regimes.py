@@ -12,7 +12,7 @@ import numpy as np
 
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.scenarios import HARDNESS
-from dmoe_gym.evaluation.line_up import evaluate_line_up, line_up_of
+from dmoe_gym.evaluation.line_up import evaluate_line_up
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.optima import ENV_ID, cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import Row, Start
@@ -20,6 +20,7 @@ from dmoe_gym.evaluation.seeds import held_out_seeds
 from dmoe_gym.evaluation.statistics import Interval, by_policy
 from dmoe_gym.evaluation.tuning import BUDGET, TUNED
 from dmoe_gym.io.files import write_whole
+from dmoe_gym.registration import line_up_of
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ def cells(rows: Sequence[Row], optimum: str, reference: str) -> tuple[list[str],
     """Headings and cells of the table, dearest policy first.
 
     The gap to the optimum is a ratio of means minus one; the difference to the reference is paired by episode.
-    Columns are those of the system's record that a row has; the optimum and the reference must be among the rows to be compared to.
+    Columns are those of the system's record that a row has; the optimum and the reference must be among the rows to be
+    compared to.
     """
     groups = by_policy(rows)
     metrics = (*system_of(rows[0]["env_id"]).metrics, DECISION_TIME)

@@ -102,7 +102,7 @@ class SingleEnv(gym.Env):
             self._window = self._window or Window(self.metadata["render_fps"])
             self._window.show(self._viewer.render(self.core, 0, "rgb_array"))
             return None
-        return self._viewer.render(self.core, 0, self.render_mode)
+        return self._viewer.render(self.core, 0, str(self.render_mode))
 
     def close(self) -> None:
         """Close the window, if there is one."""

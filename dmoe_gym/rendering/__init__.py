@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar
 
-import numpy as np
-
 # An ansi text shows at most so many lines of one kind.
 MOST_LINES = 64
 
@@ -32,8 +30,8 @@ class Viewer:
     text: Callable[[Any], str]
     picture: str
 
-    def render(self, core: Any, row: int, mode: str) -> np.ndarray | str:
-        """What the last step decided in one environment, as "ansi" text or as a picture.
+    def render(self, core: Any, row: int, mode: str) -> Any:
+        """What the last step decided in one environment, as "ansi" text or as a picture (height, width, 3) uint8.
 
         Args:
             core: a `BatchedCore` with a recorder.

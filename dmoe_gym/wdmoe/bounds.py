@@ -46,6 +46,4 @@ def _few(config: WDMoEConfig) -> bool:
     return config.num_tokens * config.num_devices <= LARGEST_EXACT
 
 
-BOUNDS = MappingProxyType(
-    {"exact": ExactBound(_exact, affordable=_few), "lower-bound": ExactBound(_lower_bound)}
-)
+BOUNDS = MappingProxyType({"exact": ExactBound(_exact, affordable=_few), "lower-bound": ExactBound(_lower_bound)})

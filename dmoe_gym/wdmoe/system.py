@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dmoe_gym.system import COST, RELEVANCE, SHORTFALL, Learners, Metric, System
+from dmoe_gym.system import COST, RELEVANCE, SHORTFALL, Metric, System
 from dmoe_gym.wdmoe.bounds import BOUNDS
 from dmoe_gym.wdmoe.line_up import line_up
+from dmoe_gym.wdmoe.policies import JointPolicy
 from dmoe_gym.wdmoe.scenarios import SCENARIOS
 from dmoe_gym.wdmoe.viewer import VIEWER
 
@@ -15,7 +16,7 @@ WDMOE = System(
     line_up=line_up,
     bounds=BOUNDS,
     viewer=VIEWER,
-    learners={"WDMoE-Joint-v0": Learners({"prices": ("evolution",)})},
+    scheduler_policy=JointPolicy,
     published=("testbed", "mixtral", "crowd"),
     page="wdmoe.md",
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmoe_gym.dmoe.viewer.recorder import Scene
 from dmoe_gym.dmoe.physics import terms
+from dmoe_gym.dmoe.viewer.recorder import Scene
 from dmoe_gym.rendering import MOST_LINES, left_out, marked
 
 # An ansi text shows every gate score up to this many experts, beyond, those of the selected ones.

@@ -165,6 +165,7 @@ class WDMoECore(BatchedCore):
         """Adds the block latency in milliseconds."""
         return {**means, "latency_ms": 1e3 * means["latency_s"]}
 
+
 @njit
 def _observe(rows, path_gains, fading, observed, powers, noise, share, gains, cn0, observed_cn0, efficiency):
     """Gains, carrier-to-noise densities, and the spectral efficiency over an equal share of the bandwidth."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dmoe_gym.rendering import MOST_LINES, left_out, marked
 from dmoe_gym.wdmoe.physics.block import mean_relevance
 from dmoe_gym.wdmoe.physics.cost import cost
-from dmoe_gym.rendering import MOST_LINES, left_out, marked
 from dmoe_gym.wdmoe.physics.latency import latency
 from dmoe_gym.wdmoe.viewer.recorder import Scene
 
