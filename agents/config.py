@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from agents.networks import NetworkKind
 from agents.registry import ALGORITHMS, NETWORKS
 from dmoe_gym.config import StrictConfig, list_as_tuple
 from dmoe_gym.evaluation.seeds import FIRST_VALIDATION_SEED
+from dmoe_gym.io.yaml_file import dump_yaml, read_yaml
 from dmoe_gym.registration import system_of
 
 Count = Annotated[int, Field(ge=1)]
@@ -176,14 +176,7 @@ def load_config(path: Path) -> TrainingConfig:
         ValueError: naming the file and what is wrong with it.
         OSError: if it cannot be read.
     """
-    try:
-        fields = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is no text ({error})") from None
-    if not isinstance(fields, dict):
-        raise ValueError(f"{path}: holds {type(fields).__name__}, valid is a mapping of fields")
+    fields = read_yaml(path)
     try:
         return TrainingConfig(**fields)
     except ValueError as error:
@@ -192,4 +185,4 @@ def load_config(path: Path) -> TrainingConfig:
 
 def dump_config(config: TrainingConfig) -> str:
     """The recipe as YAML."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return dump_yaml(config.model_dump(mode="json"))
