@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from gymnasium.spaces import MultiBinary
 
-from dmoe_gym.channel import CSIConfig
 from dmoe_gym.dmoe.bounds import BOUNDS, INFERENCE_BOUNDS
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.inference import InferenceConfig
@@ -16,6 +15,7 @@ from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneou
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.dmoe.schedulers.tuned import tuned
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours, PredictedJESA
+from dmoe_gym.dmoe.solvers.channel_law import Outlook
 from dmoe_gym.policy import RandomActionPolicy
 from dmoe_gym.system import LineUp, affordable_bounds
 
@@ -32,10 +32,13 @@ SCHEDULERS: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "value-greedy-search": ValueGreedy,
     "one-shot": OneShot,
 }
-# knowledge is stale or noisy
-UNCERTAIN: dict[str, Callable[[DMoEConfig], Scheduler]] = {
+# knowledge is stale or noisy, and the channel's law is known
+PREDICTING: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "JESA-predicted": PredictedJESA,
     "JESA-margin": tuned("JESA-margin"),
+}
+# ... and has the closed form that compiled code needs
+EXPECTING: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "JESA-expected": tuned("JESA-expected"),
     "JESA-expected-detours": tuned("JESA-expected", ExpectedCostDetours),
 }
@@ -64,10 +67,11 @@ INFERENCE: dict[str, Callable[[DMoEConfig], Scheduler]] = {
 def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Scheduler]]:
     """The schedulers that make sense in a configuration's regime, by name."""
     named = dict(SCHEDULERS if config.relevance_budget is None else BUDGET)
-    if config.csi != CSIConfig() and config.relevance_budget is None:
-        named.update(UNCERTAIN)
-        if getattr(config.channel, "small_scale", config.channel).kind == "rician":
-            del named["JESA-expected"], named["JESA-expected-detours"]
+    law = config.gain_law(0)
+    if not config.csi.is_perfect and config.relevance_budget is None and law is not None:
+        named.update(PREDICTING)
+        if Outlook.fits(law):
+            named.update(EXPECTING)
     if config.battery_j is not None:
         named.update(BATTERY)
     if config.is_limited:

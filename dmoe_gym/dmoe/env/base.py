@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dmoe_gym.channel.csi import ChannelKnowledge
+from dmoe_gym.channel.csi import PerfectKnowledge
 from dmoe_gym.channel.rayleigh import RayleighChannel
 from dmoe_gym.compiled.draws import compiled
 from dmoe_gym.core import BatchedCore
@@ -39,11 +39,11 @@ class DMoECore(BatchedCore):
         super().__init__(num_envs, config, config.num_layers)
         experts, states, subcarriers = config.num_experts, config.num_states, config.num_subcarriers
         self.constants = Constants.of(config)
-        self.channel = config.channel.build(num_envs, (experts, experts), subcarriers)
-        self.knowledge = config.csi.build(self.channel)
-        self.relevance: RelevanceProcess = config.relevance.build(num_envs, experts, states, experts)
+        self.channel = config.channel.process(num_envs, (experts, experts), subcarriers)
+        self.knowledge = config.csi.knowledge(self.channel)
+        self.relevance: RelevanceProcess = config.relevance.process(num_envs, experts, states, experts)
         # the default processes' draws are compiled into one pass with what is observed
-        self._gains_inside = type(self.channel) is RayleighChannel and type(self.knowledge) is ChannelKnowledge
+        self._gains_inside = type(self.channel) is RayleighChannel and type(self.knowledge) is PerfectKnowledge
         self._scores_inside = type(self.relevance) is DirichletRelevance
         self.rules = Rules.of(config)
         self.efficiency = np.zeros((num_envs, experts, experts, subcarriers), np.float32)

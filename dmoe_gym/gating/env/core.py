@@ -48,8 +48,8 @@ class GatingCore(BatchedCore):
         self._noise = np.zeros(
             config.transmission.draw(np.random.default_rng(0), (num_envs, experts), self._feature_size).shape
         )
-        self.fading = None if config.channel is None else config.channel.build(num_envs, (1, experts), 1)
-        self.knowledge = None if self.fading is None else config.csi.build(self.fading)
+        self.fading = None if config.channel is None else config.channel.process(num_envs, (1, experts), 1)
+        self.knowledge = None if self.fading is None else config.csi.knowledge(self.fading)
         self.output = np.zeros((num_envs, self.networks.config.classes))
         self._build_spaces()
 
