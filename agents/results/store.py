@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from agents.checkpoint import checkpoint_steps
 from agents.config import TrainingConfig, load_config
 from agents.results.setting import Setting
 from agents.run_folder import PROVENANCE, RunFolder
@@ -65,12 +64,12 @@ def _unusable(folder: RunFolder, config: TrainingConfig) -> str:
     if not folder.config_file.is_file():
         return "not run"
     try:
-        own, steps = load_config(folder.config_file), checkpoint_steps(folder.checkpoint_file)
+        own, finished = load_config(folder.config_file), folder.is_finished(config)
     except ValueError as error:
         return f"unreadable ({error})"
     if own.replace(seeds=config.seeds) != config:
         return "run with another version of the recipe"
-    if steps < config.total_timesteps or not folder.evaluations_file.is_file():
+    if not finished:
         status = read_status(folder.path)
         return f"failed ({status.error})" if status is not None and status.state == "failed" else "unfinished"
     return ""
