@@ -75,7 +75,8 @@ def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
         elif complaint["type"] == "missing" and path in config.model_fields:
             complaints.append(f"{config.__name__}.{path}: {complaint['msg']}")
         elif complaint["type"] == "value_error":
-            complaints.append(f"{config.__name__}: {complaint['ctx']['error']}")
+            named = f"{config.__name__}.{path} " if complaint["loc"] else f"{config.__name__}: "
+            complaints.append(f"{named}{complaint['ctx']['error']}")
         else:
             complaints.append(f"{config.__name__}.{path} = {complaint['input']!r}: {complaint['msg']}")
     return "; ".join(complaints)

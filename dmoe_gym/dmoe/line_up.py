@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from gymnasium.spaces import MultiBinary
 
-from dmoe_gym.channel import CSIConfig
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.policies import DESPolicy, JointPolicy
 from dmoe_gym.dmoe.schedulers.episode import BatteryJESA
@@ -14,6 +13,7 @@ from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneou
 from dmoe_gym.dmoe.schedulers.scheduler import Planner
 from dmoe_gym.dmoe.schedulers.tuned import tuned
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours, PredictedJESA
+from dmoe_gym.dmoe.solvers.channel_law import Outlook
 from dmoe_gym.dmoe.solvers.informed_bound import informed_about
 from dmoe_gym.line_up import LineUp
 from dmoe_gym.policy import RandomActionPolicy
@@ -31,10 +31,13 @@ SCHEDULERS: dict[str, Callable[[DMoEConfig], Planner]] = {
     "value-greedy-search": ValueGreedy,
     "one-shot": OneShot,
 }
-# knowledge is stale or noisy
-UNCERTAIN: dict[str, Callable[[DMoEConfig], Planner]] = {
+# knowledge is stale or noisy, and the channel's law is known
+PREDICTING: dict[str, Callable[[DMoEConfig], Planner]] = {
     "JESA-predicted": PredictedJESA,
     "JESA-margin": tuned("JESA-margin"),
+}
+# ... and has the closed form that compiled code needs
+EXPECTING: dict[str, Callable[[DMoEConfig], Planner]] = {
     "JESA-expected": tuned("JESA-expected"),
     "JESA-expected-detours": tuned("JESA-expected", ExpectedCostDetours),
 }
@@ -57,10 +60,11 @@ BATTERY: dict[str, Callable[[DMoEConfig], Planner]] = {
 def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Planner]]:
     """The schedulers that make sense in a configuration's regime, by name."""
     named = dict(SCHEDULERS if config.relevance_budget is None else BUDGET)
-    if config.csi != CSIConfig() and config.relevance_budget is None:
-        named.update(UNCERTAIN)
-        if getattr(config.channel, "small_scale", config.channel).kind == "rician":
-            del named["JESA-expected"], named["JESA-expected-detours"]
+    law = config.gain_law(0)
+    if not config.csi.is_perfect and config.relevance_budget is None and law is not None:
+        named.update(PREDICTING)
+        if Outlook.fits(law):
+            named.update(EXPECTING)
     if config.battery_j is not None:
         named.update(BATTERY)
     if config.is_limited:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from dmoe_gym.channel import ChannelConfig, CSIConfig, GaussMarkovConfig
+from dmoe_gym.channel import ChannelField, CSIConfig, GaussMarkovConfig, KnowledgeField
 from dmoe_gym.config import StrictConfig, kind_alone
 from dmoe_gym.gating.data import DatasetName
 from dmoe_gym.gating.transmission import Analog, Digital, Transmission
@@ -45,10 +45,10 @@ class GatingSystemConfig(StrictConfig):
     transmission: Transmission = Analog()
     mean_snr_db: Annotated[float, Field(ge=-100, le=100)] = -5.0
     snr_spread_db: Annotated[float, Field(ge=0, le=50)] = 6.0
-    channel: ChannelConfig | None = None
-    csi: CSIConfig = CSIConfig()
+    channel: ChannelField | None = None
+    csi: KnowledgeField = CSIConfig()
 
-    _kind_alone = field_validator("channel", "transmission", mode="before")(kind_alone)
+    _kind_alone = field_validator("transmission", mode="before")(kind_alone)
 
 
 # `stale`: the server's knowledge of the fading is one input old, and the fading has lost part of its memory by then.

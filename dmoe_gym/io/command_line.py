@@ -28,8 +28,8 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
             Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt as interrupt:
-            said = str(interrupt) or "finished files are whole, unfinished ones were not written"
-            Console(stderr=True, soft_wrap=True, highlight=False).print(f"interrupted: {said}", markup=False)
+            told = str(interrupt) or "finished files are whole, unfinished ones were not written"
+            Console(stderr=True, soft_wrap=True, highlight=False).print(f"interrupted: {told}", markup=False)
             raise typer.Exit(130) from None
 
     return run

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dmoe_gym.channel.csi import ChannelKnowledge
+from dmoe_gym.channel.csi import PerfectKnowledge
 from dmoe_gym.channel.rayleigh import RayleighChannel
 from dmoe_gym.compiled.draws import compiled
 from dmoe_gym.dmoe.config import DMoEConfig
@@ -47,16 +47,16 @@ class DMoECore(RoundsCore):
         super().__init__(num_envs, config, config.num_layers)
         experts, states, subcarriers = config.num_experts, config.num_states, config.num_subcarriers
         self.constants = Constants.of(config)
-        self.channel = config.channel.build(num_envs, (experts, experts), subcarriers)
+        self.channel = config.channel.process(num_envs, (experts, experts), subcarriers)
         if self.bounds and (config.relevance_budget is not None or config.battery_j is not None):
             # rounds that do not stand alone have bounds over the whole episode
             self.bounds, self.episode_bounds = {}, dict(EPISODE_BOUNDS)
         elif self.bounds and informed_about(config):
             self.observed_bounds = OBSERVED_BOUNDS
-        self.knowledge = config.csi.build(self.channel)
-        self.relevance: RelevanceProcess = config.relevance.build(num_envs, experts, states, experts)
+        self.knowledge = config.csi.knowledge(self.channel)
+        self.relevance: RelevanceProcess = config.relevance.process(num_envs, experts, states, experts)
         # the default processes' draws are compiled into one pass with what is observed
-        self._gains_inside = type(self.channel) is RayleighChannel and type(self.knowledge) is ChannelKnowledge
+        self._gains_inside = type(self.channel) is RayleighChannel and type(self.knowledge) is PerfectKnowledge
         self._scores_inside = type(self.relevance) is DirichletRelevance
         self.rules = Rules.of(config)
         self.efficiency = np.zeros((num_envs, experts, experts, subcarriers), np.float32)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dmoe_gym.channel import GainLaw
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.schedulers.scheduler import Planner, empty_plan, observed_rounds, planned_rounds
-from dmoe_gym.dmoe.solvers.channel_law import Outlook, predicted_gains
+from dmoe_gym.dmoe.solvers.channel_law import Outlook
 from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.dmoe.solvers.restarts import expected_detours, expected_node_costs
@@ -21,7 +22,7 @@ class PredictedJESA(Planner):
         margin: the predicted spectral efficiencies are multiplied by it; 1 for none.
 
     Raises:
-        ValueError: if margin lies outside (0, 1].
+        ValueError: if margin lies outside (0, 1], or the channel's law is not known.
     """
 
     def __init__(self, config: DMoEConfig, margin: float = 1.0) -> None:
@@ -29,6 +30,13 @@ class PredictedJESA(Planner):
             raise ValueError(f"margin = {margin}: valid are numbers above 0 and at most 1")
         super().__init__(config)
         self.margin = margin
+        self._law(0)
+
+    def _law(self, rounds_passed: int) -> GainLaw:
+        law = self.config.gain_law(rounds_passed)
+        if law is None:
+            raise ValueError(f"channel = {self.config.channel!r}: valid are channels whose `law` is known")
+        return law
 
     def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         selected, subcarrier = empty_plan(observation)
@@ -38,7 +46,7 @@ class PredictedJESA(Planner):
         for layer in np.unique(layers):
             rows = layers == layer
             gains = (np.exp2(observation["spectral_efficiency"][rows].astype(float)) - 1) / snr
-            efficiency[rows] = self.margin * np.log2(1 + snr * predicted_gains(gains, self.config, int(layer) - 1))
+            efficiency[rows] = self.margin * np.log2(1 + snr * self._law(int(layer) - 1).mean_gain(gains))
         thresholds = observation["threshold"][:, 0]
         scores = observation["gate_scores"]
         jesa_batch(len(thresholds), scores, efficiency, thresholds, self.constants, selected, subcarrier)
@@ -52,7 +60,7 @@ class ExpectedCostJESA(Planner):
         caution: outage probabilities are multiplied by it; 1 to believe them.
 
     Raises:
-        ValueError: if caution is negative, or the channel has a line of sight.
+        ValueError: if caution is negative, or the channel has a line of sight or no known law.
     """
 
     def __init__(self, config: DMoEConfig, caution: float = 1.0) -> None:

@@ -54,8 +54,8 @@ class GatingCore(RoundsCore):
         self._noise = np.zeros(
             config.transmission.draw(np.random.default_rng(0), (num_envs, experts), self._feature_size).shape
         )
-        self.fading = None if config.channel is None else config.channel.build(num_envs, (1, experts), 1)
-        self.knowledge = None if self.fading is None else config.csi.build(self.fading)
+        self.fading = None if config.channel is None else config.channel.process(num_envs, (1, experts), 1)
+        self.knowledge = None if self.fading is None else config.csi.knowledge(self.fading)
         # what pictures show of the last step: image, SNRs and output
         self.shown: list[tuple[int, np.ndarray, np.ndarray] | None] | None = None
         self._build_spaces()

@@ -77,9 +77,9 @@ class WDMoECore(RoundsCore):
         super().__init__(num_envs, config, config.num_blocks)
         devices = config.num_devices
         self.constants = Constants.of(config)
-        self.fading = config.channel.build(num_envs, (2, devices), 1)
-        self.knowledge = config.csi.build(self.fading)
-        self.relevance = config.relevance.build(num_envs, 1, config.num_tokens, devices)
+        self.fading = config.channel.process(num_envs, (2, devices), 1)
+        self.knowledge = config.csi.knowledge(self.fading)
+        self.relevance = config.relevance.process(num_envs, 1, config.num_tokens, devices)
         self.path_gains = np.ones((num_envs, devices))
         # (num_envs, direction, device): downlink, uplink
         self.gains = np.ones((num_envs, 2, devices))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
@@ -11,15 +13,16 @@ from scipy import stats
 
 from dmoe_gym.evaluation import (
     Interval,
-    crossed_bootstrap,
     interquartile_mean,
     paired_difference,
+    percent_change,
     performance_profile,
     probability_of_improvement,
     seed_matrix,
     stratified_interquartile_mean,
     two_way_mean,
 )
+from dmoe_gym.evaluation.statistics import axes
 
 FINITE = st.floats(-10, 10, allow_nan=False).map(lambda value: round(value, 3))
 
@@ -178,20 +181,83 @@ def test_no_result_from_fewer_seeds_than_stated() -> None:
         seed_matrix(rows, "cost", [])
 
 
-def test_crossed_bootstrap_has_the_spread_of_both_effects() -> None:
+def test_crossed_draws_have_the_spread_of_both_effects() -> None:
     """Of a mean: resampled n values spread by their population deviation / sqrt(n), whichever effect they belong to."""
     generator = np.random.default_rng(5)
     of_seeds, of_episodes = generator.normal(size=60), generator.normal(size=300)
-
-    def mean(matrix: np.ndarray) -> Interval:
-        return crossed_bootstrap(lambda seeds, episodes: float(seeds @ matrix @ episodes), *matrix.shape)
-
     spreads = [of_seeds.std() / 60**0.5, of_episodes.std() / 300**0.5]
     matrices = [np.tile(of_seeds[:, None], (1, 300)), np.tile(of_episodes, (60, 1))]
     for matrix, spread in [*zip(matrices, spreads, strict=True), (sum(matrices), float(np.hypot(*spreads)))]:
-        interval = mean(matrix)
+        interval = Interval.of(matrix.ravel(), axes(matrix.shape))
         assert interval.mean == pytest.approx(matrix.mean())
         assert interval.high - interval.low == pytest.approx(2 * 1.96 * spread, rel=0.1)
-    # infinite values of some resamples are ends, not nan
-    rare = crossed_bootstrap(lambda seeds, episodes: np.inf if episodes[0] > 0.09 else 1.0, 2, 20)
-    assert (rare.mean, rare.low, rare.high) == (1.0, 1.0, np.inf)
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0, 5.0], [1.0, 2.0, 4.0, 8.0]])
+def test_the_bootstrap_is_that_of_all_resamples(values: list[float]) -> None:
+    """Of n values there are n^n resamples: the percentiles of their means, enumerated, within a step of them."""
+    means = np.sort([np.mean(drawn) for drawn in product(values, repeat=len(values))])
+    exact = np.quantile(means, (0.025, 0.975), method="inverted_cdf")
+    steps = np.unique(means.round(9))
+    for interval in (Interval.of(values), Interval.of(values, [np.arange(len(values))])):
+        for found, end in zip((interval.low, interval.high), exact, strict=True):
+            near = abs(int(np.abs(steps - found).argmin()) - int(np.abs(steps - end).argmin()))
+            assert near <= 1
+
+
+def test_percent_change_is_that_of_all_resamples() -> None:
+    values, base = np.array([1.0, 2.0, 6.0]), np.array([2.0, 2.0, 5.0])
+    drawn = [list(places) for places in product(range(3), repeat=3)]
+    exact = np.sort([100 * (values[places].mean() / base[places].mean() - 1) for places in drawn])
+    interval = percent_change(values, base)
+    assert interval.mean == pytest.approx(0)
+    assert exact[0] - 1e-9 <= interval.low <= np.quantile(exact, 0.05)
+    assert np.quantile(exact, 0.95) - 1e-9 <= interval.high <= exact[-1] + 1e-9
+    # what 100 % is may be given: then only the differences vary
+    assert percent_change(base + 0.5, base, unit=2.0) == Interval(25.0, 25.0, 25.0)
+    assert percent_change(base, base) == Interval(0.0, 0.0, 0.0)
+    with pytest.raises(ValueError, match="base"):
+        percent_change(values, base[:2])
+
+
+def test_answers_that_share_images_tell_less() -> None:
+    """8 answers to each of 50 images that agree: the interval is that of 50 values, sqrt(8) times as wide."""
+    generator = np.random.default_rng(8)
+    image = np.tile(np.arange(50), 8)
+    values = generator.normal(size=50)[image]
+    naive, by_image = Interval.of(values), Interval.of(values, [image])
+    assert by_image.high - by_image.low == pytest.approx(8**0.5 * (naive.high - naive.low), rel=0.1)
+    crossed = Interval.of(values, [image, np.arange(len(values)) // 4])
+    assert crossed.high - crossed.low > 0.95 * (by_image.high - by_image.low)
+    # and seeds x answers: clusters of one size give Student's interval of the images' means
+    matrix = np.tile(values, (3, 1))
+    by_image = two_way_mean(matrix, image)
+    np.testing.assert_allclose((by_image.low, by_image.high), _student(values[:50]), rtol=1e-9)
+    assert two_way_mean(matrix).high - two_way_mean(matrix).low < 0.5 * (by_image.high - by_image.low)
+
+
+def test_coverage_where_answers_share_images_and_episodes() -> None:
+    """Image and episode effects, 400 answers: crossed intervals hold the true mean, those over answers do not."""
+    generator = np.random.default_rng(9)
+    episode = np.repeat(np.arange(80), 5)
+    covered = np.zeros(3)
+    for _ in range(200):
+        image = generator.integers(40, size=400)
+        values = generator.normal(size=40)[image] + 0.5 * generator.normal(size=80)[episode]
+        values += generator.normal(size=400)
+        intervals = [
+            Interval.of(values, [image, episode]),
+            two_way_mean(values, image),
+            Interval.of(values, [np.arange(400)]),
+        ]
+        covered += [interval.low <= 0 <= interval.high for interval in intervals]
+    assert covered[0] / 200 >= 0.92
+    assert covered[1] / 200 >= 0.88
+    assert covered[2] / 200 < 0.7
+
+
+def test_units_name_every_value() -> None:
+    with pytest.raises(ValueError, match="units"):
+        Interval.of([1.0, 2.0, 3.0], [np.arange(2)])
+    # of one image nothing can be said: no spread
+    assert Interval.of([1.0, 1.0], [np.zeros(2)]) == Interval(1.0, 1.0, 1.0)

@@ -3,24 +3,56 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import Field, field_validator
 
 import dmoe_gym.dmoe
+from dmoe_gym.config import list_as_tuple
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.line_up import schedulers_of
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.tuned import TUNABLE, Parameters, combinations, refined
-from dmoe_gym.evaluation.run import Start, evaluate
+from dmoe_gym.evaluation.run import evaluate
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED
-from dmoe_gym.io.files import write_json
+from experiments.optima import SCENARIOS
+from experiments.page import Page
+from experiments.runner import Experiment, Piece
 
 TUNED = Path(dmoe_gym.dmoe.__file__).parent / "data" / "tuned.json"
 # Training episodes that all of a scheduler's candidates together get in one scenario.
 BUDGET = 32_000
+FILE = "dmoe_gym/dmoe/data/tuned.json"
+
+
+class Tuning(Experiment):
+    """Every tunable scheduler of the scenarios."""
+
+    name: ClassVar[str] = "tuning"
+    about: ClassVar[str] = "parameters of analytic schedulers, tuned on training episodes, which the package ships"
+    places: ClassVar[tuple[str, ...]] = (FILE,)
+
+    scenarios: tuple[str, ...] = SCENARIOS
+    budget: Annotated[int, Field(ge=1)] = BUDGET
+
+    _list_as_tuple = field_validator("scenarios", mode="before")(list_as_tuple)
+
+    def pieces(self) -> list[Piece]:
+        return [
+            Piece(tune, {"scenario": scenario, "name": name, "budget": self.budget})
+            for scenario in self.scenarios
+            for name in tunable_in(scenario)
+        ]
+
+    def page(self, values: Sequence[Any]) -> Page:
+        """The package's file with these findings, others kept."""
+        found = json.loads(TUNED.read_text()) if TUNED.is_file() else {}
+        for piece, result in zip(self.pieces(), values, strict=True):
+            found.setdefault(piece.key["scenario"], {})[piece.key["name"]] = result
+        return Page(files={FILE: json.dumps(found, indent=2) + "\n"})
 
 
 def tunable_in(scenario: str) -> list[str]:
@@ -31,9 +63,7 @@ def tunable_in(scenario: str) -> list[str]:
     return [name for name in names if name != "JESA" or config.relevance_budget is not None]
 
 
-def tune(
-    scenario: str, name: str, *, budget: int = BUDGET, progress: Callable[[int], None] | None = None
-) -> dict[str, Any]:
+def tune(scenario: str, name: str, budget: int = BUDGET) -> dict[str, Any]:
     """The parameters of least mean cost on training episodes (seeds from 0).
 
     Half of the budget goes to the grid, all its candidates on the same episodes; the other half to a finer grid between
@@ -41,7 +71,6 @@ def tune(
 
     Args:
         budget: episodes of all candidates together.
-        progress: called with the number of finished episodes.
 
     Returns:
         parameters; cost, their mean on the second episodes; candidates and episodes per candidate of both halves.
@@ -68,8 +97,6 @@ def tune(
             seeds = range(first, first + episodes)
             rows = evaluate(policy, "DMoE-JESA-v0", scenario=scenario, seeds=seeds, check=False)
             costs.append(float(np.mean([row["cost"] for row in rows])))
-            if progress is not None:
-                progress(episodes)
         best, cost = options[int(np.argmin(costs))], min(costs)
         counts.append((len(options), episodes))
         first += episodes
@@ -79,23 +106,3 @@ def tune(
         "candidates": [candidates for candidates, _ in counts],
         "episodes_per_candidate": [episodes for _, episodes in counts],
     }
-
-
-def tune_all(
-    scenarios: Sequence[str],
-    *,
-    budget: int = BUDGET,
-    path: Path = TUNED,
-    report: Callable[[str], None] = print,
-    progress: Start | None = None,
-) -> dict[str, dict[str, Any]]:
-    """Tune every scheduler of the given scenarios and write each finding into the file at once, others' kept."""
-    found = json.loads(path.read_text()) if path.is_file() else {}
-    for scenario in scenarios:
-        for name in tunable_in(scenario):
-            tick = progress(f"{scenario} {name}", budget) if progress else None
-            result = tune(scenario, name, budget=budget, progress=tick)
-            found.setdefault(scenario, {})[name] = result
-            report(f"{scenario} {name}: {result}")
-            write_json(path, found)
-    return found
