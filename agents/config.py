@@ -13,7 +13,10 @@ from dmoe_gym.config import StrictConfig, list_as_tuple
 from dmoe_gym.evaluation.seeds import FIRST_VALIDATION_SEED
 from dmoe_gym.io.yaml_file import dump_yaml, read_yaml
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
+Small = Annotated[int, Field(ge=1, le=100_000)]
+Option = Annotated[int, Field(ge=1, le=8192)] | float | str | bool | None
+Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class EvaluationConfig(StrictConfig):
@@ -27,7 +30,7 @@ class EvaluationConfig(StrictConfig):
             takes a quarter of a second per round.
     """
 
-    episodes: Count = 100
+    episodes: Small = 100
     every: Count = 50_000
     untrained: bool = True
     references: tuple[str, ...] | None = None
@@ -70,10 +73,10 @@ class ImitationConfig(StrictConfig):
 
     teacher: str = "JESA"
     steps: Count
-    rollout: Count = 16
-    epochs: Count = 1
+    rollout: Small = 16
+    epochs: Small = 1
     batch_size: Count = 512
-    learning_rate: Annotated[float, Field(gt=0)] = 0.003
+    learning_rate: Annotated[float, Field(gt=0, le=1e6)] = 0.003
     entropy_weight: Annotated[float, Field(ge=0)] = 0.0
     value_weight: Annotated[float, Field(ge=0)] = 1.0
 
@@ -110,15 +113,17 @@ class TrainingConfig(StrictConfig):
     scenario: str | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
     training_overrides: dict[str, Any] = Field(default_factory=dict)
-    group: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
-    num_envs: Count = 16
+    group: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
+    num_envs: Annotated[int, Field(ge=1, le=65_536)] = 16
     total_timesteps: Count
-    seeds: tuple[Annotated[int, Field(ge=0, lt=FIRST_VALIDATION_SEED)], ...] = (0,)
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=FIRST_VALIDATION_SEED)], ...], Field(min_length=1, max_length=10_000)
+    ] = (0,)
     history: Annotated[int, Field(ge=1, le=64)] = 1
     normalization: NormalizationConfig | None = None
     policy: str | None = None
-    policy_options: dict[str, Any] = Field(default_factory=dict)
-    network: tuple[Count, ...] | SerializeAsAny[NetworkKind] = (256, 256)
+    policy_options: dict[str, Option] = Field(default_factory=dict)
+    network: Annotated[tuple[Width, ...], Field(max_length=32)] | SerializeAsAny[NetworkKind] = (256, 256)
     imitation: ImitationConfig | None = None
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     checkpoint_every: Count = 200_000
@@ -152,6 +157,8 @@ class TrainingConfig(StrictConfig):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> TrainingConfig:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds = {list(self.seeds)}: valid are different ones")
         if isinstance(self.network, NetworkKind):
             self.network.check(self)
         if self.imitation is not None:
