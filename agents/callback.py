@@ -17,7 +17,7 @@ from agents.status import StatusKeeper
 from dmoe_gym.evaluation import Row, evaluate, held_out_seeds
 from dmoe_gym.evaluation.tensorboard import eval_scalars
 from dmoe_gym.io.files import write_csv
-from dmoe_gym.line_up import LineUp
+from dmoe_gym.system import LineUp
 
 
 class BetweenUpdates(BaseCallback):

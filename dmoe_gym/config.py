@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+Config = TypeVar("Config", bound="StrictConfig")
 
 
 class StrictConfig(BaseModel):
@@ -50,6 +53,17 @@ class StrictConfig(BaseModel):
             ValueError: for an unknown field or an invalid value.
         """
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **overrides})
+
+
+def named(scenarios: Mapping[str, Config], name: str) -> Config:
+    """The configuration of that name.
+
+    Raises:
+        ValueError: for an unknown name, listing the valid ones.
+    """
+    if not isinstance(name, str) or name not in scenarios:
+        raise ValueError(f"scenario = {name!r}: valid are {', '.join(scenarios)}")
+    return scenarios[name]
 
 
 def kind_alone(value: object) -> object:

@@ -147,7 +147,7 @@ def serve(
             fading.advance(range(count), generators)
         states, scores = model.open_layer(block + 1, states)
         seen = _observed(config, scores, mean_gains, fading.gains[..., 0])
-        selected, bandwidth = scheduler.schedule(seen)
+        selected, bandwidth = scheduler.decide(seen)
         latency[:, block] = seen.latency(selected, bandwidth)
         relevance[:, block] = (seen.gate_weights * selected).sum(2).mean(1)
         if observe is not None:
