@@ -132,7 +132,7 @@ class TrainingConfig(StrictConfig):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in ALGORITHMS:
-            raise ValueError(f"algorithm = {value!r}: valid are {', '.join(ALGORITHMS)}")
+            raise ValueError(f"algorithm = {value[:60]!r}: valid are {', '.join(ALGORITHMS)}")
         return value
 
     @field_validator("normalization", mode="before")
@@ -147,10 +147,11 @@ class TrainingConfig(StrictConfig):
         fields = {"kind": value} if isinstance(value, str) else value
         if not isinstance(fields, dict):
             return list_as_tuple(value)
-        if fields.get("kind") not in NETWORKS:
+        kind = fields.get("kind")
+        if not isinstance(kind, str) or kind not in NETWORKS:
             valid = "widths of layers, or a kind among"
-            raise ValueError(f"network = {value!r}: valid are {valid} {', '.join(NETWORKS)}")
-        return NETWORKS[fields["kind"]](**fields)
+            raise ValueError(f"network = {str(value)[:60]!r}: valid are {valid} {', '.join(NETWORKS)}")
+        return NETWORKS[kind](**fields)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> TrainingConfig:

@@ -78,11 +78,16 @@ def list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+# Complaints that one message names.
+_TOLD = 5
+
+
 def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
     """All complaints of one validation as one line, each naming field, value and what is valid."""
     complaints = []
-    for complaint in error.errors():
-        path = ".".join(str(part) for part in complaint["loc"]) or config.__name__
+    everything = error.errors()
+    for complaint in everything[:_TOLD]:
+        path = _short(".".join(str(part) for part in complaint["loc"])) or config.__name__
         if complaint["type"] == "extra_forbidden":
             valid = ", ".join(sorted(config.model_fields))
             complaints.append(f"{config.__name__}: unknown field {path!r}; valid fields are {valid}")
@@ -92,5 +97,12 @@ def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
             named = f"{config.__name__}.{path} " if complaint["loc"] else f"{config.__name__}: "
             complaints.append(f"{named}{complaint['ctx']['error']}")
         else:
-            complaints.append(f"{config.__name__}.{path} = {complaint['input']!r}: {complaint['msg']}")
+            complaints.append(f"{config.__name__}.{path} = {_short(repr(complaint['input']))}: {complaint['msg']}")
+    if len(everything) > _TOLD:
+        complaints.append(f"and {len(everything) - _TOLD} more")
     return "; ".join(complaints)
+
+
+def _short(text: str) -> str:
+    """The beginning of a text that is too long for a message."""
+    return text if len(text) <= 100 else f"{text[:100]}... ({len(text):,} characters)"
