@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from types import FunctionType
 from typing import Any
@@ -63,11 +64,9 @@ def _one_thread_from_now_on() -> None:
     """What a forked process does first."""
     global _forked  # a process is forked or it is not
     _forked = True
-    try:
+    with suppress(OSError):  # where nobody has loaded it
         # numba and torch share this library, torch may be imported only later
         ctypes.CDLL("libgomp.so.1", os.RTLD_NOLOAD | os.RTLD_NOW).omp_set_num_threads(1)
-    except OSError:
-        pass  # nobody has loaded it
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 

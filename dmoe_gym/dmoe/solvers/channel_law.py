@@ -12,6 +12,8 @@ import numpy as np
 from dmoe_gym.channel.prediction import conditional_mean_gain
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.physics import Constants
+from dmoe_gym.dmoe.solvers.delivery import CERTAIN, delivery, duration_table, longer
 from dmoe_gym.dmoe.solvers.outage_table import outage_table, probability_below
 
 
@@ -23,6 +25,7 @@ class Outlook(NamedTuple):
     observed_share: float  # 1 - v: mean of the observed gain over the local mean gain
     local_means: bool  # must every link's local mean gain be estimated, as the mean over its subcarriers?
     table: np.ndarray  # `outage_table`
+    durations: np.ndarray  # `duration_table`
 
     @classmethod
     def of(cls, config: DMoEConfig, rounds_passed: int) -> Outlook:
@@ -37,7 +40,11 @@ class Outlook(NamedTuple):
         lag = min(config.csi.delay_rounds, rounds_passed)
         share = 1 - config.csi.error_variance
         trust = config.channel.lag_correlation(lag) ** 2
-        return cls(trust, 1 - trust * share, share, config.channel.kind == "large_scale", outage_table())
+        local_means = config.channel.kind == "large_scale"
+        variance = 1 - trust * share
+        scale = None if local_means else config.mean_snr * variance / 2
+        durations = duration_table(config.slot_states, config.num_states, scale)
+        return cls(trust, variance, share, local_means, outage_table(), durations)
 
 
 @njit
@@ -48,7 +55,9 @@ def expect(efficiency, constants, outlook, caution, states, predicted, success, 
         efficiency: (K, K, M) as observed; caution: outage probabilities are multiplied by it (1 to believe them).
         predicted: (K, K, M) output, spectral efficiency at the conditional mean gain.
         success: (K, K, M, N) output, probability that a payload of 1..N hidden states is delivered in the slot.
-        energy: (K, K, M, N) output, expected energy of the transmission, a delivered one at the predicted rate.
+        energy: (K, K, M, N) output, expected energy of the transmission: of a delivered one given that it is, at the
+            gains that deliver it, of an outage for the whole slot. Without a slot it has no finite expectation, since
+            deep fades last as long as they are deep, and is that of the predicted rate.
     """
     experts, _, subcarriers = efficiency.shape
     snr = constants.snr_per_gain
@@ -78,17 +87,44 @@ def expect(efficiency, constants, outlook, caution, states, predicted, success, 
                         success[i, j, m, payload - 1] = 0.0
                         energy[i, j, m, payload - 1] = np.inf
                         continue
-                    time = payload / rate
                     chance = 1.0
-                    spent = time
+                    spent = payload / rate
                     if constants.slot_states < np.inf:
                         below = probability_below(
                             outlook.table, needed[payload - 1] / mean, power / mean, outlook.variance
                         )
                         chance = max(0.0, 1 - caution * below)
-                        spent = chance * min(time, constants.slot_states) + (1 - chance) * constants.slot_states
+                        spent *= longer(outlook.durations[payload - 1], snr * mean, power / mean, outlook.variance)
+                        spent = chance * min(spent, constants.slot_states) + (1 - chance) * constants.slot_states
                     success[i, j, m, payload - 1] = chance
                     energy[i, j, m, payload - 1] = constants.transmission * spent
+
+
+def expect_exactly(
+    gains: np.ndarray, constants: Constants, outlook: Outlook, states: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `expect` fills, by numerical integration instead of tables, for links of known mean gain and under a slot.
+
+    Args:
+        gains: (K, K, M) as observed.
+
+    Returns:
+        success, energy (K, K, M, N), the energy [unit] infinite for a node's own expert.
+    """
+    payloads = np.arange(1, states + 1)
+    power = outlook.trust * gains.astype(float)[..., None]
+    needed = np.expm1(payloads / constants.slot_states * np.log(2)) / constants.snr_per_gain
+    if outlook.variance <= CERTAIN:
+        chance = (power >= needed).astype(float)
+        with np.errstate(divide="ignore"):
+            time = chance / np.log2(1 + constants.snr_per_gain * np.maximum(power, needed))
+    else:
+        half = outlook.variance / 2
+        chance, time = delivery(constants.snr_per_gain * half, np.sqrt(power / half), np.sqrt(needed / half))
+    energy = constants.transmission * (payloads * time + (1 - chance) * constants.slot_states)
+    own = np.arange(len(gains))
+    chance[own, own], energy[own, own] = 0.0, np.inf
+    return chance, energy
 
 
 def predicted_gains(observed: np.ndarray, config: DMoEConfig, rounds_passed: int) -> np.ndarray:
