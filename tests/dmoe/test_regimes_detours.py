@@ -9,7 +9,7 @@ from dmoe_gym.dmoe import DMoEConfig, scenario
 from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours, ExpectedCostJESA
 from dmoe_gym.dmoe.solvers.restarts import expected_node_costs
-from dmoe_gym.evaluation import lineup_of
+from dmoe_gym.evaluation import line_up_of
 
 ROUNDS = 24
 
@@ -37,7 +37,7 @@ def observation(config) -> dict[str, np.ndarray]:
 def expected_costs(scheduler: ExpectedCostJESA, observation: dict[str, np.ndarray]) -> np.ndarray:
     """(B,) expected costs of a scheduler's plans."""
     config = scheduler.config
-    selected, subcarrier = scheduler.plan(observation)
+    selected, subcarrier = scheduler.schedule(observation)
     outlook = scheduler.outlooks[round(config.num_layers * 0.5) - 1]
     costs = np.empty((ROUNDS, config.num_experts))
     for row in range(ROUNDS):
@@ -66,19 +66,19 @@ def test_more_detours_never_cost_more(config, observation):
 
 def test_plans_are_feasible_and_the_same_in_any_batch(config, observation):
     scheduler = ExpectedCostDetours(config)
-    selected, subcarrier = scheduler.plan(observation)
+    selected, subcarrier = scheduler.schedule(observation)
     assert selected.any(-1).all()
     assert (selected.sum(-1) <= config.max_experts).all()
     for row in range(ROUNDS):
         used = subcarrier[row][subcarrier[row] >= 0]
         assert len(set(used)) == len(used)
-        alone = scheduler.plan({key: values[row : row + 1] for key, values in observation.items()})
+        alone = scheduler.schedule({key: values[row : row + 1] for key, values in observation.items()})
         np.testing.assert_array_equal(alone[0][0], selected[row])
         np.testing.assert_array_equal(alone[1][0], subcarrier[row])
 
 
 def test_it_stands_where_the_law_of_the_channel_is_known():
-    assert "JESA-expected-detours" in lineup_of("DMoE-JESA-v0", "stale").policies
-    assert "JESA-expected-detours" not in lineup_of("DMoE-JESA-v0", "small").policies
+    assert "JESA-expected-detours" in line_up_of("DMoE-JESA-v0", "stale").policies
+    assert "JESA-expected-detours" not in line_up_of("DMoE-JESA-v0", "small").policies
     with pytest.raises(ValueError, match="tries = 0"):
         ExpectedCostDetours(scenario("stale"), tries=0)

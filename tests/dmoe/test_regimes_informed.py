@@ -14,7 +14,7 @@ from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA
 from dmoe_gym.dmoe.solvers.channel_law import Outlook, expect
 from dmoe_gym.dmoe.solvers.expected_cost import node_expectation
 from dmoe_gym.dmoe.solvers.informed_bound import informed_about, informed_bound
-from dmoe_gym.evaluation import evaluate, evaluate_bound, lineup_of
+from dmoe_gym.evaluation import evaluate, evaluate_bound, line_up_of
 
 STALE = {
     "num_experts": 3,
@@ -78,10 +78,10 @@ def test_no_schedule_has_a_lower_expected_cost():
 
 
 def test_what_is_known_for_sure_leaves_the_plain_bound():
-    """A static channel without slots, seen a round late, is known: nothing to expect but what will be."""
+    """A static channel, seen a round late, is known: nothing to expect but what will be."""
     rng = np.random.default_rng(1)
     config = DMoEConfig(
-        **{**STALE, "slot_duration_s": None, "channel": {"kind": "gauss_markov", "doppler_hz": 0.0}},
+        **{**STALE, "channel": {"kind": "gauss_markov", "doppler_hz": 0.0}},
     ).replace(csi={"delay_rounds": 1})
     for _ in range(10):
         observed = drawn(rng, config)
@@ -102,9 +102,10 @@ def test_it_lies_between_the_true_optimum_and_the_expected_cost_scheduler():
 
 
 def test_it_is_offered_where_it_holds():
-    assert "informed" in lineup_of("DMoE-JESA-v0", "stale").bounds
+    assert "informed" in line_up_of("DMoE-JESA-v0", "stale").bounds
+    assert not informed_about(scenario("stale").replace(slot_duration_s=None))
     for name in ("small", "mobile", "budget", "battery", "selective"):
-        assert "informed" not in lineup_of("DMoE-JESA-v0", name).bounds
+        assert "informed" not in line_up_of("DMoE-JESA-v0", name).bounds
         assert not informed_about(scenario(name))
-    with pytest.raises(ValueError, match="rayleigh, gauss_markov, jakes"):
+    with pytest.raises(ValueError, match=r"channel = RayleighConfig.*independent"):
         informed_bound(drawn(np.random.default_rng(2), scenario("small")), 0)

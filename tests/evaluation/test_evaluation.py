@@ -7,9 +7,18 @@ from rich.console import Console
 import dmoe_gym
 from dmoe_gym.dmoe import scenario
 from dmoe_gym.dmoe.policies import JESA, JointPolicy, Random, SequentialPolicy, TopK
-from dmoe_gym.evaluation import Interval, compare, evaluate, evaluate_bound, evaluate_lineup, held_out_seeds, lineup_of
-from dmoe_gym.evaluation.table import COLUMNS, rich_table
-from dmoe_gym.policy import ConstantPolicy
+from dmoe_gym.evaluation import (
+    Interval,
+    compare,
+    evaluate,
+    evaluate_bound,
+    evaluate_line_up,
+    held_out_seeds,
+    line_up_of,
+)
+from dmoe_gym.evaluation.table import rich_table
+from dmoe_gym.policy import ConstantPolicy, Scheduler
+from dmoe_gym.registration import system_of
 
 SEEDS = held_out_seeds(6)
 JOINT = "DMoE-JESA-v0"
@@ -49,7 +58,7 @@ def test_reward_is_minus_cost_summed_over_rounds():
 
 
 def test_no_policy_beats_the_bounds():
-    rows = evaluate_lineup(JOINT, scenario="small", seeds=SEEDS)
+    rows = evaluate_line_up(JOINT, scenario="small", seeds=SEEDS)
     by_name = {name: costs([row for row in rows if row["policy"] == name]) for name in {r["policy"] for r in rows}}
     for name, values in by_name.items():
         assert (values >= by_name["lower-bound"] - 1e-9).all()
@@ -71,20 +80,20 @@ def test_an_action_outside_the_space_is_refused():
 
 
 @pytest.mark.parametrize("env_id", dmoe_gym.ENVIRONMENTS)
-def test_every_environment_has_a_lineup_with_random_reference_and_optimum(env_id):
-    lineup = lineup_of(env_id)
-    assert lineup.random in lineup.policies
-    assert lineup.reference in lineup.policies
-    assert lineup.optimum in {*lineup.policies, *lineup.bounds}
+def test_every_environment_has_a_line_up_with_random_reference_and_optimum(env_id):
+    line_up = line_up_of(env_id)
+    assert line_up.random in line_up.policies
+    assert line_up.reference in line_up.policies
+    assert line_up.optimum in {*line_up.policies, *line_up.bounds}
 
 
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="valid for DMoE-JESA-v0 are"):
-        evaluate_lineup(JOINT, seeds=SEEDS, names=["nobody"])
+        evaluate_line_up(JOINT, seeds=SEEDS, names=["nobody"])
     with pytest.raises(ValueError, match="valid for DMoE-JESA-v0 here are exact"):
         evaluate_bound("nobody", JOINT, seeds=SEEDS)
     with pytest.raises(ValueError, match="dmoe_gym registers"):
-        lineup_of("CartPole-v1")
+        line_up_of("CartPole-v1")
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says():
@@ -128,14 +137,37 @@ def test_random_schedules_are_feasible_and_differ():
     assert (costs(rows) != costs(other)).all()
 
 
-def test_no_metric_has_two_columns():
-    metrics = [column.metric for column in COLUMNS]
-    assert len(set(metrics)) == len(metrics)
-
-
 def test_a_table_on_the_terminal_keeps_units_and_names_in_brackets():
+    headings = [metric.heading for metric in system_of(JOINT).metrics]
     console = Console(width=200)
     with console.capture() as captured:
-        console.print(rich_table("cost [%]", [column.heading for column in COLUMNS], [["run [bold]", "[link] 1"]]))
-    for text in ("cost [%]", "run [bold]", "[link] 1", *(column.heading for column in COLUMNS)):
+        console.print(rich_table("cost [%]", headings, [["run [bold]", "[link] 1"]]))
+    for text in ("cost [%]", "run [bold]", "[link] 1", *headings):
         assert text in captured.get()
+
+
+class AllAlone(Scheduler):
+    """Every node serves its own hidden states."""
+
+    def schedule(self, observation):
+        batch, nodes, states, _ = observation["gate_scores"].shape
+        selected = np.broadcast_to(np.eye(nodes, dtype=bool)[:, None], (batch, nodes, states, nodes)).copy()
+        return selected, np.full((batch, nodes, nodes), -1)
+
+
+def test_a_scheduler_of_ones_own_joins_the_line_up():
+    config = scenario("budget")
+    ways = {"class": AllAlone, "scheduler": AllAlone(config), "policy": JointPolicy(AllAlone(config))}
+    rows = evaluate_line_up(JOINT, scenario="budget", seeds=SEEDS, names=["JESA", *ways], extra=ways)
+    by_name = {name: costs(rows, name) for name in ways}
+    assert {row["policy"] for row in rows} == {"JESA", *ways}
+    assert all(row["violations"] == 0 and row["energy_communication_J"] == 0 for row in rows if row["policy"] != "JESA")
+    for name in ways:
+        np.testing.assert_array_equal(by_name[name], by_name["class"])
+
+
+def test_what_cannot_join_is_refused():
+    with pytest.raises(ValueError, match="extra = 'JESA'"):
+        evaluate_line_up(JOINT, seeds=SEEDS, extra={"JESA": AllAlone})
+    with pytest.raises(ValueError, match="valid are schedulers, policies"):
+        evaluate_line_up(JOINT, seeds=SEEDS, extra={"nothing": lambda config: None})
