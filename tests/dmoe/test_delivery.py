@@ -13,7 +13,7 @@ from scipy.special import j0
 from dmoe_gym.channel import CSIConfig, GaussMarkovConfig
 from dmoe_gym.dmoe import DMoEConfig, Round
 from dmoe_gym.dmoe.physics import Constants
-from dmoe_gym.dmoe.solvers.channel_law import Outlook, expect, expect_exactly
+from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw, expect, expect_exactly
 from dmoe_gym.dmoe.solvers.delivery import delivery, duration_table, longer
 from dmoe_gym.dmoe.solvers.informed_bound import informed_bound
 
@@ -115,7 +115,7 @@ def test_without_chance_left_it_is_the_enumerated_cost_at_any_size_of_the_price(
     config = config_of(csi=CSIConfig(delay_rounds=1), num_states=2, num_subcarriers=3)
     rng = np.random.default_rng(1)
     round = Round(rng.dirichlet([1, 1], (2, 2)), rng.exponential(size=(2, 2, 3)), config.threshold, config)
-    success, energy = expect_exactly(round.gains, Constants.of(config), Outlook.of(config, 0), 2)
+    success, energy = expect_exactly(round.gains, Constants.of(config), ChannelLaw.of(config, 0), 2)
     rate = np.log2(1 + config.mean_snr * round.gains[0, 1])
     assert success[0, 1, :, 1].tolist() == (config.slot_states * rate >= 2).astype(float).tolist()
     np.testing.assert_allclose(
@@ -128,7 +128,7 @@ def test_energy_given_delivery_is_integrated():
     config = config_of(num_states=2)
     gains = np.array([0.01, 0.3, 1.0, 6.0])[None, None, :] * np.ones((2, 2, 1))
     constants = Constants.of(config)
-    success, energy = expect_exactly(gains, constants, Outlook.of(config, 1), 2)
+    success, energy = expect_exactly(gains, constants, ChannelLaw.of(config, 1), 2)
     for m in range(4):
         for payload in (1, 2):
             chance, spent = integrated_link(config, float(gains[0, 1, m]), payload)
@@ -155,7 +155,7 @@ def test_the_table_follows_the_integral():
 def test_what_the_rule_expects_is_what_the_bound_integrates():
     config = config_of(num_experts=3, num_states=2, num_subcarriers=8)
     gains = np.random.default_rng(2).exponential(0.95, (3, 3, 8))
-    constants, law = Constants.of(config), Outlook.of(config, 1)
+    constants, law = Constants.of(config), ChannelLaw.of(config, 1)
     success, energy = np.empty((3, 3, 8, 2)), np.empty((3, 3, 8, 2))
     expect(np.log2(1 + config.mean_snr * gains), constants, law, 1.0, 2, np.empty((3, 3, 8)), success, energy)
     exact_success, exact_energy = expect_exactly(gains, constants, law, 2)

@@ -11,7 +11,7 @@ from dmoe_gym.dmoe import DMoEConfig, Round, lower_bound, scenario
 from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA
-from dmoe_gym.dmoe.solvers.channel_law import Outlook, expect
+from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw, expect
 from dmoe_gym.dmoe.solvers.expected_cost import node_expectation
 from dmoe_gym.dmoe.solvers.informed_bound import informed_about, informed_bound
 from dmoe_gym.evaluation import evaluate, evaluate_bound, line_up_of
@@ -41,7 +41,7 @@ def least_expected_cost(observed: Round, passed: int) -> float:
     predicted = np.empty((experts, experts, subcarriers))
     success, energy = np.empty((*predicted.shape, 1)), np.empty((*predicted.shape, 1))
     efficiency = np.log2(1 + config.mean_snr * observed.gains)
-    expect(efficiency, constants, Outlook.of(config, passed), 1.0, 1, predicted, success, energy)
+    expect(efficiency, constants, ChannelLaw.of(config, passed), 1.0, 1, predicted, success, energy)
     best_sums = np.sort(observed.gate_scores, -1)[..., -config.max_experts :].sum(-1)
     targets = np.minimum(observed.threshold, best_sums)
     sets = [s for s in itertools.product((False, True), repeat=experts) if 1 <= sum(s) <= config.max_experts]

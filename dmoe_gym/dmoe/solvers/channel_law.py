@@ -17,7 +17,7 @@ from dmoe_gym.dmoe.solvers.delivery import CERTAIN, delivery, duration_table, lo
 from dmoe_gym.dmoe.solvers.outage_table import outage_table, probability_below
 
 
-class Outlook(NamedTuple):
+class ChannelLaw(NamedTuple):
     """The law of the present gains, as numbers for compiled code."""
 
     trust: float  # rho^2: weight of the observed gain in the conditional mean
@@ -28,7 +28,7 @@ class Outlook(NamedTuple):
     durations: np.ndarray  # `duration_table`
 
     @classmethod
-    def of(cls, config: DMoEConfig, rounds_passed: int) -> Outlook:
+    def of(cls, config: DMoEConfig, rounds_passed: int) -> ChannelLaw:
         """What the configuration says of an observation when so many rounds of the episode have passed.
 
         Raises:
@@ -54,7 +54,7 @@ class Outlook(NamedTuple):
 
 
 @njit
-def expect(efficiency, constants, outlook, caution, states, predicted, success, energy):
+def expect(efficiency, constants, law, caution, states, predicted, success, energy):
     """Fill what is expected of every link, subcarrier and payload of one round.
 
     Args:
@@ -83,10 +83,10 @@ def expect(efficiency, constants, outlook, caution, states, predicted, success, 
             for m in range(subcarriers):
                 gains[m] = (2.0 ** efficiency[i, j, m] - 1) / snr
                 mean += gains[m]
-            mean = max(mean / subcarriers / outlook.observed_share, 1e-12) if outlook.local_means else 1.0
+            mean = max(mean / subcarriers / law.observed_share, 1e-12) if law.local_means else 1.0
             for m in range(subcarriers):
-                power = outlook.trust * gains[m]
-                rate = np.log2(1 + snr * (power + outlook.variance * mean))
+                power = law.trust * gains[m]
+                rate = np.log2(1 + snr * (power + law.variance * mean))
                 predicted[i, j, m] = rate
                 for payload in range(1, states + 1):
                     if rate <= 0:
@@ -96,18 +96,16 @@ def expect(efficiency, constants, outlook, caution, states, predicted, success, 
                     chance = 1.0
                     spent = payload / rate
                     if constants.slot_states < np.inf:
-                        below = probability_below(
-                            outlook.table, needed[payload - 1] / mean, power / mean, outlook.variance
-                        )
+                        below = probability_below(law.table, needed[payload - 1] / mean, power / mean, law.variance)
                         chance = max(0.0, 1 - caution * below)
-                        spent *= longer(outlook.durations[payload - 1], snr * mean, power / mean, outlook.variance)
+                        spent *= longer(law.durations[payload - 1], snr * mean, power / mean, law.variance)
                         spent = chance * min(spent, constants.slot_states) + (1 - chance) * constants.slot_states
                     success[i, j, m, payload - 1] = chance
                     energy[i, j, m, payload - 1] = constants.transmission * spent
 
 
 def expect_exactly(
-    gains: np.ndarray, constants: Constants, outlook: Outlook, states: int
+    gains: np.ndarray, constants: Constants, law: ChannelLaw, states: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """What `expect` fills, by numerical integration instead of tables, for links of known mean gain and under a slot.
 
@@ -118,14 +116,14 @@ def expect_exactly(
         success, energy (K, K, M, N), the energy [unit] infinite for a node's own expert.
     """
     payloads = np.arange(1, states + 1)
-    power = outlook.trust * gains.astype(float)[..., None]
+    power = law.trust * gains.astype(float)[..., None]
     needed = np.expm1(payloads / constants.slot_states * np.log(2)) / constants.snr_per_gain
-    if outlook.variance <= CERTAIN:
+    if law.variance <= CERTAIN:
         chance = (power >= needed).astype(float)
         with np.errstate(divide="ignore"):
             time = chance / np.log2(1 + constants.snr_per_gain * np.maximum(power, needed))
     else:
-        half = outlook.variance / 2
+        half = law.variance / 2
         chance, time = delivery(constants.snr_per_gain * half, np.sqrt(power / half), np.sqrt(needed / half))
     energy = constants.transmission * (payloads * time + (1 - chance) * constants.slot_states)
     own = np.arange(len(gains))

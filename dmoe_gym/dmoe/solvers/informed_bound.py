@@ -15,7 +15,7 @@ from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Constants, Round
 from dmoe_gym.dmoe.physics.terms import attainable
-from dmoe_gym.dmoe.solvers.channel_law import Outlook, expect_exactly
+from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw, expect_exactly
 from dmoe_gym.dmoe.solvers.expected_cost import expected_relevance_cost
 
 # Selections of a node that enumeration takes on.
@@ -113,7 +113,7 @@ def informed_about(config: DMoEConfig) -> bool:
     sets = sum(comb(config.num_experts, size) for size in range(1, config.max_experts + 1))
     few = sets**config.num_states <= MAX_SELECTIONS
     law = config.gain_law(0)
-    known = Outlook.fits(law) and law.known_means and law.independent
+    known = ChannelLaw.fits(law) and law.known_means and law.independent
     return alone and few and known and not config.csi.is_perfect
 
 
@@ -144,5 +144,5 @@ def informed_bound(observed: Round, rounds_passed: int) -> float:
             f"with a slot, without budget or batteries, with at most {MAX_SELECTIONS} selections per node"
         )
     constants = Constants.of(config)
-    success, energy = expect_exactly(observed.gains, constants, Outlook.of(config, rounds_passed), config.num_states)
+    success, energy = expect_exactly(observed.gains, constants, ChannelLaw.of(config, rounds_passed), config.num_states)
     return float(_bound(observed.gate_scores, observed.threshold, constants, success, energy))
