@@ -12,6 +12,7 @@ from agents.config import load_config
 from agents.evaluate import evaluate_runs
 from agents.export import export_run, is_export
 from agents.policy import load_learner
+from agents.report import write_report
 from agents.results.command import results, time
 from agents.study.command import study
 from agents.sweep.command import sweep
@@ -21,7 +22,6 @@ from dmoe_gym.evaluation import line_up_of
 from dmoe_gym.evaluation.table import cells, rich_table
 from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
 from dmoe_gym.io.files import read_csv, write_csv
-from dmoe_gym.reports import write_report
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command()(sweep)

@@ -8,9 +8,6 @@ from typing import Annotated
 import typer
 
 import dmoe_gym
-from baselines.inference import inference
-from baselines.wdmoe import wdmoe_comparison
-from baselines.wdmoe_inference import wdmoe_inference
 from dmoe_gym import dmoe, wdmoe
 from dmoe_gym.dmoe.inference import INFERENCE_SCENARIOS
 from dmoe_gym.evaluation import evaluate_line_up, held_out_seeds, line_up_of
@@ -20,9 +17,6 @@ from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_co
 from dmoe_gym.io.files import write_csv
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
-app.command("wdmoe-comparison")(wdmoe_comparison)
-app.command("wdmoe-inference")(wdmoe_inference)
-app.command("inference")(inference)
 
 
 @app.command("list")
