@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from experiments.asymptotics import Asymptotics
+from experiments.digits_model import DigitsModel
 from experiments.gating.networks import GatingNetworks
 from experiments.gating.sweep import Gating
 from experiments.gating.tuning import GatingTuning
@@ -27,6 +28,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Optima,
         GatingTuning,
         GatingNetworks,
+        DigitsModel,
     )
 }
 

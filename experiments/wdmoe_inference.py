@@ -180,9 +180,7 @@ def latency_accuracy(results: Results) -> Figure:
     for label, (names, (marker, colour)) in labelled.items():
         latency = [Interval.of(results.latency[name]) for name in names]
         accuracy = [results.accuracy_change(name) for name in names]
-        error_bars(
-            axes, latency, accuracy, marker=marker, color=colour, markersize=5, lw=1, elinewidth=0.7, label=label
-        )
+        error_bars(axes, latency, accuracy, marker=marker, color=colour, lw=1, elinewidth=0.7, label=label)
     for share in SHARES:  # WLR's points lie too close together for numbers
         name = named("greedy-optimal", share)
         place = (float(results.latency[name].mean()), results.accuracy_change(name).mean)
