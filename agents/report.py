@@ -14,7 +14,7 @@ from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import cells
 from dmoe_gym.evaluation.tensorboard import mean_cost
 from dmoe_gym.io.files import write_whole
-from dmoe_gym.line_up import LineUp
+from dmoe_gym.system import LineUp
 
 OPTIMUM_COLOUR, BASELINE_COLOUR = "#111111", "#9aa5b1"
 # one colour per learned run, told apart by the colour-blind too (Okabe and Ito)

@@ -12,9 +12,10 @@ import numpy as np
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.rounds import JESA, Random, TopK
-from dmoe_gym.dmoe.schedulers.scheduler import Planner
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.evaluation import Interval, percent_change
-from dmoe_gym.evaluation.run import BATCH, make_core
+from dmoe_gym.evaluation.run import BATCH
+from dmoe_gym.registration import create_core
 
 ENV_ID = "DMoE-Inference-Joint-v0"
 Z_GRID = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -32,7 +33,7 @@ class Contender:
     """
 
     family: str
-    build: Callable[[InferenceConfig], Planner]
+    build: Callable[[InferenceConfig], Scheduler]
     overrides: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -108,7 +109,7 @@ def ask(contender: str, inputs: str, first_seed: int, episodes: int, scenario: s
     parts = []
     for first in range(first_seed, first_seed + episodes, BATCH):
         count = min(BATCH, first_seed + episodes - first)
-        core = make_core(ENV_ID, count, scenario, {**chosen.overrides, "relevance": relevance})
+        core = create_core(ENV_ID, count, scenario, {**chosen.overrides, "relevance": relevance})
         core.seed(core.all_rows, [(seed, 0) for seed in range(first, first + count)])
         parts.append(_run(core, policy))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in ("image", "correct", "energy", "cost")}

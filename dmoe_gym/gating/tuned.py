@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dmoe_gym.gating.cifar import CLASSES
 from dmoe_gym.gating.config import GateKind, GatingConfig
-from dmoe_gym.gating.data import DatasetName
+from dmoe_gym.gating.data import CLASSES, DatasetName
 from dmoe_gym.gating.transmission import Analog, Digital
 
 TRANSMISSIONS: dict[str, Analog | Digital] = {

@@ -10,11 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.config import list_as_tuple
-from dmoe_gym.gating.config import GateKind, GatingConfig
+from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
 from dmoe_gym.gating.data import DatasetName, LabelledImages, load_split
 from dmoe_gym.gating.evaluation import Choice, receive
 from dmoe_gym.gating.networks import GatedModel
-from dmoe_gym.gating.snr import SNRDistribution
 from dmoe_gym.gating.training import train_stage_one, train_stage_two
 from dmoe_gym.gating.tuned import TRANSMISSIONS, transmission_of, tuned_config
 from experiments.gating.accuracies import Accuracies, Row

@@ -14,10 +14,9 @@ import numpy as np
 from pydantic import Field
 
 from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.gating.config import GateKind, GatingConfig
+from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
 from dmoe_gym.gating.data import load_digits_split
 from dmoe_gym.gating.evaluation import evaluate_accuracy
-from dmoe_gym.gating.snr import SNRDistribution
 from dmoe_gym.gating.training import train_two_stage
 from dmoe_gym.gating.transmission import Analog, Digital
 from experiments.page import Page
