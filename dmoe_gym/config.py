@@ -8,10 +8,18 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
+class UnknownFieldError(TypeError, ValueError):
+    """A field that a configuration does not have: Python's words for an unknown keyword, which callers look for.
+
+    A `ValueError` as well, since it may stand in a file.
+    """
+
+
 class StrictConfig(BaseModel):
     """A frozen configuration that accepts known fields of the right type and nothing else.
 
     Raises:
+        UnknownFieldError: for a field that it does not have, naming those it has.
         ValueError: one line that names the field, the value given and what is valid.
     """
 
@@ -21,7 +29,8 @@ class StrictConfig(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise ValueError(_one_line(type(self), error)) from None
+            unknown = any(part["type"] == "extra_forbidden" and len(part["loc"]) == 1 for part in error.errors())
+            raise (UnknownFieldError if unknown else ValueError)(_one_line(type(self), error)) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -47,7 +56,8 @@ class StrictConfig(BaseModel):
         """A copy with some fields replaced, validated like a new one.
 
         Raises:
-            ValueError: for an unknown field or an invalid value.
+            UnknownFieldError: for an unknown field.
+            ValueError: for an invalid value.
         """
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **overrides})
 
@@ -71,7 +81,7 @@ def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
         path = ".".join(str(part) for part in complaint["loc"]) or config.__name__
         if complaint["type"] == "extra_forbidden":
             valid = ", ".join(sorted(config.model_fields))
-            complaints.append(f"{config.__name__}: unknown field {path!r}; valid fields are {valid}")
+            complaints.append(f"{config.__name__}() got an unexpected keyword argument {path!r}; valid are {valid}")
         elif complaint["type"] == "missing" and path in config.model_fields:
             complaints.append(f"{config.__name__}.{path}: {complaint['msg']}")
         elif complaint["type"] == "value_error":

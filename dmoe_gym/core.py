@@ -9,15 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import groupby
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from gymnasium import spaces
 
+from dmoe_gym.actions import ActionCheck
 from dmoe_gym.compiled.draws import Generators
-from dmoe_gym.compiled.njit import njit
 from dmoe_gym.config import StrictConfig
 from dmoe_gym.lineup import Lineup
 
@@ -32,6 +31,7 @@ class BatchedCore(ABC):
     Attributes:
         num_envs: size of the batch.
         config: the system's configuration.
+        seeds: (seed, environment index) of every environment's episodes.
         observation_space, action_space: of one environment.
         observations: one float32 array per key, (num_envs, ...); owned by the core and overwritten by every step.
         first_observation: environment 0's part of each, the same memory.
@@ -68,9 +68,9 @@ class BatchedCore(ABC):
         self.num_envs = int(num_envs)
         self.config = config
         self.all_rows = np.arange(self.num_envs)
-        self.generators = Generators(
-            np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence().spawn(self.num_envs)
-        )
+        entropy: int = np.random.SeedSequence().entropy  # type: ignore[assignment]
+        self.seeds: list[tuple[int, int]] = [(entropy, row) for row in range(self.num_envs)]
+        self.generators = Generators(_generator(*pair) for pair in self.seeds)
         self.rewards = np.zeros(self.num_envs)
         self.terminated = np.ones(self.num_envs, np.bool_)
 
@@ -95,8 +95,8 @@ class BatchedCore(ABC):
     def seed(self, rows: Iterable[int], seeds: Sequence[tuple[int, int]]) -> None:
         """Give the environments in `rows` new generators, each from its (seed, environment index)."""
         for row, (seed, index) in zip(rows, seeds, strict=True):
-            sequence = np.random.SeedSequence(seed, spawn_key=(index,))
-            self.generators[row] = np.random.Generator(np.random.PCG64(sequence))
+            self.generators[row] = _generator(seed, index)
+            self.seeds[row] = seed, index
             self.forget(row)
 
     @abstractmethod
@@ -131,6 +131,10 @@ class BatchedCore(ABC):
         return means
 
     @abstractmethod
+    def decided_rounds(self, row: int) -> int:
+        """How many rounds of one environment's episode are decided."""
+
+    @abstractmethod
     def round(self, row: int) -> Any:
         """The true current round of one environment, in the system's own type."""
 
@@ -155,69 +159,18 @@ class BatchedCore(ABC):
         raise NotImplementedError(f"{type(self).__name__} has no render mode {mode!r}")
 
     @cached_property
-    def _action_limits(self) -> tuple[tuple[int, ...], np.ndarray | None]:
-        """The shape of a batch of actions, and how many values its entries have; None where they are real numbers."""
-        space = self.action_space
-        shape = (self.num_envs, *(space.shape or ()))
-        if isinstance(space, spaces.Box):
-            return shape, None
-        if isinstance(space, spaces.MultiBinary):
-            return shape, np.full(space.shape, 2)
-        size = space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n  # type: ignore[attr-defined]
-        return shape, np.atleast_1d(size).astype(np.int64)
+    def action_check(self) -> ActionCheck:
+        """How facades read actions before `step` sees them."""
+        return ActionCheck(self.action_space, self.num_envs)
 
     def checked_actions(self, actions: Any) -> np.ndarray:
         """Actions for the whole batch as the array that `step` takes.
 
         Raises:
-            ValueError: if one lies outside the action space, naming environment, entry and what is valid.
+            ValueError: if one is no member of the action space, naming environment, entry and what is valid.
         """
-        array = np.asarray(actions)
-        shape, sizes = self._action_limits
-        usual = sizes is not None and array.dtype == np.int64 and array.shape == shape
-        if usual and _all_within(array if array.ndim == 2 else array[:, None], sizes):
-            return array
-        space = self.action_space
-        if array.shape != shape:
-            raise ValueError(
-                f"action: has shape {array.shape[1:]} in a batch of {array.shape[:1]}, "
-                f"valid is {_in_words(space)} in a batch of {shape[:1]}"
-            )
-        # Stable-Baselines3 answers a MultiBinary space with 0.0 and 1.0, and Gymnasium counts those as members
-        real = isinstance(space, spaces.Box | spaces.MultiBinary)
-        if array.dtype.kind not in ("biuf" if real else "biu"):
-            valid = "real" if real else "whole"
-            raise ValueError(f"action: has dtype {array.dtype}, valid are {valid} numbers of {_in_words(space)}")
-        if isinstance(space, spaces.Box):
-            array = array.astype(space.dtype, copy=False)
-            wrong = ~((array >= space.low) & (array <= space.high))
-        elif isinstance(space, spaces.MultiBinary):
-            wrong = (array != 0) & (array != 1)
-        else:
-            size = space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n  # type: ignore[attr-defined]
-            wrong = (array < 0) | (array >= size)
-        if wrong.any():
-            index = tuple(int(part) for part in np.argwhere(wrong)[0])
-            raise ValueError(f"action{list(index)} = {array[index]}: valid is {_in_words(space)}")
-        return array if isinstance(space, spaces.Box) else array.astype(np.int64, copy=False)
+        return self.action_check.batch(actions)
 
 
-def _in_words(space: spaces.Space) -> str:
-    """The space in one line, however many numbers a MultiDiscrete one has."""
-    if not isinstance(space, spaces.MultiDiscrete):
-        return str(space)
-    runs = [(int(size), len(list(same))) for size, same in groupby(space.nvec.tolist())]
-    return "MultiDiscrete: " + ", then ".join(f"{count} whole numbers from 0 to {size - 1}" for size, count in runs)
-
-
-@njit
-def _all_within(actions, sizes):
-    """Is 0 <= entry < size in all actions (batch, entries)? sizes: (entries,) int64.
-
-    Compiled, for between two calls of compiled code a handful of calls of numpy take three times as long as alone.
-    """
-    within = True
-    for row in range(actions.shape[0]):
-        for entry in range(sizes.shape[0]):
-            within &= (actions[row, entry] >= 0) & (actions[row, entry] < sizes[entry])
-    return within
+def _generator(seed: int, index: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))

@@ -120,7 +120,6 @@ class RoundsCore(BatchedCore):
             self._begin_round(rows, first=False)
 
     def decided_rounds(self, row: int) -> int:
-        """How many rounds of one environment's episode are decided."""
         layer = int(self.layer[row])
         return layer if self.terminated[row] else max(0, layer - 1)
 

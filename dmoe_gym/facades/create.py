@@ -1,4 +1,4 @@
-"""Building a core from the import path that the registration names."""
+"""Building a core from what the registration says of an id."""
 
 from __future__ import annotations
 
@@ -6,7 +6,28 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+import gymnasium as gym
+
+from dmoe_gym.config import UnknownFieldError
 from dmoe_gym.core import BatchedCore
+
+# Pictures a second, in windows and films.
+FRAMES_PER_SECOND = 2
+
+
+def registered(env_id: str) -> dict[str, Any]:
+    """What the registration of an id of this suite gives its facades: `core`, and how they show it (`view.View`).
+
+    Raises:
+        ValueError: for an id that dmoe_gym does not register.
+    """
+    try:
+        kwargs = gym.spec(env_id).kwargs
+    except (gym.error.Error, AttributeError, TypeError) as error:
+        raise ValueError(f"env_id = {env_id!r}: {error}") from None
+    if "core" not in kwargs:
+        raise ValueError(f"env_id = {env_id!r}: valid are the ids that dmoe_gym registers")
+    return dict(kwargs)
 
 
 def core_class(path: str) -> type[BatchedCore]:
@@ -28,6 +49,26 @@ def create_core(path: str, num_envs: int, scenario: str | None, overrides: Mappi
     """An instance of the class named by "module:Class".
 
     Raises:
-        ValueError: for an unknown scenario or override, or an invalid value.
+        UnknownFieldError: for an unknown override.
+        ValueError: for an unknown scenario, or an invalid value; where the value is the scenario's, naming it.
     """
-    return core_class(path).create(num_envs, scenario, **overrides)
+    try:
+        return core_class(path).create(num_envs, scenario, **overrides)
+    except UnknownFieldError:
+        raise
+    except ValueError as error:
+        said = str(error)
+        if scenario is None or said.startswith("scenario") or any(name in said for name in ("num_envs", *overrides)):
+            raise
+        raise ValueError(f"scenario = {scenario!r}: {said}") from None
+
+
+def checked_flags(**flags: Any) -> None:
+    """Refuse what is no bool.
+
+    Raises:
+        ValueError: naming the flag.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} = {value!r}: valid are False and True")
