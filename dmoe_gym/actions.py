@@ -77,9 +77,9 @@ class ActionCheck:
     def _checked(self, array: np.ndarray, leading: int) -> np.ndarray:
         """`array`, a batch, as `step` takes it; messages leave out its first `leading` axes."""
         space, sizes = self.space, self._sizes
-        if sizes is not None and array.dtype == np.int64:
-            if _all_within(array if array.ndim == 2 else array[:, None], sizes):
-                return array
+        whole = sizes is not None and array.dtype == np.int64
+        if whole and _all_within(array if array.ndim == 2 else array[:, None], sizes):
+            return array
         # Stable-Baselines3 answers a MultiBinary space with 0.0 and 1.0, and Gymnasium counts those as members
         real = isinstance(space, spaces.Box | spaces.MultiBinary)
         if array.dtype.kind not in ("biuf" if real else "biu"):

@@ -81,11 +81,14 @@ def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
         path = ".".join(str(part) for part in complaint["loc"]) or config.__name__
         if complaint["type"] == "extra_forbidden":
             valid = ", ".join(sorted(config.model_fields))
-            complaints.append(f"{config.__name__}() got an unexpected keyword argument {path!r}; valid are {valid}")
+            complaints.append(
+                f"{config.__name__}() got an unexpected keyword argument {path!r}; valid fields are {valid}"
+            )
         elif complaint["type"] == "missing" and path in config.model_fields:
             complaints.append(f"{config.__name__}.{path}: {complaint['msg']}")
         elif complaint["type"] == "value_error":
-            complaints.append(f"{config.__name__}: {complaint['ctx']['error']}")
+            where = ".".join(str(part) for part in (config.__name__, *complaint["loc"]))
+            complaints.append(f"{where}: {complaint['ctx']['error']}")
         else:
             complaints.append(f"{config.__name__}.{path} = {complaint['input']!r}: {complaint['msg']}")
     return "; ".join(complaints)

@@ -12,7 +12,7 @@ import yaml
 
 from agents.config import TrainingConfig
 from dmoe_gym.evaluation import line_up_of
-from dmoe_gym.facades.create import core_class
+from dmoe_gym.facades.create import core_class, registered
 from dmoe_gym.line_up import LineUp
 
 # The published scenarios, in the order of the tables. DMoE-Inference has no bound worth the name and tables of its own.
@@ -49,7 +49,7 @@ class Setting:
             ValueError: for an unknown id, scenario or override.
         """
         line_up = line_up_of(env_id, scenario, **overrides)
-        named = scenario or core_class(gym.spec(env_id).kwargs["core"]).default_scenario  # type: ignore[attr-defined]
+        named = scenario or core_class(registered(env_id)["core"]).default_scenario  # type: ignore[attr-defined]
         text = yaml.safe_dump(dict(overrides), default_flow_style=True, sort_keys=True).strip() if overrides else ""
         return cls(line_up.env_id, named, text, dict(overrides))
 

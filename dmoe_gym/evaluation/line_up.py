@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import gymnasium as gym
-
 from dmoe_gym.evaluation.run import Progress, Row, evaluate, evaluate_bound
-from dmoe_gym.facades.create import core_class
+from dmoe_gym.facades.create import core_class, played_id, registered
 from dmoe_gym.line_up import LineUp
 
 
@@ -18,13 +16,8 @@ def line_up_of(env_id: str, scenario: str | None = None, **overrides: Any) -> Li
     Raises:
         ValueError: for an unknown id, scenario or override.
     """
-    try:
-        spec = gym.spec(env_id)
-    except gym.error.Error as error:
-        raise ValueError(f"env_id = {env_id!r}: {error}") from None
-    if "core" not in spec.kwargs:
-        raise ValueError(f"env_id = {env_id!r}: valid are the ids that dmoe_gym registers")
-    return core_class(spec.kwargs["core"]).line_up(env_id, scenario, **overrides)
+    core = registered(env_id)["core"]
+    return core_class(core).line_up(played_id(env_id), scenario, **overrides)
 
 
 def evaluate_line_up(

@@ -10,6 +10,7 @@ import gymnasium as gym
 
 from dmoe_gym.config import UnknownFieldError
 from dmoe_gym.core import BatchedCore
+from dmoe_gym.facades.view import View
 
 # Pictures a second, in windows and films.
 FRAMES_PER_SECOND = 2
@@ -28,6 +29,12 @@ def registered(env_id: str) -> dict[str, Any]:
     if "core" not in kwargs:
         raise ValueError(f"env_id = {env_id!r}: valid are the ids that dmoe_gym registers")
     return dict(kwargs)
+
+
+def played_id(env_id: str) -> str:
+    """The id whose episodes an id shows, where it is a view of another; analytic policies act there."""
+    core = registered(env_id)["core"]
+    return next(known for known, spec in gym.registry.items() if spec.kwargs == {"core": core})
 
 
 def core_class(path: str) -> type[BatchedCore]:
@@ -61,6 +68,16 @@ def create_core(path: str, num_envs: int, scenario: str | None, overrides: Mappi
         if scenario is None or said.startswith("scenario") or any(name in said for name in ("num_envs", *overrides)):
             raise
         raise ValueError(f"scenario = {scenario!r}: {said}") from None
+
+
+def create_view(env_id: str, num_envs: int, scenario: str | None, overrides: Mapping[str, Any]) -> View:
+    """A registered id's core, as the id shows it.
+
+    Raises:
+        ValueError: for an unknown id, or as `create_core`.
+    """
+    shows = registered(env_id)
+    return View(create_core(shows.pop("core"), num_envs, scenario, overrides), **shows)
 
 
 def checked_flags(**flags: Any) -> None:

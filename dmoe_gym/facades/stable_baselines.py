@@ -10,11 +10,9 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
-from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.create import FRAMES_PER_SECOND, create_core, registered
+from dmoe_gym.facades.create import FRAMES_PER_SECOND, create_view
 from dmoe_gym.facades.limit import StepLimit
 from dmoe_gym.facades.seeds import checked_seed, seeded_pair, told_seed
-from dmoe_gym.facades.view import View
 
 
 class BatchedVecEnv(VecEnv):
@@ -41,9 +39,8 @@ class BatchedVecEnv(VecEnv):
         max_episode_steps: int | None = None,
         **overrides: Any,
     ) -> None:
-        shown = registered(env_id)
-        self.core: BatchedCore = create_core(shown.pop("core"), num_envs, scenario, overrides)
-        self.view = View(self.core, **shown)
+        self.view = create_view(env_id, num_envs, scenario, overrides)
+        self.core = self.view.core
         self.spec = gym.spec(env_id)
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode = {render_mode!r}: valid for a batch are None and 'rgb_array'")
@@ -52,7 +49,7 @@ class BatchedVecEnv(VecEnv):
         if render_mode is not None:
             self.core.record()
         super().__init__(self.core.num_envs, self.view.observation_space, self.view.action_space)
-        self.metadata = {**self.metadata, "render_fps": FRAMES_PER_SECOND}
+        self.metadata: dict[str, Any] = {**self.metadata, "render_fps": FRAMES_PER_SECOND}
         self._actions: np.ndarray | None = None
         # from the first reset on: environments that end start again in the same step
         self._running = False

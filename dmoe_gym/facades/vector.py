@@ -29,7 +29,7 @@ class BatchedVectorEnv(VectorEnv):
         render_mode: None or "rgb_array".
         autoreset_mode: NEXT_STEP (Gymnasium's default), SAME_STEP or DISABLED, as `AutoresetMode` or its value.
         copy: return copies of the observations; False returns the core's own arrays, which the next step overwrites.
-        max_episode_steps: after so many steps an episode is truncated, as by Gymnasium's `TimeLimit`; None for no limit.
+        max_episode_steps: after so many steps an episode is truncated, as by Gymnasium's `TimeLimit`; None for never.
         flat, multi_discrete: how the core is shown, see `View`; set by the registration.
 
     Raises:
@@ -85,13 +85,13 @@ class BatchedVectorEnv(VectorEnv):
 
     @property
     def np_random_seed(self) -> int | tuple[int, ...]:  # type: ignore[override]
-        """What `reset(seed=...)` takes to give the running seeds' episodes again: one number, or one per environment."""
+        """What `reset(seed=...)` takes to give the episodes again: one number, or one per environment."""
         seeds = self.core.seeds
         if all(pair == (seeds[0][0], row) for row, pair in enumerate(seeds)):
             return seeds[0][0]
         return tuple(told_seed(*pair) for pair in seeds)
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The environments' generators."""
         return tuple(self.core.generators)
@@ -156,7 +156,7 @@ class BatchedVectorEnv(VectorEnv):
 
         Raises:
             ValueError: if an action is no member of the action space.
-            RuntimeError: if an environment was never reset; with autoreset disabled, if one has ended and was not reset.
+            RuntimeError: if an environment was never reset; with autoreset disabled, if one has ended.
         """
         core = self.core
         if not self._started.all():
@@ -184,7 +184,7 @@ class BatchedVectorEnv(VectorEnv):
         return self.view.batch(self._copy), rewards, terminated, truncated, info
 
     def _start_same_step(self) -> dict[str, Any]:
-        """Start ended environments anew; their last observation and info, as Gymnasium's same-step autoreset has them."""
+        """Start ended environments anew; their last observation and info, as Gymnasium's same-step autoreset."""
         ended, rows = self._ended, np.flatnonzero(self._ended)
         final = np.full(self.num_envs, None, dtype=object)
         for row, observation in zip(rows, self.view.rows(rows), strict=True):

@@ -27,7 +27,7 @@ class View:
     action_space: spaces.Space
 
     def __init__(self, core: BatchedCore, flat: bool = False, multi_discrete: bool = False) -> None:
-        self._core = core
+        self.core = core
         self._keys = tuple(core.observation_space.spaces) if flat else None
         self.observation_space = spaces.flatten_space(core.observation_space) if flat else core.observation_space
         self.action_space = core.action_space
@@ -36,9 +36,9 @@ class View:
 
     def batch(self, copy: bool = True) -> Any:
         """Observations of all environments; `copy=False` gives a dictionary's arrays as the core owns them."""
-        observations = self._core.observations
+        observations = self.core.observations
         if self._keys is not None:
-            size = self._core.num_envs
+            size = self.core.num_envs
             return np.concatenate([observations[key].reshape(size, -1) for key in self._keys], axis=1)
         return {key: values.copy() if copy else values for key, values in observations.items()}
 
@@ -46,17 +46,15 @@ class View:
         """A copy of each of some environments' observations."""
         if self._keys is not None:
             return list(
-                np.concatenate(
-                    [self._core.observations[key][rows].reshape(len(rows), -1) for key in self._keys], axis=1
-                )
+                np.concatenate([self.core.observations[key][rows].reshape(len(rows), -1) for key in self._keys], axis=1)
             )
         # one copy per key; every environment's observation is its own part of it
-        parts = {key: values[rows] for key, values in self._core.observations.items()}
+        parts = {key: values[rows] for key, values in self.core.observations.items()}
         return [{key: values[position] for key, values in parts.items()} for position in range(len(rows))]
 
     def first(self) -> Any:
         """A copy of environment 0's observation."""
-        observation = self._core.first_observation
+        observation = self.core.first_observation
         if self._keys is not None:
             return np.concatenate([observation[key].ravel() for key in self._keys])
         return {key: values.copy() for key, values in observation.items()}

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from dmoe_gym.gating.config import GatingConfig
-from dmoe_gym.gating.networks import GatedModel, gate_snr_input
+from dmoe_gym.gating.networks import gate_snr_input
 from dmoe_gym.gating.one_thread import one_thread
+from dmoe_gym.gating.storage import load_model
+from dmoe_gym.io.files import regular_file
 
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = ("digits_analog", "digits_digital")
@@ -34,7 +36,7 @@ class FrozenNetworks:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.model = GatedModel.load(path)
+        self.model = load_model(path, "networks")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return load_frozen, (str(self.path),)
@@ -102,14 +104,12 @@ def weights_path(networks: str, gate: str = "channel_aware") -> Path:
     """The file of shipped networks by their name, or of a user's own by its path; the naive gate's beside it.
 
     Raises:
-        ValueError: if there is no such file.
+        ValueError: if that is no file.
     """
     path = WEIGHTS / f"{networks}.safetensors" if networks in SHIPPED else Path(networks)
     if gate == "naive":
         path = path.with_name(f"{path.stem}_naive{path.suffix}")
-    if not path.is_file():
-        raise ValueError(f"networks = {networks!r}: {path} is no file; valid are {', '.join(SHIPPED)} or a path")
-    return path
+    return regular_file(path, "networks", f"{', '.join(SHIPPED)}, or a path")
 
 
 @cache

@@ -26,18 +26,25 @@ def save_model(model: GatedModel, path: Path, overwrite: bool = False) -> None:
     write_whole(path, model_bytes(FORMAT, model.config.model_dump(mode="json"), arrays))
 
 
-def load_model(path: Path) -> GatedModel:
-    """Rebuild the model from the file's own configuration, ready for evaluation.
+def load_model(path: Path, name: str = "path") -> GatedModel:
+    """Rebuild the model from the file's own configuration, ready for evaluation; `name` is the field that named it.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_model_file`.
+        NoFileError, ValueError: as `read_model_file`.
         ValueError: one line, for weights that do not fit the configuration.
     """
-    config, arrays = read_model_file(path, FORMAT)
+    fields, arrays = read_model_file(path, FORMAT, name)
     try:
-        model = GatedModel(GatingConfig(**config))
-        model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        config = GatingConfig(**fields)
+        with torch.device("meta"):  # shapes alone: a file may claim networks that no memory holds
+            wanted = {key: tuple(tensor.shape) for key, tensor in GatedModel(config).state_dict().items()}
+        given = {key: array.shape for key, array in arrays.items()}
+        if wanted != given:
+            key = next(key for key in sorted({**wanted, **given}) if wanted.get(key) != given.get(key))
+            raise ValueError(f"{key} is {given.get(key, 'missing')}, valid is {wanted.get(key, 'none')}")
+        model = GatedModel(config)
+        model.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()})
     except (TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"path = {str(path)!r}: weights and configuration do not fit ({reason})") from None
+        raise ValueError(f"{name} = {str(path)!r}: weights and configuration do not fit ({reason})") from None
     return model.eval()

@@ -136,7 +136,7 @@ def test_rows_of_one_transmission_do_not_depend_on_the_others(quick_sweep):
     ("arguments", "message"),
     [
         (["--transmissions", "smoke"], "transmissions = 'smoke': valid are analog"),
-        (["--set", "expert=3"], "unknown field 'expert'"),
+        (["--set", "expert=3"], "unexpected keyword argument 'expert'"),
         (["--set", "experts"], "valid is FIELD=VALUE"),
         (["--seeds", "1"], "SweepConfig.seeds = 1"),
         (["--spreads-db", "3,x"], "spreads_db = '3,x'"),
