@@ -34,7 +34,7 @@ class ActionCheck:
             size = space.nvec if isinstance(space, spaces.MultiDiscrete) else space.n  # type: ignore[attr-defined]
             self._sizes = np.atleast_1d(size).astype(np.int64)
 
-    def batch(self, actions: Any) -> np.ndarray:
+    def __call__(self, actions: Any) -> np.ndarray:
         """Actions of a whole batch, (num_envs, ...).
 
         Raises:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import reprlib
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+Config = TypeVar("Config", bound="StrictConfig")
 
 
 class UnknownFieldError(TypeError, ValueError):
@@ -25,7 +29,7 @@ class StrictConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, /, **fields: Any) -> None:
         try:
             super().__init__(**fields)
         except ValidationError as error:
@@ -52,7 +56,7 @@ class StrictConfig(BaseModel):
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in type(self).model_fields)
 
-    def replace(self, **overrides: Any) -> Self:
+    def replace(self, /, **overrides: Any) -> Self:
         """A copy with some fields replaced, validated like a new one.
 
         Raises:
@@ -60,6 +64,17 @@ class StrictConfig(BaseModel):
             ValueError: for an invalid value.
         """
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **overrides})
+
+
+def named(scenarios: Mapping[str, Config], name: str) -> Config:
+    """The configuration of that name.
+
+    Raises:
+        ValueError: for an unknown name, listing the valid ones.
+    """
+    if not isinstance(name, str) or name not in scenarios:
+        raise ValueError(f"scenario = {name!r}: valid are {', '.join(scenarios)}")
+    return scenarios[name]
 
 
 def kind_alone(value: object) -> object:
@@ -74,6 +89,16 @@ def list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 20
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 200
+
+
+def _short(value: object) -> str:
+    """A value in an error: nobody reads a megabyte."""
+    return _SHORT.repr(value)
+
+
 def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
     """All complaints of one validation as one line, each naming field, value and what is valid."""
     complaints = []
@@ -81,14 +106,13 @@ def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
         path = ".".join(str(part) for part in complaint["loc"]) or config.__name__
         if complaint["type"] == "extra_forbidden":
             valid = ", ".join(sorted(config.model_fields))
-            complaints.append(
-                f"{config.__name__}() got an unexpected keyword argument {path!r}; valid fields are {valid}"
-            )
+            words = f"got an unexpected keyword argument {path!r}; valid fields are {valid}"
+            complaints.append(f"{config.__name__}() {words}")
         elif complaint["type"] == "missing" and path in config.model_fields:
             complaints.append(f"{config.__name__}.{path}: {complaint['msg']}")
         elif complaint["type"] == "value_error":
-            where = ".".join(str(part) for part in (config.__name__, *complaint["loc"]))
-            complaints.append(f"{where}: {complaint['ctx']['error']}")
+            named = f"{config.__name__}.{path} " if complaint["loc"] else f"{config.__name__}: "
+            complaints.append(f"{named}{complaint['ctx']['error']}")
         else:
-            complaints.append(f"{config.__name__}.{path} = {complaint['input']!r}: {complaint['msg']}")
+            complaints.append(f"{config.__name__}.{path} = {_short(complaint['input'])}: {complaint['msg']}")
     return "; ".join(complaints)

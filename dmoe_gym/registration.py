@@ -1,51 +1,161 @@
-"""The ids under which Gymnasium finds the environments."""
+"""The environments by id: each has a core, which runs it, and a system's record, which knows everything else of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
 import gymnasium as gym
 
-# id -> (core, does it have action masks)
-ENVIRONMENTS = {
-    "DMoE-DES-v0": ("dmoe_gym.dmoe.env.des:DESCore", False),
-    "DMoE-JESA-v0": ("dmoe_gym.dmoe.env.joint:JointCore", False),
-    "DMoE-JESA-Sequential-v0": ("dmoe_gym.dmoe.env.sequential:SequentialCore", True),
-    "DMoE-JESA-Price-v0": ("dmoe_gym.dmoe.env.price:PriceCore", False),
-    "DMoE-Inference-v0": ("dmoe_gym.dmoe.env.inference:InferenceCore", False),
-    "DMoE-Inference-Joint-v0": ("dmoe_gym.dmoe.env.inference:InferenceJointCore", False),
-    "WDMoE-v0": ("dmoe_gym.wdmoe.env.discount:DiscountCore", False),
-    "WDMoE-Joint-v0": ("dmoe_gym.wdmoe.env.joint:JointCore", False),
-    "ChannelAwareGating-v0": ("dmoe_gym.gating.env.core:GatingCore", False),
-}
+if TYPE_CHECKING:  # `import dmoe_gym` shall not wait for what nobody has asked for yet
+    from dmoe_gym.core import BatchedCore
+    from dmoe_gym.system import LineUp, System
 
 
-# Views of the same episodes for libraries that know no dictionaries, or no MultiBinary actions: what they add to an
-# id, how they show its core (`facades.view.View`), and for which ids there are any
-VIEWS = (
-    ("-Flat", {"flat": True}, tuple(ENVIRONMENTS)),
-    ("-MultiDiscrete", {"multi_discrete": True}, ("DMoE-DES-v0", "ChannelAwareGating-v0")),
-    ("-MultiDiscrete-Flat", {"multi_discrete": True, "flat": True}, ("DMoE-DES-v0", "ChannelAwareGating-v0")),
-)
+class Environment(NamedTuple):
+    """What an id stands for, each as an object or as "module:name", which is imported when it is asked for.
+
+    Fields:
+        core: a `BatchedCore` class, made from a number of environments and a configuration.
+        system: a `System`.
+        masked: does the core have action masks?
+    """
+
+    core: str | type[BatchedCore]
+    system: str | System
+    masked: bool = False
 
 
-def view_ids() -> dict[str, str]:
-    """Ids of views, and the id whose episodes they show."""
-    return {_view_id(env_id, addition): env_id for addition, _, shown in VIEWS for env_id in shown}
+class Shown(NamedTuple):
+    """A further id of an environment, for libraries that know no dictionaries or no `MultiBinary` actions.
+
+    Fields:
+        env_id: whose episodes it shows, bit for bit.
+        flat, multi_discrete: how, see `facades.view.View`.
+    """
+
+    env_id: str
+    flat: bool = False
+    multi_discrete: bool = False
 
 
-def _view_id(env_id: str, addition: str) -> str:
+ENVIRONMENTS: dict[str, Environment] = {}
+VIEWS: dict[str, Shown] = {}
+
+
+def register(
+    env_id: str,
+    core: str | type[BatchedCore],
+    system: str | System,
+    *,
+    masked: bool = False,
+    multi_binary: bool = False,
+) -> None:
+    """Make an environment and its views known to Gymnasium and to every command of the suite.
+
+    Args:
+        env_id: as in `gym.make(env_id)`; it ends in its version, "-v0".
+        core, system, masked: see `Environment`.
+        multi_binary: may its actions be bits? Then there are views whose actions are choices.
+    """
+    ENVIRONMENTS[env_id] = Environment(core, system, masked)
     name, version = env_id.rsplit("-v", 1)
-    return f"{name}{addition}-v{version}"
+    views = {f"{name}-Flat-v{version}": Shown(env_id, flat=True)}
+    if multi_binary:
+        views[f"{name}-MultiDiscrete-v{version}"] = Shown(env_id, multi_discrete=True)
+        views[f"{name}-MultiDiscrete-Flat-v{version}"] = Shown(env_id, flat=True, multi_discrete=True)
+    VIEWS.update(views)
+    for shown in (env_id, *views):
+        gym.register(
+            id=shown,
+            entry_point=f"dmoe_gym.facades.single:{'Masked' if masked else ''}SingleEnv",
+            vector_entry_point=f"dmoe_gym.facades.vector:{'Masked' if masked else 'Batched'}VectorEnv",
+            kwargs={"env_id": shown},
+        )
 
 
 def register_environments() -> None:
-    """Register every id and its views with their single and their vector entry points."""
-    for env_id, (core, masked) in ENVIRONMENTS.items():
-        views = [(addition, shows) for addition, shows, shown in VIEWS if env_id in shown]
-        prefix = "Masked" if masked else ""
-        for addition, shows in [("", {}), *views]:
-            gym.register(
-                id=_view_id(env_id, addition),
-                entry_point=f"dmoe_gym.facades.single:{prefix}SingleEnv",
-                vector_entry_point=f"dmoe_gym.facades.vector:{prefix or 'Batched'}VectorEnv",
-                kwargs={"core": core, **shows},
-            )
+    """Register the suite's own."""
+    dmoe, inference = "dmoe_gym.dmoe.system:DMOE", "dmoe_gym.dmoe.system:INFERENCE"
+    register("DMoE-DES-v0", "dmoe_gym.dmoe.env.des:DESCore", "dmoe_gym.dmoe.system:DES", multi_binary=True)
+    register("DMoE-JESA-v0", "dmoe_gym.dmoe.env.joint:JointCore", dmoe)
+    register("DMoE-JESA-Sequential-v0", "dmoe_gym.dmoe.env.sequential:SequentialCore", dmoe, masked=True)
+    register("DMoE-JESA-Price-v0", "dmoe_gym.dmoe.env.price:PriceCore", dmoe)
+    register("DMoE-Inference-v0", "dmoe_gym.dmoe.env.inference:InferenceCore", inference)
+    register("DMoE-Inference-Joint-v0", "dmoe_gym.dmoe.env.inference:InferenceJointCore", inference)
+    register("WDMoE-v0", "dmoe_gym.wdmoe.env.discount:DiscountCore", "dmoe_gym.wdmoe.system:WDMOE")
+    register("WDMoE-Joint-v0", "dmoe_gym.wdmoe.env.joint:JointCore", "dmoe_gym.wdmoe.system:WDMOE")
+    gating = "dmoe_gym.gating.system:GATING"
+    register("ChannelAwareGating-v0", "dmoe_gym.gating.env.core:GatingCore", gating, multi_binary=True)
+
+
+def create_core(env_id: str, num_envs: int, scenario: str | None, overrides: Mapping[str, Any]) -> BatchedCore:
+    """A batch of environments.
+
+    Raises:
+        UnknownFieldError: for an unknown override.
+        ValueError: for an unknown id or scenario, or an invalid value; if the scenario brought it, naming the scenario.
+    """
+    config = system_of(env_id).configuration(scenario, overrides)
+    try:
+        return _loaded(_environment(env_id).core)(num_envs, config)
+    except ValueError as error:
+        said = str(error)
+        if scenario is None or any(name in said for name in ("num_envs", *overrides)):
+            raise
+        raise ValueError(f"scenario = {scenario!r}: {said}") from None
+
+
+def system_of(env_id: str) -> System:
+    """The record of an environment's system.
+
+    Raises:
+        ValueError: for an id that is not registered here.
+        ImportError: naming what to install, if the system needs a package that is not there.
+    """
+    return _loaded(_environment(env_id).system)
+
+
+def systems() -> dict[str, System]:
+    """All records by name, in the order of the ids."""
+    records = (system_of(env_id) for env_id in ENVIRONMENTS)
+    return {record.name: record for record in records}
+
+
+def line_up_of(env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
+    """The analytic policies and bounds of an environment.
+
+    Raises:
+        ValueError: for an unknown id, scenario or override.
+    """
+    system = system_of(env_id)
+    return system.line_up(system.configuration(scenario, overrides))
+
+
+def _environment(env_id: str) -> Environment:
+    return ENVIRONMENTS[shown_by(env_id).env_id]
+
+
+def shown_by(env_id: str) -> Shown:
+    """Whose episodes an id shows, and how.
+
+    Raises:
+        ValueError: for an id that is not registered here.
+    """
+    if not isinstance(env_id, str) or (env_id not in ENVIRONMENTS and env_id not in VIEWS):
+        raise ValueError(f"env_id = {env_id!r}: valid are {', '.join(ENVIRONMENTS)} and their views")
+    return VIEWS.get(env_id, Shown(env_id))
+
+
+def _loaded(named: Any) -> Any:
+    """The object, or what "module:name" names."""
+    if not isinstance(named, str):
+        return named
+    module, _, name = named.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("dmoe_gym"):
+            raise
+        raise ImportError(f"{named} needs {error.name}: pip install 'dmoe_gym[train]'") from None

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from dmoe_gym.evaluation.seeds import held_out_seeds
-from dmoe_gym.facades.create import create_view
-from dmoe_gym.facades.view import View
+from dmoe_gym.facades.view import View, create_view
 from dmoe_gym.policy import Policy
 
 ROUNDS = 1024

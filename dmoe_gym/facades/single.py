@@ -7,20 +7,20 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.create import FRAMES_PER_SECOND, checked_flags, create_core
 from dmoe_gym.facades.seeds import seeded_pair, told_seed
-from dmoe_gym.facades.view import View
+from dmoe_gym.facades.view import create_view
+from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
+from dmoe_gym.facades.window import Window
+from dmoe_gym.rendering import Viewer
 
 
 class SingleEnv(gym.Env):
     """A `BatchedCore` with one environment, seen through Gymnasium's interface.
 
     Args:
-        core: import path of the core's class, "module:Class"; set by the registration.
+        env_id: its own; set by the registration.
         scenario: name of a scenario; None for the environment's default.
         render_mode: None, "rgb_array", "ansi" or "human".
-        flat, multi_discrete: how the core is shown, see `View`; set by the registration.
         overrides: fields of the system's configuration.
 
     Raises:
@@ -29,28 +29,17 @@ class SingleEnv(gym.Env):
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (as Gymnasium declares it)
-        "render_modes": ["rgb_array", "ansi", "human"],
+        "render_modes": list(Viewer.modes),
         "render_fps": FRAMES_PER_SECOND,
     }
 
     def __init__(
-        self,
-        core: str,
-        scenario: str | None = None,
-        render_mode: str | None = None,
-        flat: bool = False,
-        multi_discrete: bool = False,
-        **overrides: Any,
+        self, env_id: str, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
     ) -> None:
-        checked_flags(flat=flat, multi_discrete=multi_discrete)
-        self.core: BatchedCore = create_core(core, 1, scenario, overrides)
-        valid = self.core.render_modes
-        if render_mode is not None and render_mode not in valid:
-            raise ValueError(f"render_mode = {render_mode!r}: valid are None, {', '.join(map(repr, valid))}")
+        self.view = create_view(env_id, 1, scenario, overrides)
+        self.core = self.view.core
         self.render_mode = render_mode
-        if render_mode is not None:
-            self.core.record()
-        self.view = View(self.core, flat, multi_discrete)
+        self._viewer = watched(self.core, env_id, render_mode, Viewer.modes)
         self.observation_space = self.view.observation_space
         self.action_space = self.view.action_space
         self._window: Any = None
@@ -98,7 +87,7 @@ class SingleEnv(gym.Env):
         core = self.core
         if core.terminated.item(0):
             raise RuntimeError("no episode is running: call reset() before step()")
-        core.step(core.action_check.single(action), core.all_rows)
+        core.step(core.checked_actions.single(action), core.all_rows)
         info = core.terms_of(0)
         if core.masked:
             info.update(self._mask_info())
@@ -111,16 +100,14 @@ class SingleEnv(gym.Env):
 
     def render(self) -> Any:
         """A picture (rgb_array), text (ansi), or nothing (human: drawn in a window)."""
-        if self.render_mode is None:
+        if self._viewer is None:
             gym.logger.warn("render() without render_mode: name one in gym.make(..., render_mode=...)")
             return None
         if self.render_mode == "human":
-            from dmoe_gym.facades.window import Window
-
             self._window = self._window or Window(self.metadata["render_fps"])
-            self._window.show(self.core.render(0, "rgb_array"))
+            self._window.show(self._viewer.render(self.core, 0, "rgb_array"))
             return None
-        return self.core.render(0, self.render_mode)
+        return self._viewer.render(self.core, 0, str(self.render_mode))
 
     def close(self) -> None:
         """Close the window, if there is one."""

@@ -10,9 +10,10 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
-from dmoe_gym.facades.create import FRAMES_PER_SECOND, create_view
 from dmoe_gym.facades.limit import StepLimit
 from dmoe_gym.facades.seeds import checked_seed, seeded_pair, told_seed
+from dmoe_gym.facades.view import create_view
+from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
 
 
 class BatchedVecEnv(VecEnv):
@@ -42,12 +43,9 @@ class BatchedVecEnv(VecEnv):
         self.view = create_view(env_id, num_envs, scenario, overrides)
         self.core = self.view.core
         self.spec = gym.spec(env_id)
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"render_mode = {render_mode!r}: valid for a batch are None and 'rgb_array'")
+        self._viewer = watched(self.core, env_id, render_mode, ("rgb_array",))
         # read by VecEnv.__init__ through get_attr
         self.render_mode = render_mode
-        if render_mode is not None:
-            self.core.record()
         super().__init__(self.core.num_envs, self.view.observation_space, self.view.action_space)
         self.metadata: dict[str, Any] = {**self.metadata, "render_fps": FRAMES_PER_SECOND}
         self._actions: np.ndarray | None = None
@@ -205,7 +203,9 @@ class BatchedVecEnv(VecEnv):
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         """One picture per environment."""
-        return [self.core.render(row, "rgb_array") for row in range(self.num_envs)]
+        if self._viewer is None:
+            return [None] * self.num_envs
+        return [self._viewer.render(self.core, row, "rgb_array") for row in range(self.num_envs)]
 
 
 def _records(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> list[dict[str, Any]]:

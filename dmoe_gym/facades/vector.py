@@ -9,11 +9,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.create import FRAMES_PER_SECOND, checked_flags, create_core
 from dmoe_gym.facades.limit import StepLimit
 from dmoe_gym.facades.seeds import checked_seed, told_seed
-from dmoe_gym.facades.view import View
+from dmoe_gym.facades.view import create_view
+from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
 
 
 class BatchedVectorEnv(VectorEnv):
@@ -23,14 +22,13 @@ class BatchedVectorEnv(VectorEnv):
     single environment with its seed gets.
 
     Args:
-        core: import path of the core's class, "module:Class"; set by the registration.
+        env_id: its own; set by the registration.
         num_envs: size of the batch.
         scenario, overrides: as in `gym.make`.
         render_mode: None or "rgb_array".
         autoreset_mode: NEXT_STEP (Gymnasium's default), SAME_STEP or DISABLED, as `AutoresetMode` or its value.
         copy: return copies of the observations; False returns the core's own arrays, which the next step overwrites.
         max_episode_steps: after so many steps an episode is truncated, as by Gymnasium's `TimeLimit`; None for never.
-        flat, multi_discrete: how the core is shown, see `View`; set by the registration.
 
     Raises:
         UnknownFieldError: for an override that the configuration does not have.
@@ -45,28 +43,24 @@ class BatchedVectorEnv(VectorEnv):
 
     def __init__(
         self,
-        core: str,
+        env_id: str,
         num_envs: int = 1,
         scenario: str | None = None,
         render_mode: str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         copy: bool = True,
         max_episode_steps: int | None = None,
-        flat: bool = False,
-        multi_discrete: bool = False,
         **overrides: Any,
     ) -> None:
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"render_mode = {render_mode!r}: valid for a batch are None and 'rgb_array'")
-        checked_flags(copy=copy, flat=flat, multi_discrete=multi_discrete)
-        self.core: BatchedCore = create_core(core, num_envs, scenario, overrides)
+        if not isinstance(copy, bool):
+            raise ValueError(f"copy = {copy!r}: valid are False and True")
+        self.view = create_view(env_id, num_envs, scenario, overrides)
+        self.core = self.view.core
         self.num_envs = self.core.num_envs
         self.render_mode = render_mode
-        if render_mode is not None:
-            self.core.record()
+        self._viewer = watched(self.core, env_id, render_mode, ("rgb_array",))
         self.autoreset_mode = _mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
-        self.view = View(self.core, flat, multi_discrete)
         self.single_observation_space = self.view.observation_space
         self.single_action_space = self.view.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -215,9 +209,9 @@ class BatchedVectorEnv(VectorEnv):
 
     def render(self) -> tuple[Any, ...] | None:
         """One picture per environment."""
-        if self.render_mode is None:
+        if self._viewer is None:
             return None
-        return tuple(self.core.render(row, self.render_mode) for row in range(self.num_envs))
+        return tuple(self._viewer.render(self.core, row, "rgb_array") for row in range(self.num_envs))
 
     def close_extras(self, **_: Any) -> None:
         """Nothing is held open."""

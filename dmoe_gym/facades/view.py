@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
 from dmoe_gym.core import BatchedCore
+from dmoe_gym.registration import create_core, shown_by
 
 
 class View:
@@ -58,3 +60,13 @@ class View:
         if self._keys is not None:
             return np.concatenate([observation[key].ravel() for key in self._keys])
         return {key: values.copy() for key, values in observation.items()}
+
+
+def create_view(env_id: str, num_envs: int, scenario: str | None, overrides: Mapping[str, Any]) -> View:
+    """A batch of environments as their id shows them.
+
+    Raises:
+        UnknownFieldError, ValueError: as `create_core`.
+    """
+    shown = shown_by(env_id)
+    return View(create_core(env_id, num_envs, scenario, overrides), shown.flat, shown.multi_discrete)

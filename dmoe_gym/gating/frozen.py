@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from dmoe_gym.gating.config import GatingConfig
-from dmoe_gym.gating.networks import gate_snr_input
-from dmoe_gym.gating.one_thread import one_thread
-from dmoe_gym.gating.storage import load_model
+from dmoe_gym.gating.networks import GatedModel, gate_snr_input
 from dmoe_gym.io.files import regular_file
+from dmoe_gym.models.reproducible import one_thread
 
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = ("digits_analog", "digits_digital")
@@ -36,7 +35,7 @@ class FrozenNetworks:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.model = load_model(path, "networks")
+        self.model = GatedModel.load(path, "networks")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return load_frozen, (str(self.path),)

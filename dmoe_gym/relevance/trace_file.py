@@ -19,12 +19,10 @@ from pydantic import Field, field_validator
 from dmoe_gym.config import StrictConfig, list_as_tuple
 from dmoe_gym.io.files import read_json, regular_file, write_whole
 from dmoe_gym.io.npz import NpzError, NpzFile
-from dmoe_gym.validation import checked_array
+from dmoe_gym.validation import checked_array, require_sum_of_one
 
 FORMAT: Literal["dmoe_gym.relevance.trace/1"] = "dmoe_gym.relevance.trace/1"
 MEMBERS = ("header", "gate_scores", "domains")
-# Scores that travelled as 32-bit numbers sum to one within this.
-SUM_TOLERANCE = 1e-4
 
 VALID = f"a trace file ({FORMAT}), an npz archive of {', '.join(MEMBERS)}"
 # The most that gate scores, and a header, may take.
@@ -87,13 +85,7 @@ class Trace:
         scores = np.asarray(self.gate_scores)
         _require_scores(scores.dtype, scores.shape)
         scores = checked_array("gate_scores", scores, scores.shape, minimum=0, dtype=np.float32)
-        sums = scores.sum(axis=2, dtype=np.float64)
-        wrong = np.abs(sums - 1) > SUM_TOLERANCE
-        if wrong.any():
-            layer, token = np.argwhere(wrong)[0]
-            raise ValueError(
-                f"gate_scores[{layer}, {token}] sum to {sums[layer, token]}: valid is a sum of 1 within {SUM_TOLERANCE}"
-            )
+        require_sum_of_one("gate_scores", scores)
         object.__setattr__(self, "gate_scores", scores)
         object.__setattr__(self, "domains", self._checked_domains())
         object.__setattr__(self, "domain_names", tuple(self.domain_names))
