@@ -15,6 +15,7 @@ from dmoe_gym.io.yaml_file import dump_yaml, read_yaml
 from dmoe_gym.registration import system_of
 
 Count = Annotated[int, Field(ge=1, le=10**12)]
+Name = Annotated[str, Field(max_length=200)]
 Small = Annotated[int, Field(ge=1, le=100_000)]
 Option = Annotated[int, Field(ge=1, le=8192)] | float | str | bool | None
 Width = Annotated[int, Field(ge=1, le=65_536)]
@@ -34,7 +35,7 @@ class EvaluationConfig(StrictConfig):
     episodes: Small = 100
     every: Count = 50_000
     untrained: bool = True
-    references: tuple[str, ...] | None = None
+    references: tuple[Name, ...] | None = None
 
     _list_as_tuple = field_validator("references", mode="before")(list_as_tuple)
 
@@ -68,7 +69,7 @@ class ImitationConfig(StrictConfig):
         value_weight: weight of the value's squared error beside the policy's loss.
     """
 
-    teacher: str = "JESA"
+    teacher: Name = "JESA"
     steps: Count
     rollout: Small = 16
     epochs: Small = 1
@@ -105,9 +106,9 @@ class TrainingConfig(StrictConfig):
         evaluation: see there.
     """
 
-    algorithm: str
-    env_id: str
-    scenario: str | None = None
+    algorithm: Name
+    env_id: Name
+    scenario: Name | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
     training_overrides: dict[str, Any] = Field(default_factory=dict)
     group: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
@@ -118,7 +119,7 @@ class TrainingConfig(StrictConfig):
     ] = (0,)
     history: Annotated[int, Field(ge=1, le=64)] = 1
     normalization: NormalizationConfig | None = None
-    policy: str | None = None
+    policy: Name | None = None
     policy_options: dict[str, Option] = Field(default_factory=dict)
     network: Annotated[tuple[Width, ...], Field(max_length=32)] | SerializeAsAny[NetworkKind] = (256, 256)
     imitation: ImitationConfig | None = None
