@@ -34,6 +34,7 @@ class BatchedCore(ABC):
         config: the system's configuration.
         observation_space, action_space: of one environment.
         observations: one float32 array per key, (num_envs, ...); owned by the core and overwritten by every step.
+            Where the observation space is no dictionary they are one array, under the name `alone`.
         first_observation: environment 0's part of each, the same memory.
         rewards: (num_envs,) float64; terminated: (num_envs,) bool, True also before the first episode.
         terms: named reward terms with their unit in the name, (num_envs,) float64 each, of the last step.
@@ -42,6 +43,8 @@ class BatchedCore(ABC):
     """
 
     render_modes: ClassVar[tuple[str, ...]] = ()
+    # the key of the one observation that stands for itself, without a dictionary; None for a dictionary of all
+    alone: ClassVar[str | None] = None
     # does the action space need masks (`masks()`)?
     masked: ClassVar[bool] = False
     # does one action decide a whole round, so that `check` can judge it?
@@ -54,7 +57,7 @@ class BatchedCore(ABC):
     # bounds of whole episodes by name: functions of all true rounds that return terms, means per round
     episode_bounds: Mapping[str, Callable[[list[Any]], dict[str, float]]] = MappingProxyType({})
 
-    observation_space: spaces.Dict
+    observation_space: spaces.Space
     action_space: spaces.Space
     observations: dict[str, np.ndarray]
     first_observation: dict[str, np.ndarray]
@@ -114,6 +117,12 @@ class BatchedCore(ABC):
         Actions are in the action space; the facades have checked that. The terminal observation repeats the last
         round's. Environments that terminated must be started again before the next step.
         """
+
+    def observed(self, rows: Any = slice(None)) -> Any:
+        """A copy of what is observed in the environments in `rows`, as an element of their batched space."""
+        if self.alone is not None:
+            return np.array(self.observations[self.alone][rows])
+        return {key: np.array(values[rows]) for key, values in self.observations.items()}
 
     def masks(self) -> np.ndarray:
         """(num_envs, actions) bool, which actions are feasible now; only where `masked`."""

@@ -10,6 +10,7 @@ ENVIRONMENTS = {
     "DMoE-JESA-v0": ("dmoe_gym.dmoe.env.joint:JointCore", False),
     "DMoE-JESA-Sequential-v0": ("dmoe_gym.dmoe.env.sequential:SequentialCore", True),
     "DMoE-JESA-Price-v0": ("dmoe_gym.dmoe.env.price:PriceCore", False),
+    "DMoE-JESA-Residual-v0": ("dmoe_gym.dmoe.env.residual:ResidualCore", False),
     "DMoE-Inference-v0": ("dmoe_gym.dmoe.env.inference:InferenceCore", False),
     "DMoE-Inference-Joint-v0": ("dmoe_gym.dmoe.env.inference:InferenceJointCore", False),
     "WDMoE-v0": ("dmoe_gym.wdmoe.env.discount:DiscountCore", False),

@@ -37,11 +37,14 @@ class RoundsCore(BatchedCore):
     def _build_spaces(self) -> None:
         """Name terms and observations and derive the spaces; called when a subclass has made its arrays."""
         self._name_views()
+        self.observation_space = self._observation_space()
+        self.action_space = self._action_space()
+
+    def _observation_space(self) -> spaces.Space:
         upper = self._largest()
-        self.observation_space = spaces.Dict(
+        return spaces.Dict(
             {key: spaces.Box(0, upper[key], array.shape[1:], np.float32) for key, array in self.observations.items()}
         )
-        self.action_space = self._action_space()
 
     def _name_views(self) -> None:
         self.terms = {name: self.term_values[:, column] for column, name in enumerate(self.term_names)}

@@ -143,15 +143,17 @@ class ExpectedDetours(DetourResidual):
         scores, efficiency, threshold, selected, subcarrier, costs = arguments
         outlook = self.planner.outlooks[layer - 1]
         expected_node_costs(
-            scores, efficiency, threshold, self.constants, outlook, self.planner.caution, selected, subcarrier, costs
-        )
+            scores, efficiency, threshold, self.constants, outlook, np.full(len(costs), self.planner.caution),
+            np.ones(len(costs)), selected, subcarrier, costs,
+        )  # fmt: skip
 
     def _detours(self, layer: int, *arguments: Any) -> None:
         scores, efficiency, threshold, links, keep, selected, subcarrier, savings = arguments
-        outlook, caution = self.planner.outlooks[layer - 1], self.planner.caution
+        everyone = np.ones(len(scores))
         expected_detours(
-            scores, efficiency, threshold, self.constants, outlook, caution, links, keep, selected, subcarrier, savings
-        )
+            scores, efficiency, threshold, self.constants, self.planner.outlooks[layer - 1],
+            everyone * self.planner.caution, everyone, links, keep, selected, subcarrier, savings,
+        )  # fmt: skip
 
 
 class ValuedDetours(DetourResidual):

@@ -143,7 +143,7 @@ def _run(core: BatchedCore, policy: Policy, check: bool) -> list[Row]:
     warm = False
     while len(running):
         # a policy may keep what it is shown: the core overwrites its arrays
-        observation = {key: values.copy() for key, values in core.observations.items()}
+        observation = core.observed()
         masks = {"action_masks": core.masks().copy()} if takes_masks else {}
         if not warm:  # compilation is no thinking time
             policy.predict(observation, state=None, episode_start=episode_start, deterministic=True, **masks)

@@ -45,7 +45,7 @@ class SingleEnv(gym.Env):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Start the next episode; with a seed, episode 0 of that seed.
 
         `options={"environment_index": i}` with a seed gives the episodes of environment i of a batch with that seed.
@@ -70,7 +70,7 @@ class SingleEnv(gym.Env):
             self.render()
         return self._observation(), self._mask_info()
 
-    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Apply one action.
 
         Raises:
@@ -88,8 +88,11 @@ class SingleEnv(gym.Env):
             self.render()
         return self._observation(), core.rewards.item(0), core.terminated.item(0), False, info
 
-    def _observation(self) -> dict[str, np.ndarray]:
-        return {key: values.copy() for key, values in self.core.first_observation.items()}
+    def _observation(self) -> Any:
+        core = self.core
+        if core.alone is not None:
+            return core.first_observation[core.alone].copy()
+        return {key: values.copy() for key, values in core.first_observation.items()}
 
     def _mask_info(self) -> dict[str, Any]:
         return {"action_mask": self.core.masks()[0].astype(np.int8)} if self.core.masked else {}
@@ -134,6 +137,13 @@ class SingleEnv(gym.Env):
     def schedule(self) -> Any:
         """What the last step decided."""
         return self.core.schedule(0)  # type: ignore[attr-defined]
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the entries of a flat observation mean, in their order."""
+        if self.core.alone is None:
+            raise AttributeError(f"{type(self.core).__name__}: its observations have keys, which name them")
+        return self.core.feature_names  # type: ignore[attr-defined]
 
     def encode(self, schedule: Any) -> np.ndarray:
         """The action that decodes to a feasible schedule; only where the action space can say every schedule."""

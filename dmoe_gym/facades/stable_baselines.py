@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
+from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.facades.create import create_core
@@ -25,12 +27,22 @@ class BatchedVecEnv(VecEnv):
         env_id: a registered id of this suite.
         num_envs: size of the batch.
         render_mode: None, or "rgb_array" for `get_images` and SB3's video recorder.
+        history: so many last observations of the episode are seen together, the newest at the end of every array's
+            last axis, zeros before the episode's first (SB3's `StackedObservations`).
         scenario, overrides: as in `gym.make`.
     """
 
     def __init__(
-        self, env_id: str, num_envs: int, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
+        self,
+        env_id: str,
+        num_envs: int,
+        scenario: str | None = None,
+        render_mode: str | None = None,
+        history: int = 1,
+        **overrides: Any,
     ) -> None:
+        if isinstance(history, bool) or not isinstance(history, int | np.integer) or history < 1:
+            raise ValueError(f"history = {history!r}: valid are whole numbers of at least 1")
         spec = gym.spec(env_id)
         if "core" not in spec.kwargs:
             raise ValueError(f"env_id = {env_id!r}: valid are the ids that dmoe_gym registers")
@@ -42,7 +54,12 @@ class BatchedVecEnv(VecEnv):
         self.render_mode = render_mode
         if render_mode is not None:
             self.core.record()
-        super().__init__(num_envs, self.core.observation_space, self.core.action_space)
+        self._stack: Any = None
+        space: Any = self.core.observation_space
+        if history > 1:
+            self._stack = StackedObservations(num_envs, int(history), space)
+            space = self._stack.stacked_observation_space
+        super().__init__(num_envs, space, self.core.action_space)
         self._actions: np.ndarray | None = None
         # from the first reset on: environments that end start again in the same step
         self._running = False
@@ -63,7 +80,7 @@ class BatchedVecEnv(VecEnv):
         self._seeds = [seed] * self.num_envs
         return list(self._seeds)
 
-    def reset(self) -> dict[str, np.ndarray]:
+    def reset(self) -> Any:
         """Start the next episode of every environment."""
         rows = [row for row in range(self.num_envs) if self._seeds[row] is not None]
         self.core.seed(rows, [(int(self._seeds[row]), row) for row in rows])  # type: ignore[arg-type]
@@ -73,7 +90,8 @@ class BatchedVecEnv(VecEnv):
         self.reset_infos = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
-        return self._observations()
+        seen = self.core.observed()
+        return seen if self._stack is None else deepcopy(self._stack.reset(seen))
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for `step_wait`.
@@ -86,7 +104,7 @@ class BatchedVecEnv(VecEnv):
             raise RuntimeError("no episode is running: call reset() before step()")
         self._actions = self.core.checked_actions(actions)
 
-    def step_wait(self) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict[str, Any]]]:
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Step every environment; those that end start their next episode at once."""
         assert self._actions is not None, "step_async comes first"
         core = self.core
@@ -106,11 +124,15 @@ class BatchedVecEnv(VecEnv):
         if len(rows):
             self._clear(rows)
             core.start(rows)
-        return self._observations(), rewards, dones, infos
+        seen = core.observed()
+        if self._stack is not None:
+            seen, infos = self._stack.update(seen, dones, infos)
+        return seen, rewards, dones, infos
 
     def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:
         # one copy per key for all that end together; every environment's observation is its own part of it
-        last = _records({key: values[rows] for key, values in self.core.observations.items()})
+        last = self.core.observed(rows)
+        last = _records(last) if self.core.alone is None else list(last)
         means = (self._term_sums[rows] / self.core.rounds_per_episode).T.tolist()
         elapsed = [round(time.time() - self._started, 6)] * len(rows)
         totals, lengths = self._return[rows].tolist(), self._length[rows].tolist()
@@ -124,9 +146,6 @@ class BatchedVecEnv(VecEnv):
         self._return[rows] = 0
         self._length[rows] = 0
         self._term_sums[rows] = 0
-
-    def _observations(self) -> dict[str, np.ndarray]:
-        return {key: values.copy() for key, values in self.core.observations.items()}
 
     def close(self) -> None:
         """Nothing is held open."""

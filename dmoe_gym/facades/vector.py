@@ -67,7 +67,7 @@ class BatchedVectorEnv(VectorEnv):
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Start the next episode of every environment, or of those in `options["reset_mask"]` (num_envs,) bool."""
         options = dict(options or {})
         mask = np.asarray(options.pop("reset_mask", self._everyone))
@@ -91,7 +91,7 @@ class BatchedVectorEnv(VectorEnv):
             raise ValueError(f"seed: has {len(seed)} entries, valid is one number or {self.num_envs} of them")
         return [None if entry is None else (int(entry), 0) for entry in seed]
 
-    def step(self, actions: Any) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Apply one action per environment.
 
         Raises:
@@ -134,7 +134,7 @@ class BatchedVectorEnv(VectorEnv):
         final = np.full(self.num_envs, None, dtype=object)
         final_info: dict[str, Any] = {}
         for row in rows:
-            final[row] = {key: values[row].copy() for key, values in self.core.observations.items()}
+            final[row] = self.core.observed(row)
         for name, values in self.core.terms.items():
             final_info[name] = np.where(terminated, values, 0.0)
             final_info[f"_{name}"] = terminated.copy()
@@ -148,9 +148,11 @@ class BatchedVectorEnv(VectorEnv):
         info.update(final_info=final_info, _final_info=terminated.copy())
         self.core.start(rows)
 
-    def _observations(self) -> dict[str, np.ndarray]:
-        observations = self.core.observations
-        return {key: values.copy() for key, values in observations.items()} if self._copy else dict(observations)
+    def _observations(self) -> Any:
+        core = self.core
+        if self._copy:
+            return core.observed()
+        return dict(core.observations) if core.alone is None else core.observations[core.alone]
 
     def _mask_info(self) -> dict[str, Any]:
         if not self.core.masked:

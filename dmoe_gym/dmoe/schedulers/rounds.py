@@ -10,10 +10,11 @@ from numba import prange
 
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.schedulers.scheduler import Planner, observed_rounds
+from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
+from dmoe_gym.dmoe.schedulers.scheduler import Planner, empty_plan, observed_rounds
 from dmoe_gym.dmoe.solvers.heuristics import channel_greedy_round, des_round, random_round
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
-from dmoe_gym.dmoe.solvers.single_pass import one_shot_batch
+from dmoe_gym.dmoe.solvers.single_pass import one_shot_batch, priced_one_shot_batch
 from dmoe_gym.dmoe.solvers.top_k import top_k_round
 from dmoe_gym.dmoe.solvers.value_greedy import MAX_PASSES, value_greedy_round
 
@@ -51,8 +52,27 @@ class Scheduler(Planner):
         return selected, subcarrier
 
 
-class JESA(Scheduler):
+def asked_of(observation: Mapping[str, np.ndarray], corrections: Corrections) -> np.ndarray:
+    """The corrected thresholds (B,), at most 1."""
+    thresholds = observation["threshold"][:, 0]
+    return np.minimum(thresholds * corrections.relevance, 1).astype(thresholds.dtype)
+
+
+class JESA(Scheduler, Correctable):
     """JESA with the system's own threshold."""
+
+    def corrected(
+        self, observation: Mapping[str, np.ndarray], corrections: Corrections
+    ) -> tuple[np.ndarray, np.ndarray]:
+        selected, subcarrier = empty_plan(observation)
+        scores, efficiency = observation["gate_scores"], observation["spectral_efficiency"]
+        thresholds, prices = asked_of(observation, corrections), corrections.prices
+        rates = (efficiency / prices[:, :, None, None]).astype(efficiency.dtype)
+        for row in range(len(scores)):
+            constants = self.constants._replace(computation=self.constants.computation * prices[row])
+            one = slice(row, row + 1)
+            jesa_batch(1, scores[one], rates[one], thresholds[one], constants, selected[one], subcarrier[one])
+        return selected, subcarrier
 
     def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
         jesa_batch(len(thresholds), gate_scores, efficiency, thresholds, self.constants, selected, subcarrier)
@@ -119,7 +139,7 @@ class ValueGreedy(Scheduler):
             value_greedy_round(scores, rates, threshold, self.constants, chosen, route, self.passes)
 
 
-class OneShot(Scheduler):
+class OneShot(Scheduler, Correctable):
     """One selection, a knapsack over links where subcarriers are scarce, one assignment (`solvers.one_shot`).
 
     Args:
@@ -144,6 +164,17 @@ class OneShot(Scheduler):
         one_shot_batch(
             len(thresholds), gate_scores, efficiency, thresholds, self.constants, self.candidates, selected, subcarrier
         )
+
+    def corrected(
+        self, observation: Mapping[str, np.ndarray], corrections: Corrections
+    ) -> tuple[np.ndarray, np.ndarray]:
+        selected, subcarrier = empty_plan(observation)
+        scores, efficiency = observation["gate_scores"], observation["spectral_efficiency"]
+        priced_one_shot_batch(
+            len(scores), scores, efficiency, asked_of(observation, corrections), self.constants, corrections.prices,
+            self.candidates, selected, subcarrier,
+        )  # fmt: skip
+        return selected, subcarrier
 
 
 class Random(Scheduler):

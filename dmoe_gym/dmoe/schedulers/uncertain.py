@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.physics import Constants
+from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.scheduler import Planner, empty_plan, observed_rounds, planned_rounds
 from dmoe_gym.dmoe.solvers.channel_law import Outlook, predicted_gains
 from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa
@@ -45,7 +47,7 @@ class PredictedJESA(Planner):
         return selected, subcarrier
 
 
-class ExpectedCostJESA(Planner):
+class ExpectedCostJESA(Correctable):
     """Schedules of least expected cost, outages included; see `solvers.expected_cost`.
 
     Args:
@@ -62,12 +64,26 @@ class ExpectedCostJESA(Planner):
         self.caution = float(caution)
         self.outlooks = [Outlook.of(config, passed) for passed in range(config.num_layers)]
 
-    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def corrected(
+        self, observation: Mapping[str, np.ndarray], corrections: Corrections
+    ) -> tuple[np.ndarray, np.ndarray]:
         selected, subcarrier, rounds = planned_rounds(observation)
-        for layer, (scores, efficiency, threshold, chosen, route) in zip(self.layers(observation), rounds, strict=True):
-            outlook = self.outlooks[layer - 1]
-            expected_jesa(scores, efficiency, threshold, self.constants, outlook, self.caution, chosen, route)
+        laws = self._laws(observation, corrections)
+        for (law, caution, prices), (scores, efficiency, threshold, chosen, route) in zip(laws, rounds, strict=True):
+            expected_jesa(scores, efficiency, threshold, *law, caution, prices, chosen, route)
         return selected, subcarrier
+
+    def _laws(
+        self, observation: Mapping[str, np.ndarray], corrections: Corrections
+    ) -> Iterator[tuple[tuple[Constants, Outlook], np.ndarray, np.ndarray]]:
+        """Every round's constants at corrected prices with its outlook, cautions (K,) and prices (K,)."""
+        for row, layer in enumerate(self.layers(observation)):
+            prices = corrections.prices[row]
+            constants = self.constants._replace(
+                computation=self.constants.computation * prices,
+                shortfall_price=self.constants.shortfall_price * float(corrections.relevance[row]),
+            )
+            yield (constants, self.outlooks[layer - 1]), self.caution * corrections.caution[row], prices
 
 
 class ExpectedCostDetours(ExpectedCostJESA):
@@ -89,16 +105,19 @@ class ExpectedCostDetours(ExpectedCostJESA):
         super().__init__(config, caution)
         self.tries = tries
 
-    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        selected, subcarrier = super().plan(observation)
+    def corrected(
+        self, observation: Mapping[str, np.ndarray], corrections: Corrections
+    ) -> tuple[np.ndarray, np.ndarray]:
+        selected, subcarrier = super().corrected(observation, corrections)
         thresholds = observation["threshold"][:, 0]
         efficiency = observation["spectral_efficiency"]
         costs = np.empty(self.config.num_experts)
         rounds = observed_rounds(observation["gate_scores"], efficiency, thresholds, selected, subcarrier)
-        for layer, (scores, rates, threshold, chosen, route) in zip(self.layers(observation), rounds, strict=True):
-            law = (scores, rates, threshold, self.constants, self.outlooks[layer - 1], self.caution)
-            expected_node_costs(*law, chosen, route, costs)
+        laws = self._laws(observation, corrections)
+        for (law, caution, prices), (scores, rates, threshold, chosen, route) in zip(laws, rounds, strict=True):
+            given = (scores, rates, threshold, *law, caution, prices)
+            expected_node_costs(*given, chosen, route, costs)
             promise = costs[:, None] * scores.max(1)
             links = np.argsort(-promise.ravel(), kind="stable")[: self.tries]
-            expected_detours(*law, links, True, chosen, route, np.empty(len(links)))
+            expected_detours(*given, links, True, chosen, route, np.empty(len(links)))
         return selected, subcarrier

@@ -41,11 +41,13 @@ class Outlook(NamedTuple):
 
 
 @njit
-def expect(efficiency, constants, outlook, caution, states, predicted, success, energy):
+def expect(efficiency, constants, outlook, caution, prices, states, predicted, success, energy):
     """Fill what is expected of every link, subcarrier and payload of one round.
 
     Args:
-        efficiency: (K, K, M) as observed; caution: outage probabilities are multiplied by it (1 to believe them).
+        efficiency: (K, K, M) as observed.
+        caution: (K,) factors on the outage probabilities of every node's links; 1 to believe them.
+        prices: (K,) factors on the energy of every node's links.
         predicted: (K, K, M) output, spectral efficiency at the conditional mean gain.
         success: (K, K, M, N) output, probability that a payload of 1..N hidden states is delivered in the slot.
         energy: (K, K, M, N) output, expected energy of the transmission, a delivered one at the predicted rate.
@@ -85,10 +87,10 @@ def expect(efficiency, constants, outlook, caution, states, predicted, success, 
                         below = probability_below(
                             outlook.table, needed[payload - 1] / mean, power / mean, outlook.variance
                         )
-                        chance = max(0.0, 1 - caution * below)
+                        chance = max(0.0, 1 - caution[i] * below)
                         spent = chance * min(time, constants.slot_states) + (1 - chance) * constants.slot_states
                     success[i, j, m, payload - 1] = chance
-                    energy[i, j, m, payload - 1] = constants.transmission * spent
+                    energy[i, j, m, payload - 1] = constants.transmission * spent * prices[i]
 
 
 def predicted_gains(observed: np.ndarray, config: DMoEConfig, rounds_passed: int) -> np.ndarray:

@@ -44,9 +44,13 @@ def start_over(i, j, gate_scores, rates, selected, subcarrier):
 
 
 @njit
-def expected_node_costs(gate_scores, efficiency, threshold, constants, outlook, caution, selected, subcarrier, costs):
+def expected_node_costs(
+    gate_scores, efficiency, threshold, constants, outlook, caution, prices, selected, subcarrier, costs
+):  # fmt: skip
     """Every node's expected cost (K,) under a schedule [E_ref / (K N D)]."""
-    targets, _, success, energy = expectations(gate_scores, efficiency, threshold, constants, outlook, caution)
+    targets, _, success, energy = expectations(
+        gate_scores, efficiency, threshold, constants, outlook, caution, prices
+    )
     chance = np.empty(gate_scores.shape[0])
     for i in range(gate_scores.shape[0]):
         costs[i] = node_expectation(
@@ -56,7 +60,7 @@ def expected_node_costs(gate_scores, efficiency, threshold, constants, outlook, 
 
 @njit
 def expected_detours(
-    gate_scores, efficiency, threshold, constants, outlook, caution, links, keep, selected, subcarrier, savings
+    gate_scores, efficiency, threshold, constants, outlook, caution, prices, links, keep, selected, subcarrier, savings
 ):
     """Detours of least expected cost, in the order of `links`, each from the best schedule so far.
 
@@ -66,7 +70,9 @@ def expected_detours(
         selected, subcarrier: a schedule of expected-cost JESA.
         savings: (R,) output, what every detour saved [E_ref / (K N D)].
     """
-    targets, predicted, success, energy = expectations(gate_scores, efficiency, threshold, constants, outlook, caution)
+    targets, predicted, success, energy = expectations(
+        gate_scores, efficiency, threshold, constants, outlook, caution, prices
+    )
     experts = gate_scores.shape[0]
     chance = np.empty(experts)
     best = expected_total(gate_scores, targets, success, energy, constants, selected, subcarrier, chance)

@@ -1,0 +1,65 @@
+"""Which analytic scheduler is the strongest in a scenario: what residual scheduling corrects.
+
+`dmoe_gym/dmoe/data/strongest.json` is written by `dmoe_gym.evaluation.tuning` from validation episodes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from dmoe_gym.channel import CSIConfig
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.scenarios import SCENARIOS
+from dmoe_gym.dmoe.schedulers.corrections import Correctable
+from dmoe_gym.dmoe.schedulers.rounds import JESA, OneShot
+from dmoe_gym.dmoe.schedulers.tuned import tuned
+from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours
+
+# schedulers that residual actions can correct, by their names in tables
+CORRECTABLE: dict[str, Callable[[DMoEConfig], Any]] = {
+    "JESA": JESA,
+    "one-shot": OneShot,
+    "Lagrangian": tuned("Lagrangian"),
+    "Lagrangian-adaptive": tuned("Lagrangian-adaptive"),
+    "JESA-battery": tuned("JESA-battery"),
+    "JESA-expected": tuned("JESA-expected"),
+    "JESA-expected-detours": tuned("JESA-expected", ExpectedCostDetours),
+}
+
+
+@cache
+def recorded() -> dict[str, dict[str, Any]]:
+    """What validation found by scenario: scheduler, episodes, costs of all."""
+    path = files("dmoe_gym.dmoe") / "data" / "strongest.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def strongest_name(config: DMoEConfig) -> str:
+    """The name of the strongest correctable scheduler: as recorded for a scenario, else by the regime."""
+    for scenario, known in SCENARIOS.items():
+        if known == config and scenario in recorded():
+            return str(recorded()[scenario]["scheduler"])
+    if config.battery_j is not None:
+        return "JESA-battery"
+    if config.relevance_budget is not None:
+        return "Lagrangian-adaptive"
+    sight = getattr(config.channel, "small_scale", config.channel).kind == "rician"
+    if config.csi != CSIConfig() and not sight:
+        return "JESA-expected"
+    return "JESA" if config.is_limited else "one-shot"
+
+
+def strongest(config: DMoEConfig, name: str | None = None) -> Correctable:
+    """The strongest scheduler of a configuration, or the one of that name.
+
+    Raises:
+        ValueError: if it cannot be corrected, or does not go with the configuration.
+    """
+    chosen = strongest_name(config) if name is None else name
+    if chosen not in CORRECTABLE:
+        raise ValueError(f"underneath = {chosen!r}: valid are {', '.join(CORRECTABLE)}")
+    return CORRECTABLE[chosen](config)
