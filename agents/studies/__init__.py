@@ -1,1 +1,0 @@
-"""Single questions about learned schedulers, each a command: `python -m agents.studies.NAME --help`."""

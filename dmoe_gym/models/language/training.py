@@ -1,0 +1,200 @@
+"""Training of the language model: next tokens of answers, while random experts are not heard."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from dmoe_gym.models.language.families import FAMILIES, MOST_TOKENS, Part, Queries
+from dmoe_gym.models.language.network import build, override
+from dmoe_gym.models.language.windows import closing_windows, families_in_turn, stream_rows
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the shipped model is trained; every number is this project's choice.
+
+    rows, length: of a step; every row is a piece of one family's stream of queries.
+    counts: how many of a row's best experts are asked, and with what probability.
+    loss_share: share of the rows in which every asked expert is lost with probability `lost`.
+    random_share: share of the rows in which the asked experts are random ones instead of the best.
+    balance: weight of the loss that keeps experts equally busy (that of Switch Transformers, arXiv 2101.03961).
+    """
+
+    steps: int = 6000
+    rows: int = 120
+    length: int = 48
+    warm_up: int = 150
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    balance: float = 0.01
+    counts: tuple[tuple[int, float], ...] = ((1, 0.15), (2, 0.5), (3, 0.25), (8, 0.1))
+    loss_share: float = 0.3
+    lost: float = 0.25
+    random_share: float = 0.1
+    seed: int = 0
+    check_every: int = 250
+    check_queries: int = 2000
+
+
+def heard_in_training(scores: Tensor, training: Training, generator: torch.Generator) -> Tensor:
+    """Who is heard in one layer, (B T, K) bool; scores (B T, K)."""
+    batch, length, experts = training.rows, training.length, scores.shape[-1]
+    numbers = torch.tensor([count for count, _ in training.counts])
+    chances = torch.tensor([chance for _, chance in training.counts])
+    asked = numbers[torch.multinomial(chances, batch, True, generator=generator)]
+    drawn = torch.rand(4, batch, length, experts, generator=generator)
+    is_random = drawn[0, :, :1, :1] < training.random_share
+    ranking = torch.where(is_random, drawn[1], scores.view(batch, length, experts))
+    order = ranking.argsort(-1, descending=True)
+    places = torch.empty_like(order).scatter_(-1, order, torch.arange(experts).expand_as(order))
+    lossy = drawn[2, :, :1, :1] < training.loss_share
+    lost = lossy & (drawn[3] < training.lost)
+    # somebody is always heard: whom the loss spares in place of the first is arbitrary, so the first is
+    first = places == 0
+    heard = (places < asked[:, None, None]) & ~lost
+    heard = heard | (first & ~heard.any(-1, keepdim=True))
+    return heard.view(-1, experts)
+
+
+def balance_loss(logits: Tensor) -> Tensor:
+    """K times the sum over experts of (share of hidden states whose best it is) x (its mean score); 1 at best."""
+    scores = logits.softmax(-1)
+    experts = scores.shape[-1]
+    share = torch.bincount(scores.detach().argmax(-1), minlength=experts) / len(scores)
+    return experts * (share * scores.mean(0)).sum()
+
+
+def answer_losses(model: torch.nn.Module, tokens: Tensor, answered: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross entropy of every answer token, and right answers: (places,) and (B,) bool; tokens, answered (B, T)."""
+    logits = model(input_ids=tokens, use_cache=False).logits[:, :-1]
+    wanted, targets = answered[:, 1:], tokens[:, 1:]
+    losses = cross_entropy(logits[wanted], targets[wanted], reduction="none")
+    return losses, ((logits.argmax(-1) == targets) | ~wanted).all(-1)
+
+
+def accuracy(model: torch.nn.Module, part: Part, queries: int, top: int, seed: int = 0) -> np.ndarray:
+    """Share of exact answers per family, (families,), where every hidden state hears its `top` best experts."""
+    families = families_in_turn(queries)
+    tokens, answered = map(torch.from_numpy, closing_windows(Queries(part, seed), families, MOST_TOKENS))
+    right = np.zeros(queries, np.bool_)
+    handles = override(model, lambda _layer, logits: top_heard(logits, top))
+    model.eval()
+    with torch.no_grad():
+        for start in range(0, queries, 500):
+            some = slice(start, start + 500)
+            right[some] = answer_losses(model, tokens[some], answered[some])[1]
+    for handle in handles:
+        handle.remove()
+    return np.array([right[families == family].mean() for family in range(len(FAMILIES))])
+
+
+def top_heard(logits: Tensor, top: int) -> Tensor:
+    """The `top` best of every hidden state, (T, K) bool."""
+    return torch.zeros(logits.shape, dtype=torch.bool).scatter_(-1, logits.topk(top, -1).indices, True)
+
+
+class Trainer:
+    """One training in a folder: log.csv, last.safetensors (weights and optimizer) and best.safetensors (weights)."""
+
+    def __init__(self, folder: Path, training: Training) -> None:
+        self.folder, self.training = folder, training
+        torch.manual_seed(training.seed)
+        self.model = build()
+        matrices = [p for p in self.model.parameters() if p.ndim > 1]
+        vectors = [p for p in self.model.parameters() if p.ndim == 1]
+        groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.98))
+        self.step, self.best = 0, -1.0
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "last.safetensors").exists():
+            self._resume()
+
+    def run(self, say: Callable[[str], None] = print) -> None:
+        """Train to the end, from wherever the folder stands."""
+        training, started, losses = self.training, perf_counter(), []
+        while self.step < training.steps:
+            losses.append(self._one_step())
+            self.step += 1
+            if self.step % training.check_every == 0 or self.step == training.steps:
+                families = accuracy(self.model, "validation", training.check_queries, top=2)
+                self._record(float(np.mean(losses)), families, perf_counter() - started)
+                say(f"{self.step} {np.mean(losses):.4f} {families.mean():.4f} {perf_counter() - started:.0f}s")
+                losses = []
+
+    def _one_step(self) -> float:
+        training = self.training
+        queries, families = Queries("train", training.seed, self.step), families_in_turn(training.rows)
+        tokens, answered = map(torch.from_numpy, stream_rows(queries, families, training.length))
+        generator = torch.Generator().manual_seed(training.seed * 1_000_003 + self.step)
+        balances: list[Tensor] = []
+
+        def choose(_layer: int, logits: Tensor) -> Tensor:
+            balances.append(balance_loss(logits))
+            return heard_in_training(logits.detach(), training, generator)
+
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        self.model.train()
+        handles = override(self.model, choose)
+        losses, _ = answer_losses(self.model, tokens, answered)
+        for handle in handles:
+            handle.remove()
+        loss = losses.mean()
+        self.optimizer.zero_grad()
+        (loss + training.balance * torch.stack(balances).mean()).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        return loss.item()
+
+    def _learning_rate(self) -> float:
+        """A linear rise, then half a cosine down to a hundredth."""
+        training = self.training
+        if self.step < training.warm_up:
+            return training.learning_rate * (self.step + 1) / training.warm_up
+        done = (self.step - training.warm_up) / (training.steps - training.warm_up)
+        return training.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def _record(self, loss: float, families: np.ndarray, seconds: float) -> None:
+        mean = float(families.mean())
+        weights = {name: value.contiguous() for name, value in self.model.named_parameters()}
+        if mean > self.best:
+            self.best = mean
+            save_file(weights, self.folder / "best.safetensors", {"step": str(self.step)})
+        state = {f"model.{name}": value for name, value in weights.items()}
+        for name, parameter in self.model.named_parameters():
+            state |= {f"{key}.{name}": value for key, value in self.optimizer.state[parameter].items()}
+        partial = self.folder / "last.partial"
+        save_file(state, partial, {"progress": json.dumps({"step": self.step, "best": self.best})})
+        partial.replace(self.folder / "last.safetensors")
+        log = self.folder / "log.csv"
+        is_new = not log.exists()
+        with log.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if is_new:
+                writer.writerow(["step", "loss", "seconds", "validation", *FAMILIES])
+            writer.writerow([self.step, round(loss, 5), round(seconds), round(mean, 5), *families.round(4)])
+
+    def _resume(self) -> None:
+        path = self.folder / "last.safetensors"
+        state = load_file(path)
+        with safe_open(path, "pt") as file:
+            progress = json.loads(file.metadata()["progress"])
+        self.step, self.best = progress["step"], progress["best"]
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(state[f"model.{name}"])
+                moments = ("step", "exp_avg", "exp_avg_sq")
+                self.optimizer.state[parameter] = {key: state[f"{key}.{name}"] for key in moments}
