@@ -10,7 +10,7 @@ import typer
 from dmoe_gym.evaluation.asymptotics import write_asymptotics
 from dmoe_gym.evaluation.optima import build_optima
 from dmoe_gym.evaluation.regimes import write_tables
-from dmoe_gym.evaluation.tuning import BUDGET, tunable_in, tune_all
+from dmoe_gym.evaluation.tuning import BUDGET, choose_strongest, tunable_in, tune_all
 from dmoe_gym.io.command_line import bar, one_line_errors, wide_console
 
 REGIMES = ["scarce", "stale", "selective", "budget", "battery", "mobile"]
@@ -34,6 +34,17 @@ def tune(
     with bar(console) as progress:
         tune_all(tuned, budget=budget, progress=progress.task)
     console.print(f"tuned: {', '.join(tuned) or 'nothing, no scheduler of these scenarios has a parameter'}")
+
+
+@app.command()
+@one_line_errors
+def strongest(
+    scenarios: Scenarios = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Validation episodes of each scenario.")] = 100,
+) -> None:
+    """Choose what residual actions correct, on validation episodes; writes dmoe_gym/dmoe/data/strongest.json."""
+    with bar(wide_console()) as progress:
+        choose_strongest(scenarios or REGIMES, episodes, progress=progress.task)
 
 
 @app.command()

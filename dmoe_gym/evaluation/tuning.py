@@ -13,11 +13,13 @@ import dmoe_gym.dmoe
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.line_up import schedulers_of
 from dmoe_gym.dmoe.policies import JointPolicy
+from dmoe_gym.dmoe.schedulers.strongest import CORRECTABLE
 from dmoe_gym.dmoe.schedulers.tuned import TUNABLE, Parameters, combinations, refined
 from dmoe_gym.evaluation.run import Start, evaluate
-from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED
+from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, FIRST_VALIDATION_SEED
 from dmoe_gym.io.files import write_json
 
+STRONGEST = Path(dmoe_gym.dmoe.__file__).parent / "data" / "strongest.json"
 TUNED = Path(dmoe_gym.dmoe.__file__).parent / "data" / "tuned.json"
 # Training episodes that all of a scheduler's candidates together get in one scenario.
 BUDGET = 32_000
@@ -98,4 +100,35 @@ def tune_all(
             found.setdefault(scenario, {})[name] = result
             report(f"{scenario} {name}: {result}")
             write_json(path, found)
+    return found
+
+
+def choose_strongest(
+    scenarios: Sequence[str],
+    episodes: int,
+    *,
+    path: Path = STRONGEST,
+    report: Callable[[str], None] = print,
+    progress: Start | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Which of the correctable schedulers costs least on validation episodes, into the file, others kept.
+
+    Args:
+        episodes: validation episodes, seeds from 900,000, the same for all schedulers.
+    """
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    seeds = range(FIRST_VALIDATION_SEED, FIRST_VALIDATION_SEED + episodes)
+    for scenario in scenarios:
+        config = named_scenario(scenario)
+        candidates = [name for name in CORRECTABLE if name in schedulers_of(config)]
+        tick = progress(scenario, episodes * len(candidates)) if progress else None
+        costs = {}
+        for name in candidates:
+            policy = JointPolicy(CORRECTABLE[name](config))
+            rows = evaluate(policy, "DMoE-JESA-v0", scenario=scenario, seeds=seeds, check=False, progress=tick)
+            costs[name] = float(np.mean([row["cost"] for row in rows]))
+        best = min(costs, key=lambda name: costs[name])
+        found[scenario] = {"scheduler": best, "episodes": episodes, "costs": costs}
+        report(f"{scenario}: {found[scenario]}")
+        write_json(path, found)
     return found

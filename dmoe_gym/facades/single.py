@@ -43,9 +43,7 @@ class SingleEnv(gym.Env):
         self.action_space = self.core.action_space
         self._window: Any = None
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start the next episode; with a seed, episode 0 of that seed.
 
         `options={"environment_index": i}` with a seed gives the episodes of environment i of a batch with that seed.

@@ -94,7 +94,9 @@ def test_expected_success_is_calibrated():
     efficiency[0, 1] = np.log2(1 + config.mean_snr * observed)
     shape = (2, 2, draws, 2)
     predicted, success, energy = np.empty(shape[:3]), np.empty(shape), np.empty(shape)
-    expect(efficiency, Constants.of(config), Outlook.of(config, 1), np.ones(config.num_experts), np.ones(config.num_experts), 2, predicted, success, energy)
+    believed = np.ones(config.num_experts)
+    law = Constants.of(config), Outlook.of(config, 1)
+    expect(efficiency, *law, believed, believed, 2, predicted, success, energy)
     for payload in (1, 2):
         delivered = payload <= config.slot_states * np.log2(1 + config.mean_snr * gains)
         chance = success[0, 1, :, payload - 1]

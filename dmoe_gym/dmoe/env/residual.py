@@ -21,7 +21,7 @@ from dmoe_gym.dmoe.env.charge import charge, new_workspace, repair_draft
 from dmoe_gym.dmoe.env.features import LARGEST, Memory, feature_names, write_features
 from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.strongest import strongest
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 
 # What an action of 1 multiplies by (this project's choice): so little that random actions cost little, so much that
 # what matters is in reach.
@@ -58,10 +58,10 @@ class ResidualCore(DMoECore):
         return cls(num_envs, cls._config(scenario, overrides), underneath)
 
     @classmethod
-    def lineup(
+    def line_up(
         cls, env_id: str, scenario: str | None = None, underneath: str | None = None, **overrides: Any
-    ) -> Lineup:
-        return super().lineup(env_id, scenario, **overrides)
+    ) -> LineUp:
+        return super().line_up(env_id, scenario, **overrides)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

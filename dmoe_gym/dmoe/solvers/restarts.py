@@ -48,9 +48,7 @@ def expected_node_costs(
     gate_scores, efficiency, threshold, constants, outlook, caution, prices, selected, subcarrier, costs
 ):  # fmt: skip
     """Every node's expected cost (K,) under a schedule [E_ref / (K N D)]."""
-    targets, _, success, energy = expectations(
-        gate_scores, efficiency, threshold, constants, outlook, caution, prices
-    )
+    targets, _, success, energy = expectations(gate_scores, efficiency, threshold, constants, outlook, caution, prices)
     chance = np.empty(gate_scores.shape[0])
     for i in range(gate_scores.shape[0]):
         costs[i] = node_expectation(
