@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
+from agents.checkpoint import save_checkpoint
 from agents.config import TrainingConfig
-from agents.learners import save_checkpoint
 from agents.policy import as_policy
 from agents.run_folder import RunFolder
 from agents.status import StatusKeeper

@@ -10,19 +10,19 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 from agents.callback import BetweenUpdates, EvaluateAndCheckpoint
+from agents.checkpoint import checkpoint_steps, load_checkpoint
 from agents.config import TrainingConfig
 from agents.imitation import imitate
-from agents.learners import build_env, build_learner, checkpoint_steps, load_checkpoint
-from agents.relative import RelativeRewards
+from agents.learners import batch_of, build_env, build_learner
 from agents.run_folder import RunFolder
 from agents.status import StatusKeeper
 from agents.teachers import teacher_scheduler
 from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
-from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.io.files import read_csv, write_csv, write_json
 
 
@@ -39,12 +39,12 @@ def check_recipe(config: TrainingConfig, seeds: Sequence[int] | None = None) -> 
     if seeds is not None:
         config.replace(seeds=tuple(seeds))
     env = build_env(config, seed=0)
-    inputs = getattr(env.config, "inputs", None)
-    if inputs is not None and inputs == build_env(config, seed=0, num_envs=1, training=False).config.inputs:
+    inputs = getattr(batch_of(env).config, "inputs", None)
+    if inputs is not None and inputs == batch_of(build_env(config, 0, num_envs=1, training=False)).config.inputs:
         raise ValueError(f"training_overrides.inputs = {inputs!r}: evaluation has the same; valid is another part")
     build_learner(config, env, seed=0)
     if config.imitation is not None:
-        teacher_scheduler(config.imitation.teacher, env.config)
+        teacher_scheduler(config.imitation.teacher, batch_of(env).config)
 
 
 def reference_rows(
@@ -129,7 +129,7 @@ def train(
 def learn(
     model: BaseAlgorithm,
     config: TrainingConfig,
-    env: BatchedVecEnv | RelativeRewards,
+    env: VecEnv,
     callback: BetweenUpdates,
     *,
     seed: int,
@@ -139,7 +139,7 @@ def learn(
     done = model.num_timesteps
     if config.imitation is not None and done < config.imitation.steps:
         assert isinstance(model, OnPolicyAlgorithm)  # the recipe's check has seen to it
-        imitate(model, config.imitation, env, callback, seed=seed + done, progress_bar=progress_bar)
+        imitate(model, config.imitation, batch_of(env), callback, seed=seed + done, progress_bar=progress_bar)
     remaining = config.total_timesteps - model.num_timesteps
     if remaining > 0:
         model.learn(

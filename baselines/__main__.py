@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 import dmoe_gym
-from baselines import regimes
 from baselines.inference import inference
 from baselines.wdmoe import wdmoe_comparison
 from baselines.wdmoe_inference import wdmoe_inference
@@ -23,7 +22,6 @@ from dmoe_gym.io.files import write_csv
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command("wdmoe-comparison")(wdmoe_comparison)
 app.command("wdmoe-inference")(wdmoe_inference)
-app.add_typer(regimes.app, name="regimes")
 app.command("inference")(inference)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from agents.checkpoint import checkpoint_steps
 from agents.config import TrainingConfig, load_config
-from agents.learners import checkpoint_steps
 from agents.results.setting import Setting
 from agents.run_folder import PROVENANCE, RunFolder
 from agents.status import read_status

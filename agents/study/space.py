@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from optuna import Trial
 from pydantic import Field, model_validator
 
 from agents.config import TrainingConfig
 from dmoe_gym.config import StrictConfig
+from dmoe_gym.io.yaml_file import read_yaml
 
 SPACES = Path(__file__).resolve().parents[2] / "configs" / "spaces"
 # Algorithms that share a file.
@@ -139,12 +139,8 @@ def load_space(config: TrainingConfig, file: Path | None = None) -> Space:
         OSError: if it cannot be read.
     """
     path = file or SPACES / f"{FILES.get(config.algorithm, config.algorithm)}.yaml"
+    entries = read_yaml(path)
     try:
-        entries = yaml.safe_load(path.read_text())
-        if not isinstance(entries, dict):
-            raise ValueError(f"holds {type(entries).__name__}, valid is a mapping of fields")
         return Space(config, entries)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.checkpoint import checkpoint_steps
 from agents.config import TrainingConfig, load_config
-from agents.learners import checkpoint_steps
 from agents.run_folder import RunFolder
 from agents.status import State
 from agents.train import check_recipe

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.rounds import JESA, Random, TopK
 from dmoe_gym.dmoe.schedulers.scheduler import Planner
 from dmoe_gym.evaluation.run import Row, evaluate, make_core
-from dmoe_gym.evaluation.statistics import CONFIDENCE, RESAMPLES, Interval, by_policy
+from dmoe_gym.evaluation.statistics import Interval, by_policy, percent_change
 from dmoe_gym.io.files import read_csv, write_csv
 from dmoe_gym.policy import Policy
 
@@ -146,28 +145,7 @@ def tradeoff(rows: Sequence[Row], policy: str, reference: str) -> Tradeoff:
         raise ValueError(f"policy {policy!r} ran on other seeds than {reference!r}: differences would not be paired")
     difference = Interval.of([100 * (a[ACCURACY] - b[ACCURACY]) for a, b in zip(one, other, strict=True)])
     energies = [np.array([row[ENERGY] for row in group]) for group in (one, other)]
-    return Tradeoff(policy, reference, difference, ratio_change(*energies))
-
-
-def ratio_change(values: np.ndarray, base: np.ndarray) -> Interval:
-    """100 (mean / mean of the base - 1), paired, with its 95 % percentile bootstrap interval."""
-
-    def statistic(one: np.ndarray, other: np.ndarray, axis: int = -1) -> np.ndarray:
-        return 100 * (one.mean(axis) / other.mean(axis) - 1)
-
-    estimate = float(statistic(values, base))
-    if len(values) < 2 or np.array_equal(values, base):
-        return Interval(estimate, estimate, estimate)
-    result = bootstrap(
-        (values, base),
-        statistic,
-        paired=True,
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    return Interval(estimate, float(result.confidence_interval.low), float(result.confidence_interval.high))
+    return Tradeoff(policy, reference, difference, percent_change(*energies))
 
 
 @dataclass(frozen=True)

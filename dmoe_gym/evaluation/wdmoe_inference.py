@@ -8,10 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from dmoe_gym.evaluation.inference import ratio_change
 from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
-from dmoe_gym.evaluation.statistics import Interval
+from dmoe_gym.evaluation.statistics import Interval, percent_change
 from dmoe_gym.models.digits import InferenceModel, load_inputs, load_model
 from dmoe_gym.wdmoe import WDMoEConfig
 from dmoe_gym.wdmoe.env.base import DEEPEST_FADE
@@ -219,7 +218,7 @@ class Results:
 
     def faster(self, policy: str, reference: str = VANILLA) -> Interval:
         """Change of the mean latency in per cent of the reference's, over prompts."""
-        return ratio_change(self.latency[policy], self.latency[reference])
+        return percent_change(self.latency[policy], self.latency[reference])
 
     def accuracy_change(self, policy: str, reference: str = VANILLA) -> Interval:
         """Change of the accuracy in points of per cent, over digits."""

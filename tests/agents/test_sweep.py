@@ -16,8 +16,8 @@ import yaml
 from typer.testing import CliRunner
 
 from agents.__main__ import app
+from agents.checkpoint import checkpoint_steps
 from agents.config import TrainingConfig
-from agents.learners import checkpoint_steps
 from agents.run_folder import RunFolder
 from agents.status import Status, StatusKeeper, read_status, write_status
 from agents.sweep import Job, is_finished, jobs_of, seeds_of, sweep

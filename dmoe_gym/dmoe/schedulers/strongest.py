@@ -1,6 +1,6 @@
 """Which analytic scheduler is the strongest in a scenario: what residual scheduling corrects.
 
-`dmoe_gym/dmoe/data/strongest.json` is written by `dmoe_gym.evaluation.tuning` from validation episodes.
+`dmoe_gym/dmoe/data/strongest.json` is written by `python -m experiments run strongest` from validation episodes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The parameters of tunable schedulers: which values tuning tries, and what it found for the named scenarios.
 
-`dmoe_gym/dmoe/data/tuned.json` is written by `dmoe_gym.evaluation.tuning` from training episodes.
+`dmoe_gym/dmoe/data/tuned.json` is made from training episodes by the experiment `tuning`.
 """
 
 from __future__ import annotations
