@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr
@@ -15,6 +17,8 @@ from dmoe_gym.io.files import write_whole
 
 # Counters of learners: gradient steps, by which TD3 delays its policy, and episodes, by which logs are written.
 COUNTERS = ("_n_updates", "_episode_num")
+# Figures by name, with the kinds of logs that they are left out of.
+Pending = dict[str, tuple[float, tuple[str, ...]]]
 # Names under which running statistics stand beside a policy's tensors.
 STATISTICS = "normalization"
 
@@ -62,15 +66,21 @@ def _statistics(normalizer: VecNormalize) -> dict[str, Any]:
     return parts
 
 
-def save_checkpoint(model: BaseAlgorithm, path: Path) -> None:
-    """Parameters, optimizer states, running statistics and counters, whole or not at all."""
+def save_checkpoint(model: BaseAlgorithm, path: Path, steps: int | None = None) -> None:
+    """Parameters, optimizer states, running statistics, counters and unwritten logs, whole or not at all.
+
+    Args:
+        steps: environment steps that the learner has learned from, if not all that it has counted.
+    """
     variables = {name: recursive_getattr(model, name).detach() for name in _variables(model)}
     content = {
-        "num_timesteps": int(model.num_timesteps),
+        "num_timesteps": int(model.num_timesteps if steps is None else steps),
         "parameters": model.get_parameters(),
         "variables": variables,
         "normalization": normalization_tensors(model),
         "counters": {name: int(getattr(model, name, 0)) for name in COUNTERS},
+        "episodes": [{key: float(value) for key, value in each.items()} for each in model.ep_info_buffer or ()],
+        "pending": _pending(model),
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -82,8 +92,11 @@ def _variables(model: BaseAlgorithm) -> list[str]:
     return [name for name in model._get_torch_save_params()[1] if recursive_getattr(model, name, None) is not None]
 
 
-def load_checkpoint(model: BaseAlgorithm, path: Path) -> None:
+def load_checkpoint(model: BaseAlgorithm, path: Path) -> Pending:
     """Continue a learner from a checkpoint; only tensors and numbers are read, never code.
+
+    Returns:
+        figures that were recorded and are to stand in the next row of logs.
 
     Raises:
         ValueError: naming the file, if it is damaged or of another learner.
@@ -98,11 +111,28 @@ def load_checkpoint(model: BaseAlgorithm, path: Path) -> None:
         for name in COUNTERS:
             setattr(model, name, int(content["counters"][name]))
         model.num_timesteps = int(content["num_timesteps"])
+        # the learner would make both anew if one were missing; episodes here have no success
+        model.ep_info_buffer = deque(content["episodes"], maxlen=model._stats_window_size)
+        model.ep_success_buffer = deque(maxlen=model._stats_window_size)
+        pending = {str(name): (float(value), tuple(left_out)) for name, (value, left_out) in content["pending"].items()}
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         message = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: does not fit the recipe beside it ({message})") from None
     if hasattr(model, "weights"):  # sb3-contrib's ARS moves a copy of its policy's parameters
         model.weights = torch.nn.utils.parameters_to_vector(model.policy.parameters()).detach()
+    return pending
+
+
+def _pending(model: BaseAlgorithm) -> Pending:
+    """What is recorded and not written yet: the last update's figures, which stand in the next row of logs."""
+    logger = getattr(model, "_logger", None)
+    if logger is None:
+        return {}
+    return {
+        name: (float(value), tuple(logger.name_to_excluded.get(name) or ()))
+        for name, value in logger.name_to_value.items()
+        if isinstance(value, int | float | np.number)
+    }
 
 
 def checkpoint_steps(path: Path) -> int:

@@ -12,6 +12,7 @@ from agents.registry import ALGORITHMS, NETWORKS
 from dmoe_gym.config import StrictConfig, list_as_tuple
 from dmoe_gym.evaluation.seeds import FIRST_VALIDATION_SEED
 from dmoe_gym.io.yaml_file import dump_yaml, read_yaml
+from dmoe_gym.registration import system_of
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -33,10 +34,6 @@ class EvaluationConfig(StrictConfig):
     references: tuple[str, ...] | None = None
 
     _list_as_tuple = field_validator("references", mode="before")(list_as_tuple)
-
-
-# where imitation is possible, and with which algorithm
-IMITATING = (("DMoE-JESA-Sequential-v0", "maskable_ppo"), ("DMoE-JESA-v0", "ppo"))
 
 
 class NormalizationConfig(StrictConfig):
@@ -155,10 +152,12 @@ class TrainingConfig(StrictConfig):
         if isinstance(self.network, NetworkKind):
             self.network.check(self)
         if self.imitation is not None:
-            if (self.env_id, self.algorithm) not in IMITATING:
-                valid = "; ".join(f"{algorithm} in {place}" for place, algorithm in IMITATING)
+            imitating = system_of(self.env_id).imitation
+            if self.algorithm not in imitating.get(self.env_id, ()):
+                valid = "; ".join(f"{' or '.join(names)} in {place}" for place, names in imitating.items())
                 raise ValueError(
-                    f"imitation with algorithm = {self.algorithm!r} and env_id = {self.env_id!r}: valid is {valid}"
+                    f"imitation with algorithm = {self.algorithm!r} and env_id = {self.env_id!r}: "
+                    f"valid is {valid or 'none'}"
                 )
             if self.normalization is not None or self.history > 1:
                 raise ValueError("imitation with normalization or history: valid without, teachers read observations")

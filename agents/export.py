@@ -60,8 +60,11 @@ def export_run(
     folder = RunFolder(run)
     config = load_config(folder.config_file)
     steps = checkpoint_steps(folder.checkpoint_file)
-    if steps < config.total_timesteps:
-        raise ValueError(f"{run}: has {steps} of {config.total_timesteps} steps behind it; valid are finished runs")
+    if not folder.is_finished(config):
+        raise ValueError(
+            f"{run}: has {steps} of {config.total_timesteps} steps behind it, or no evaluation of the last; "
+            "valid are finished runs"
+        )
     name, _, seed = run.resolve().name.rpartition("-seed")
     target = to / (name or run.resolve().name)
     if is_export(target) and not overwrite:

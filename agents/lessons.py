@@ -81,7 +81,7 @@ class RoundLessons:
 
     def decide(self, observation: Arrays, generator: np.random.Generator) -> tuple[np.ndarray, Arrays]:
         """The plan; its actions (B, factors), and which of their factors count."""
-        selected, subcarrier = self.scheduler.plan(observation)
+        selected, subcarrier = self.scheduler.schedule(observation)
         remote = ~np.eye(subcarrier.shape[-1], dtype=bool)
         bits = np.ones((len(selected), selected[0].size), bool)
         actions = encode_joint(selected, subcarrier)

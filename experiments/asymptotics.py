@@ -18,7 +18,7 @@ from dmoe_gym.dmoe import DMoEConfig, Schedule, cost, lower_bound, solve_exact, 
 from dmoe_gym.dmoe.solvers.bound import relaxed_selection
 from dmoe_gym.evaluation import Interval
 from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.facades.create import create_core
+from dmoe_gym.registration import create_core
 from experiments.drawing import error_bars
 from experiments.page import Page
 from experiments.runner import Experiment, Piece
@@ -83,7 +83,7 @@ def asymptotic_rounds(channel: str, subcarriers: int, rounds: int, seed: int) ->
     config = DMoEConfig(
         num_subcarriers=subcarriers, num_layers=1, channel=CHANNELS[channel], shortfall_price=HARD_PRICE
     )
-    core = create_core("dmoe_gym.dmoe.env.joint:JointCore", 1, None, dict(config))
+    core = create_core("DMoE-JESA-v0", 1, None, dict(config))
     core.seed([0], [(seed, 0)])
     rows = []
     for _ in range(rounds):

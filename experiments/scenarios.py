@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
+from dmoe_gym.components import kind_of
 from dmoe_gym.config import list_as_tuple
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.scenarios import HARDNESS
@@ -196,7 +197,7 @@ def section(table: ScenarioTable) -> str:
     tuned = f"\n\nTuned: {parameters}." if parameters else ""
     size = (
         f"K = {config.num_experts}, N = {config.num_states}, M = {config.num_subcarriers}, L = {config.num_layers}; "
-        f"channel `{config.channel.kind}`; {table.episodes} episodes"
+        f"channel `{kind_of(config.channel)}`; {table.episodes} episodes"
     )
     return (
         f"## `{table.scenario}`\n\n{HARDNESS[table.scenario]} {size}.\n\n{verdict(table)}\n\n"

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from agents.interrupt import handled, stop
 from agents.status import read_status
 from agents.sweep.jobs import Job, Outcome, groups_of, jobs_of, seeds_of
 from agents.sweep.run import ENGINES
@@ -46,10 +47,13 @@ def sweep(
         with bar(console) as progress:
             reference_rows(config, runs, jobs=jobs, progress=partial(progress.task, total=config.evaluation.episodes))
     outcomes = []
-    with SweepBars(console, listed) as bars:
-        for outcome in run_sweep(listed, engine=engine, workers=jobs, report=bars.report):
-            bars.ended(outcome)
-            outcomes.append(outcome)
+    with handled(stop), SweepBars(console, listed) as bars:
+        try:
+            for outcome in run_sweep(listed, engine=engine, workers=jobs, report=bars.report):
+                bars.ended(outcome)
+                outcomes.append(outcome)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("every run has kept its checkpoint; the same command goes on") from None
     console.print(outcome_table(outcomes))
     if any(outcome.state != "finished" for outcome in outcomes):
         raise typer.Exit(1)

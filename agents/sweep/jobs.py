@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.checkpoint import checkpoint_steps
 from agents.config import TrainingConfig, load_config
 from agents.run_folder import RunFolder
 from agents.status import State
@@ -96,9 +95,9 @@ def jobs_of(recipes: Sequence[Path], seeds: Sequence[int] | None, root: Path) ->
 
 
 def is_finished(job: Job) -> bool:
-    """Whether the run has all its steps behind it; a damaged checkpoint has not."""
+    """Whether the run has all its steps behind it and is evaluated; one with a damaged file is not."""
     try:
-        return checkpoint_steps(job.folder.checkpoint_file) >= job.config.total_timesteps
+        return job.folder.is_finished(job.config)
     except ValueError:
         return False
 

@@ -91,10 +91,15 @@ class _Processes:
         with self._lock:
             self.stopping.set()
             running = list(self._running)
-        for process in running:
-            process.send_signal(signal.SIGINT)
-        for process in running:
-            process.wait()
+        while True:
+            for process in running:
+                process.send_signal(signal.SIGINT)
+            try:
+                for process in running:
+                    process.wait()
+                return
+            except KeyboardInterrupt:  # asked again: tell them again, upon which they stop at once
+                continue
 
 
 def _train(job: Job, processes: _Processes, report: Report, command: Command) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import CSIConfig, GaussMarkovConfig
-from dmoe_gym.config import kind_alone
+from dmoe_gym.config import kind_alone, named
 from dmoe_gym.dmoe.config import Count, DMoEConfig, Fraction
 from dmoe_gym.models.digits import load_model
 from dmoe_gym.models.digits.relevance import ClassifierRelevanceConfig
@@ -76,6 +76,4 @@ def inference_scenario(name: str) -> InferenceConfig:
     Raises:
         ValueError: for an unknown name; the message lists the valid ones.
     """
-    if not isinstance(name, str) or name not in INFERENCE_SCENARIOS:
-        raise ValueError(f"scenario = {name!r}: valid are {', '.join(INFERENCE_SCENARIOS)}")
-    return INFERENCE_SCENARIOS[name]
+    return named(INFERENCE_SCENARIOS, name)

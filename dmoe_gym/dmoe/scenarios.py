@@ -11,7 +11,8 @@ from dmoe_gym.channel import (
     RandomWaypointConfig,
     TappedDelayLineConfig,
 )
-from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.config import named
+from dmoe_gym.dmoe.config import DMoEConfig, ResidualConfig
 from dmoe_gym.relevance import TraceConfig
 
 _ROUND_S = 0.04  # rounds and the slots inside them, where time matters (assumed)
@@ -85,12 +86,16 @@ HARDNESS = MappingProxyType(
 )
 
 
+def scenario_of(config: DMoEConfig) -> str | None:
+    """The name of the scenario whose system a configuration is, whatever residual scheduling makes of it."""
+    system = config.replace(residual=ResidualConfig())
+    return next((name for name, known in SCENARIOS.items() if known == system), None)
+
+
 def scenario(name: str) -> DMoEConfig:
     """The configuration of a named scenario.
 
     Raises:
         ValueError: for an unknown name; the message lists the valid ones.
     """
-    if not isinstance(name, str) or name not in SCENARIOS:
-        raise ValueError(f"scenario = {name!r}: valid are {', '.join(SCENARIOS)}")
-    return SCENARIOS[name]
+    return named(SCENARIOS, name)

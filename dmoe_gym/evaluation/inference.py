@@ -13,11 +13,12 @@ import numpy as np
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.rounds import JESA, Random, TopK
-from dmoe_gym.dmoe.schedulers.scheduler import Planner
-from dmoe_gym.evaluation.run import Row, evaluate, make_core
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
+from dmoe_gym.evaluation.run import Row, evaluate
 from dmoe_gym.evaluation.statistics import Interval, by_policy, percent_change
 from dmoe_gym.io.files import read_csv, write_csv
 from dmoe_gym.policy import Policy
+from dmoe_gym.registration import create_core
 
 ENV_ID = "DMoE-Inference-Joint-v0"
 Z_GRID = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -37,7 +38,7 @@ class Contender:
 
     name: str
     family: str
-    build: Callable[[InferenceConfig], Planner]
+    build: Callable[[InferenceConfig], Scheduler]
     overrides: dict[str, Any]
 
 
@@ -165,7 +166,7 @@ def selection_by_layer(
     policy: Policy, env_id: str, seeds: Sequence[int], scenario: str = "digits", **overrides: Any
 ) -> Selection:
     """Selections of the policy's episodes, one per seed."""
-    core = make_core(env_id, len(seeds), scenario, overrides)
+    core = create_core(env_id, len(seeds), scenario, overrides)
     core.seed(core.all_rows, [(seed, 0) for seed in seeds])
     core.start(core.all_rows)
     by_expert, by_rank = [], []

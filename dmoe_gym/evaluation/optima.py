@@ -15,16 +15,15 @@ import numpy as np
 
 import dmoe_gym.dmoe
 from dmoe_gym.evaluation.run import Row
-from dmoe_gym.facades.create import create_core
+from dmoe_gym.registration import create_core
 
 OPTIMA = Path(dmoe_gym.dmoe.__file__).parent / "data" / "optima.json"
 ENV_ID = "DMoE-JESA-v0"
-_CORE = "dmoe_gym.dmoe.env.joint:JointCore"
 
 
 def episode_digest(scenario: str, seed: int) -> str:
     """16 hexadecimal digits of an episode's true rounds, to 4 decimals: processors differ in the last bits."""
-    core = create_core(_CORE, 1, scenario, {})
+    core = create_core(ENV_ID, 1, scenario, {})
     core.seed([0], [(seed, 0)])
     core.start(core.all_rows)
     digest = hashlib.sha256()

@@ -138,7 +138,7 @@ def serve(
     nearest, farthest = config.distance_range_m
     squares = np.stack([one.uniform(nearest**2, farthest**2, config.num_devices) for one in generators])
     mean_gains = path_gain(np.sqrt(squares), config.carrier_hz)
-    fading = config.channel.build(count, (2, config.num_devices), 1)
+    fading = config.channel.process(count, (2, config.num_devices), 1)
     fading.start(range(count), generators)
     states = model.embed(inputs.patches[prompts.domains, prompts.images])
     latency, relevance = np.empty((2, count, config.num_blocks))
@@ -147,7 +147,7 @@ def serve(
             fading.advance(range(count), generators)
         states, scores = model.open_layer(block + 1, states)
         seen = _observed(config, scores, mean_gains, fading.gains[..., 0])
-        selected, bandwidth = scheduler.schedule(seen)
+        selected, bandwidth = scheduler.decide(seen)
         latency[:, block] = seen.latency(selected, bandwidth)
         relevance[:, block] = (seen.gate_weights * selected).sum(2).mean(1)
         if observe is not None:

@@ -13,7 +13,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
 from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.create import create_core
+from dmoe_gym.facades.viewed import watched
+from dmoe_gym.registration import create_core
 
 
 class BatchedVecEnv(VecEnv):
@@ -43,17 +44,11 @@ class BatchedVecEnv(VecEnv):
     ) -> None:
         if isinstance(history, bool) or not isinstance(history, int | np.integer) or history < 1:
             raise ValueError(f"history = {history!r}: valid are whole numbers of at least 1")
-        spec = gym.spec(env_id)
-        if "core" not in spec.kwargs:
-            raise ValueError(f"env_id = {env_id!r}: valid are the ids that dmoe_gym registers")
-        self.core: BatchedCore = create_core(spec.kwargs["core"], num_envs, scenario, overrides)
-        self.spec = spec
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"render_mode = {render_mode!r}: valid for a batch are None and 'rgb_array'")
+        self.core: BatchedCore = create_core(env_id, num_envs, scenario, overrides)
+        self.spec = gym.spec(env_id)
+        self._viewer = watched(self.core, env_id, render_mode, ("rgb_array",))
         # read by VecEnv.__init__ through get_attr
         self.render_mode = render_mode
-        if render_mode is not None:
-            self.core.record()
         self._stack: Any = None
         space: Any = self.core.observation_space
         if history > 1:
@@ -131,8 +126,8 @@ class BatchedVecEnv(VecEnv):
 
     def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:
         # one copy per key for all that end together; every environment's observation is its own part of it
-        last = self.core.observed(rows)
-        last = _records(last) if self.core.alone is None else list(last)
+        seen = self.core.observed(rows)
+        last = _records(seen) if self.core.alone is None else list(seen)
         means = (self._term_sums[rows] / self.core.rounds_per_episode).T.tolist()
         elapsed = [round(time.time() - self._started, 6)] * len(rows)
         totals, lengths = self._return[rows].tolist(), self._length[rows].tolist()
@@ -189,7 +184,9 @@ class BatchedVecEnv(VecEnv):
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         """One picture per environment."""
-        return [self.core.render(row, "rgb_array") for row in range(self.num_envs)]
+        if self._viewer is None:
+            return [None] * self.num_envs
+        return [self._viewer.render(self.core, row, "rgb_array") for row in range(self.num_envs)]
 
 
 def _records(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> list[dict[str, Any]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from importlib import import_module
 from typing import Any
 
 import typer
@@ -51,6 +54,28 @@ def overrides_of(assignments: Sequence[str]) -> dict[str, Any]:
         except ValueError as error:
             raise ValueError(f"--set {assignment!r}: the value {error}") from None
     return overrides
+
+
+def named_objects(assignments: Sequence[str]) -> dict[str, Any]:
+    """Import what NAME=MODULE:OBJECT pairs name, with the current folder on the path.
+
+    Raises:
+        ValueError: for an assignment of another form, or an object that the module has not.
+        ImportError: for a module that cannot be imported.
+    """
+    if assignments and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    objects = {}
+    for assignment in assignments:
+        name, _, place = assignment.partition("=")
+        module, _, attribute = place.partition(":")
+        if not (name and module and attribute):
+            raise ValueError(f"{assignment!r}: valid is NAME=MODULE:OBJECT")
+        try:
+            objects[name] = getattr(import_module(module), attribute)
+        except AttributeError:
+            raise ValueError(f"{assignment!r}: {module} has no {attribute}") from None
+    return objects
 
 
 def wide_console() -> Console:

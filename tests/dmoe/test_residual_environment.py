@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from dmoe_gym.dmoe import SCENARIOS, DMoEConfig, scenario
+from dmoe_gym.dmoe.config import ResidualConfig
 from dmoe_gym.dmoe.env.features import GLOBAL_FEATURES, NODE_FEATURES, feature_names
-from dmoe_gym.dmoe.env.residual import ResidualCore
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.strongest import CORRECTABLE, recorded, strongest, strongest_name
 from dmoe_gym.evaluation import evaluate
-from dmoe_gym.evaluation.run import make_core
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
+from dmoe_gym.registration import create_core
 
 JOINT, RESIDUAL = "DMoE-JESA-v0", "DMoE-JESA-Residual-v0"
 # shorter where a round takes long
@@ -22,7 +22,7 @@ SHORTENED = {"large": {"num_layers": 1}, "paper": {"num_layers": 4}}
 
 def pair(name: str, size: int = 4, **overrides):
     """The residual environments and the joint ones on the same episodes."""
-    cores = [make_core(env_id, size, name, overrides) for env_id in (RESIDUAL, JOINT)]
+    cores = [create_core(env_id, size, name, overrides) for env_id in (RESIDUAL, JOINT)]
     for core in cores:
         core.seed(core.all_rows, [(11, row) for row in range(size)])
         core.start(core.all_rows)
@@ -39,8 +39,9 @@ def test_action_0_is_the_strongest_scheduler_bit_for_bit(name):
     residual, joint = pair(name, 1 if name == "large" else 4, **overrides)
     chosen = strongest_name(scenario(name))
     assert chosen == recorded()[name]["scheduler"] == min(recorded()[name]["costs"], key=recorded()[name]["costs"].get)
-    policy = JointPolicy(strongest(joint.config, chosen))
-    residual.underneath = strongest(residual.config, chosen)  # a shortened scenario is none of the record
+    # a shortened scenario is none of the record
+    residual.underneath = strongest(residual.config.replace(residual=ResidualConfig(underneath=chosen)))
+    policy = JointPolicy(residual.underneath)
     while not joint.terminated.all():
         joint.step(policy.actions(joint.observed()), joint.all_rows)
         residual.step(actions_of(residual), residual.all_rows)
@@ -54,8 +55,8 @@ def test_corrections_of_one_change_nothing_in_any_correctable_scheduler(name):
     uncertain = "stale" if name.startswith("JESA-expected") else "small"
     where = home.get(name, uncertain)
     known = JointPolicy(CORRECTABLE[name](scenario(where)))
-    entries = make_core(RESIDUAL, 1, where, {}).action_space.shape[0]
-    zero = evaluate(Zero(entries), RESIDUAL, scenario=where, underneath=name, seeds=range(3))
+    entries = create_core(RESIDUAL, 1, where, {}).action_space.shape[0]
+    zero = evaluate(Zero(entries), RESIDUAL, scenario=where, residual={"underneath": name}, seeds=range(3))
     rows = evaluate(known, JOINT, scenario=where, seeds=range(3))
     assert [row["cost"] for row in zero] == [row["cost"] for row in rows]
 
@@ -85,7 +86,7 @@ def test_a_dearer_node_is_used_less_and_a_cheaper_one_more():
 def test_more_caution_means_fewer_outages():
     outages = {}
     for value in (-1.0, 1.0):
-        core = ResidualCore.create(64, "stale")
+        core = create_core(RESIDUAL, 64, "stale", {})
         core.seed(core.all_rows, [(3, row) for row in range(64)])
         core.start(core.all_rows)
         actions = actions_of(core)
@@ -95,6 +96,25 @@ def test_more_caution_means_fewer_outages():
             core.step(actions, core.all_rows)
             outages[value] += core.terms["outages"].sum()
     assert outages[1.0] < outages[-1.0]
+
+
+@pytest.mark.parametrize("name", ["battery", "budget", "small"])
+def test_savings_are_the_difference_to_action_0_on_the_same_episode(name):
+    kinds = [{}, {}, {"residual": {"reward": "saving"}}, {"residual": {"reward": "saving"}}]
+    zero, own, saving, nothing = (create_core(RESIDUAL, 3, name, {**kind, "num_layers": 4}) for kind in kinds)
+    for core in (zero, own, saving, nothing):
+        core.seed(core.all_rows, [(4, row) for row in range(3)])
+        core.start(core.all_rows)
+    choices = np.random.default_rng(1)
+    while not zero.terminated.all():
+        actions = choices.uniform(-1, 1, (3, *zero.action_space.shape)).astype(np.float32)
+        zero.step(actions_of(zero), zero.all_rows)
+        own.step(actions, own.all_rows)
+        saving.step(actions, saving.all_rows)
+        nothing.step(actions_of(nothing), nothing.all_rows)
+        np.testing.assert_array_equal(saving.rewards, own.rewards - zero.rewards)
+        np.testing.assert_array_equal(saving.term_values, own.term_values)
+        assert not nothing.rewards.any()
 
 
 # --- features
@@ -162,7 +182,7 @@ def test_features_are_functions_of_what_the_joint_environment_shows(name):
 
 def test_the_future_changes_nothing_of_the_features():
     """Environments whose generators differ from the third round on show the same until then."""
-    one, other = (ResidualCore.create(2, "battery") for _ in range(2))
+    one, other = (create_core(RESIDUAL, 2, "battery", {}) for _ in range(2))
     for core in (one, other):
         core.seed(core.all_rows, [(5, row) for row in range(2)])
         core.start(core.all_rows)
@@ -177,11 +197,11 @@ def test_the_future_changes_nothing_of_the_features():
 
 
 def test_permuted_nodes_give_permuted_features():
-    core = ResidualCore.create(1, "battery", computation_energy_range=(1.0, 1.0))
+    core = create_core(RESIDUAL, 1, "battery", {"computation_energy_range": (1.0, 1.0)})
     core.seed([0], [(7, 0)])
     core.start(core.all_rows)
     order = np.array([3, 0, 5, 1, 2, 4])
-    twin = ResidualCore.create(1, "battery", computation_energy_range=(1.0, 1.0))
+    twin = create_core(RESIDUAL, 1, "battery", {"computation_energy_range": (1.0, 1.0)})
     twin.seed([0], [(8, 0)])
     twin.start(twin.all_rows)
     twin.relevance.gate_scores[0] = core.relevance.gate_scores[0][order][..., order]
@@ -226,9 +246,9 @@ def test_history_stacks_the_last_observations_of_the_episode():
 
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="underneath = 'DES': valid are JESA, one-shot"):
-        gym.make(RESIDUAL, underneath="DES")
+        gym.make(RESIDUAL, residual={"underneath": "DES"})
     with pytest.raises(ValueError, match="battery_j = None"):
-        gym.make(RESIDUAL, scenario="small", underneath="JESA-battery")
+        gym.make(RESIDUAL, scenario="small", residual={"underneath": "JESA-battery"})
 
 
 def test_other_configurations_get_what_fits_their_regime():

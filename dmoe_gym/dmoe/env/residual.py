@@ -6,22 +6,19 @@ scheduler, bit for bit, so a learner starts where analysis ends.
 
 from __future__ import annotations
 
-from typing import Any, Self
-
 import numpy as np
 from gymnasium import spaces
 from numba import prange
 
-from dmoe_gym.channel import CSIConfig
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import DMoECore
-from dmoe_gym.dmoe.env.bounds import BOUNDS
+from dmoe_gym.dmoe.env.batch import Batch
 from dmoe_gym.dmoe.env.charge import charge, new_workspace, repair_draft
 from dmoe_gym.dmoe.env.features import LARGEST, Memory, feature_names, write_features
+from dmoe_gym.dmoe.env.observe import begin_limits
 from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.strongest import strongest
-from dmoe_gym.line_up import LineUp
 
 # What an action of 1 multiplies by (this project's choice): so little that random actions cost little, so much that
 # what matters is in reach.
@@ -34,34 +31,27 @@ class ResidualCore(DMoECore):
     """Action: a log factor on every node's price; one on the threshold (where the environment enforces it) or on
     relevance's price (elsewhere); where knowledge of the channel is imperfect, one on every node's caution.
 
-    Observation: one vector (`features`), named by `feature_names`.
-
-    Args:
-        underneath: the scheduler that is corrected, by its name in tables; None for the scenario's strongest.
+    Observation: one vector (`features`), named by `feature_names`. What is corrected and rewarded is the
+    configuration's `residual`.
     """
 
     decides_rounds = True
     alone = "features"
-    bounds = BOUNDS
 
-    def __init__(self, num_envs: int, config: DMoEConfig, underneath: str | None = None) -> None:
+    def __init__(self, num_envs: int, config: DMoEConfig) -> None:
         self.features = np.zeros((num_envs, len(feature_names(config.num_experts))), np.float32)
         self.memory = Memory.empty(num_envs, config.num_experts)
-        self.underneath: Correctable = strongest(config, underneath)
-        self.uncertain = config.csi != CSIConfig()
+        self.underneath: Correctable = strongest(config)
+        self.uncertain = not config.csi.is_perfect
+        # action 0 on the same episodes, where savings are the reward
+        self.twin: Batch | None = None
         super().__init__(num_envs, config)
+        if config.residual.reward == "saving":
+            self._add_twin()
 
-    @classmethod
-    def create(
-        cls, num_envs: int, scenario: str | None = None, /, underneath: str | None = None, **overrides: Any
-    ) -> Self:
-        return cls(num_envs, cls._config(scenario, overrides), underneath)
-
-    @classmethod
-    def line_up(
-        cls, env_id: str, scenario: str | None = None, underneath: str | None = None, **overrides: Any
-    ) -> LineUp:
-        return super().line_up(env_id, scenario, **overrides)
+    def _add_twin(self) -> None:
+        own = ("threshold", "budget_left", "battery", "selected", "subcarrier", "account", "terms", "rewards")
+        self.twin = self.batch._replace(**{name: np.zeros_like(getattr(self.batch, name)) for name in own})
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -94,10 +84,20 @@ class ResidualCore(DMoECore):
         seen = self.inputs if everyone else {key: values[rows] for key, values in self.inputs.items()}
         plan = self.underneath.corrected(seen, self.corrections(actions if everyone else actions[rows]))
         _settle(len(rows), rows, *plan, self.constants, self.rules, self.batch)
+        if self.twin is not None:
+            limits = {"battery": self.twin.battery, "budget_left": self.twin.budget_left}
+            theirs = {**self.inputs, **{key: values for key, values in limits.items() if key in self.inputs}}
+            if not everyone:
+                theirs = {key: values[rows] for key, values in theirs.items()}
+            plan = self.underneath.schedule(theirs)
+            _settle(len(rows), rows, *plan, self.constants, self.rules, self.twin)
+            self.rewards[rows] -= self.twin.rewards[rows]
         self._finish_round(rows)
 
     def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
         super()._observe_round(rows, first, gains, scores)
+        if self.twin is not None:
+            begin_limits(len(rows) / 8, rows, first, self.rules, self.twin)
         write_features(
             len(rows) / 8, rows, first, self.config.num_layers, self.rules.budget, self.config.battery_j is not None,
             self.constants, self.batch, self.memory, self.features,

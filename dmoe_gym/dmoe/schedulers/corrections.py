@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmoe_gym.dmoe.schedulers.scheduler import Planner
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 
 
 class Corrections(NamedTuple):
@@ -29,16 +29,34 @@ class Corrections(NamedTuple):
         """Of nothing."""
         return cls(np.ones((batch, experts)), np.ones(batch), np.ones((batch, experts)))
 
+    def thresholds(self, thresholds: np.ndarray) -> np.ndarray:
+        """The corrected thresholds (B,), at most 1."""
+        return np.minimum(thresholds * self.relevance, 1).astype(thresholds.dtype)
 
-class Correctable(Planner):
+
+class Correctable(Scheduler):
     """A scheduler whose prices can be corrected."""
 
     @abstractmethod
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
+        """As `fill`, under corrections."""
+
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        """As `Scheduler.fill`, without corrections."""
+        none = Corrections.none(len(observation["gate_scores"]), self.config.num_experts)
+        self.fill_corrected(observation, none, selected, subcarrier)
+
     def corrected(
         self, observation: Mapping[str, np.ndarray], corrections: Corrections
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As `plan`, under corrections."""
-
-    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """selected and subcarrier without corrections."""
-        return self.corrected(observation, Corrections.none(len(observation["gate_scores"]), self.config.num_experts))
+        """As `schedule`, under corrections."""
+        selected = np.zeros(observation["gate_scores"].shape, np.bool_)
+        subcarrier = np.full(observation["spectral_efficiency"].shape[:3], -1, np.int64)
+        self.fill_corrected(observation, corrections, selected, subcarrier)
+        return selected, subcarrier

@@ -8,7 +8,7 @@ import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
-from dmoe_gym.dmoe.schedulers.scheduler import planned_rounds
+from dmoe_gym.dmoe.schedulers.scheduler import observed_rounds
 from dmoe_gym.dmoe.solvers.priced import best_multiplier, best_node_priced, node_priced
 
 # Multipliers among which the adaptive rule chooses in the last round, where the budget falls due.
@@ -31,19 +31,22 @@ class LagrangianJESA(Correctable):
         super().__init__(config)
         self.multiplier = float(multiplier)
 
-    def corrected(
-        self, observation: Mapping[str, np.ndarray], corrections: Corrections
-    ) -> tuple[np.ndarray, np.ndarray]:
-        selected, subcarrier, rounds = planned_rounds(observation)
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
         multipliers, owed = self.terms_of(observation)
+        rounds = observed_rounds(observation, selected, subcarrier)
         for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
             prices = corrections.prices[row]
             constants = self.constants._replace(computation=self.constants.computation * prices)
+            rates = efficiency / prices[:, None, None]
             # the fixed multiplier is a grid of one
             grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1] * corrections.relevance[row]
-            rates = efficiency / prices[:, None, None]
             best_multiplier(scores, rates, constants, max(owed[row], 0.0), grid, chosen, route)
-        return selected, subcarrier
 
     def terms_of(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Every round's multiplier (B,), and what it owes (B,), negative where the multiplier decides."""
@@ -110,10 +113,30 @@ class BatteryJESA(Correctable):
             relevance = AdaptiveLagrangianJESA(config)
         self.relevance = relevance
 
-    def corrected(
-        self, observation: Mapping[str, np.ndarray], corrections: Corrections
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return self.plan_at(observation, self.prices(observation) * corrections.prices, corrections.relevance)
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
+        battery = observation["battery"].astype(float) * (float(self.config.battery_j or 0) / self.config.energy_unit_j)
+        prices, factor = self.prices(observation) * corrections.prices, corrections.relevance
+        rounds = observed_rounds(observation, selected, subcarrier)
+        if self.relevance is None:
+            asked = self.constants.shortfall_price
+            for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
+                node_priced(
+                    scores, efficiency, threshold, asked * factor[row], self.constants, prices[row], battery[row],
+                    chosen, route,
+                )  # fmt: skip
+            return
+        multipliers, owed = self.relevance.terms_of(observation)
+        for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
+            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1] * factor[row]
+            best_node_priced(
+                scores, efficiency, self.constants, prices[row], battery[row], max(owed[row], 0.0), grid, chosen, route
+            )
 
     def prices(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
         """Every node's price (B, K)."""
@@ -125,26 +148,3 @@ class BatteryJESA(Correctable):
         rounds = self.config.num_layers
         left = (rounds - self.layers(observation) + 1) / rounds
         return np.maximum(observation["battery"].astype(float), 1e-3), left[:, None]
-
-    def plan_at(
-        self, observation: Mapping[str, np.ndarray], prices: np.ndarray, relevance: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """As `plan`, at other prices (B, K) and with factors (B,) on relevance's."""
-        factor = np.ones(len(prices)) if relevance is None else relevance
-        selected, subcarrier, rounds = planned_rounds(observation)
-        battery = observation["battery"].astype(float) * (float(self.config.battery_j or 0) / self.config.energy_unit_j)
-        if self.relevance is None:
-            asked = self.constants.shortfall_price
-            for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
-                node_priced(
-                    scores, efficiency, threshold, asked * factor[row], self.constants, prices[row], battery[row],
-                    chosen, route,
-                )  # fmt: skip
-            return selected, subcarrier
-        multipliers, owed = self.relevance.terms_of(observation)
-        for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
-            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1] * factor[row]
-            best_node_priced(
-                scores, efficiency, self.constants, prices[row], battery[row], max(owed[row], 0.0), grid, chosen, route
-            )
-        return selected, subcarrier

@@ -11,13 +11,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from dmoe_gym.channel import CSIConfig
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.scenarios import SCENARIOS
+from dmoe_gym.dmoe.scenarios import scenario_of
 from dmoe_gym.dmoe.schedulers.corrections import Correctable
 from dmoe_gym.dmoe.schedulers.rounds import JESA, OneShot
 from dmoe_gym.dmoe.schedulers.tuned import tuned
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours
+from dmoe_gym.dmoe.solvers.channel_law import Outlook
 
 # schedulers that residual actions can correct, by their names in tables
 CORRECTABLE: dict[str, Callable[[DMoEConfig], Any]] = {
@@ -40,26 +40,25 @@ def recorded() -> dict[str, dict[str, Any]]:
 
 def strongest_name(config: DMoEConfig) -> str:
     """The name of the strongest correctable scheduler: as recorded for a scenario, else by the regime."""
-    for scenario, known in SCENARIOS.items():
-        if known == config and scenario in recorded():
-            return str(recorded()[scenario]["scheduler"])
+    scenario = scenario_of(config)
+    if scenario in recorded():
+        return str(recorded()[scenario]["scheduler"])
     if config.battery_j is not None:
         return "JESA-battery"
     if config.relevance_budget is not None:
         return "Lagrangian-adaptive"
-    sight = getattr(config.channel, "small_scale", config.channel).kind == "rician"
-    if config.csi != CSIConfig() and not sight:
+    if not config.csi.is_perfect and Outlook.fits(config.gain_law(0)):
         return "JESA-expected"
     return "JESA" if config.is_limited else "one-shot"
 
 
-def strongest(config: DMoEConfig, name: str | None = None) -> Correctable:
-    """The strongest scheduler of a configuration, or the one of that name.
+def strongest(config: DMoEConfig) -> Correctable:
+    """The strongest scheduler of a configuration, or the one that it names to be corrected.
 
     Raises:
         ValueError: if it cannot be corrected, or does not go with the configuration.
     """
-    chosen = strongest_name(config) if name is None else name
+    chosen = config.residual.underneath or strongest_name(config)
     if chosen not in CORRECTABLE:
-        raise ValueError(f"underneath = {chosen!r}: valid are {', '.join(CORRECTABLE)}")
+        raise ValueError(f"residual.underneath = {chosen!r}: valid are {', '.join(CORRECTABLE)}")
     return CORRECTABLE[chosen](config)

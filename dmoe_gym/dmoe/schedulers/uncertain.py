@@ -6,24 +6,25 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from dmoe_gym.channel import GainLaw
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
-from dmoe_gym.dmoe.schedulers.scheduler import Planner, empty_plan, observed_rounds, planned_rounds
-from dmoe_gym.dmoe.solvers.channel_law import Outlook, predicted_gains
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
+from dmoe_gym.dmoe.solvers.channel_law import Outlook
 from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.dmoe.solvers.restarts import expected_detours, expected_node_costs
 
 
-class PredictedJESA(Planner):
+class PredictedJESA(Scheduler):
     """JESA on the conditional mean of the present gains given the observed ones, less a safety margin.
 
     Args:
         margin: the predicted spectral efficiencies are multiplied by it; 1 for none.
 
     Raises:
-        ValueError: if margin lies outside (0, 1].
+        ValueError: if margin lies outside (0, 1], or the channel's law is not known.
     """
 
     def __init__(self, config: DMoEConfig, margin: float = 1.0) -> None:
@@ -31,20 +32,24 @@ class PredictedJESA(Planner):
             raise ValueError(f"margin = {margin}: valid are numbers above 0 and at most 1")
         super().__init__(config)
         self.margin = margin
+        self._law(0)
 
-    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        selected, subcarrier = empty_plan(observation)
+    def _law(self, rounds_passed: int) -> GainLaw:
+        law = self.config.gain_law(rounds_passed)
+        if law is None:
+            raise ValueError(f"channel = {self.config.channel!r}: valid are channels whose `law` is known")
+        return law
+
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        size, scores, known, thresholds = seen(observation)
         snr = self.config.mean_snr
-        efficiency = np.empty_like(observation["spectral_efficiency"])
+        efficiency = np.empty_like(known)
         layers = self.layers(observation)
         for layer in np.unique(layers):
             rows = layers == layer
-            gains = (np.exp2(observation["spectral_efficiency"][rows].astype(float)) - 1) / snr
-            efficiency[rows] = self.margin * np.log2(1 + snr * predicted_gains(gains, self.config, int(layer) - 1))
-        thresholds = observation["threshold"][:, 0]
-        scores = observation["gate_scores"]
-        jesa_batch(len(thresholds), scores, efficiency, thresholds, self.constants, selected, subcarrier)
-        return selected, subcarrier
+            gains = (np.exp2(known[rows].astype(float)) - 1) / snr
+            efficiency[rows] = self.margin * np.log2(1 + snr * self._law(int(layer) - 1).mean_gain(gains))
+        jesa_batch(size, scores, efficiency, thresholds, self.constants, selected, subcarrier)
 
 
 class ExpectedCostJESA(Correctable):
@@ -54,7 +59,7 @@ class ExpectedCostJESA(Correctable):
         caution: outage probabilities are multiplied by it; 1 to believe them.
 
     Raises:
-        ValueError: if caution is negative, or the channel has a line of sight.
+        ValueError: if caution is negative, or the channel has a line of sight or no known law.
     """
 
     def __init__(self, config: DMoEConfig, caution: float = 1.0) -> None:
@@ -64,26 +69,29 @@ class ExpectedCostJESA(Correctable):
         self.caution = float(caution)
         self.outlooks = [Outlook.of(config, passed) for passed in range(config.num_layers)]
 
-    def corrected(
-        self, observation: Mapping[str, np.ndarray], corrections: Corrections
-    ) -> tuple[np.ndarray, np.ndarray]:
-        selected, subcarrier, rounds = planned_rounds(observation)
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
+        rounds = observed_rounds(observation, selected, subcarrier)
         laws = self._laws(observation, corrections)
-        for (law, caution, prices), (scores, efficiency, threshold, chosen, route) in zip(laws, rounds, strict=True):
-            expected_jesa(scores, efficiency, threshold, *law, caution, prices, chosen, route)
-        return selected, subcarrier
+        for law, (scores, efficiency, threshold, chosen, route) in zip(laws, rounds, strict=True):
+            expected_jesa(scores, efficiency, threshold, *law, chosen, route)
 
     def _laws(
         self, observation: Mapping[str, np.ndarray], corrections: Corrections
-    ) -> Iterator[tuple[tuple[Constants, Outlook], np.ndarray, np.ndarray]]:
-        """Every round's constants at corrected prices with its outlook, cautions (K,) and prices (K,)."""
+    ) -> Iterator[tuple[Constants, Outlook, np.ndarray, np.ndarray]]:
+        """Every round's constants at corrected prices, outlook, cautions (K,) and prices (K,)."""
         for row, layer in enumerate(self.layers(observation)):
             prices = corrections.prices[row]
             constants = self.constants._replace(
                 computation=self.constants.computation * prices,
                 shortfall_price=self.constants.shortfall_price * float(corrections.relevance[row]),
             )
-            yield (constants, self.outlooks[layer - 1]), self.caution * corrections.caution[row], prices
+            yield constants, self.outlooks[layer - 1], self.caution * corrections.caution[row], prices
 
 
 class ExpectedCostDetours(ExpectedCostJESA):
@@ -105,19 +113,20 @@ class ExpectedCostDetours(ExpectedCostJESA):
         super().__init__(config, caution)
         self.tries = tries
 
-    def corrected(
-        self, observation: Mapping[str, np.ndarray], corrections: Corrections
-    ) -> tuple[np.ndarray, np.ndarray]:
-        selected, subcarrier = super().corrected(observation, corrections)
-        thresholds = observation["threshold"][:, 0]
-        efficiency = observation["spectral_efficiency"]
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
+        super().fill_corrected(observation, corrections, selected, subcarrier)
         costs = np.empty(self.config.num_experts)
-        rounds = observed_rounds(observation["gate_scores"], efficiency, thresholds, selected, subcarrier)
+        rounds = observed_rounds(observation, selected, subcarrier)
         laws = self._laws(observation, corrections)
-        for (law, caution, prices), (scores, rates, threshold, chosen, route) in zip(laws, rounds, strict=True):
-            given = (scores, rates, threshold, *law, caution, prices)
+        for law, (scores, rates, threshold, chosen, route) in zip(laws, rounds, strict=True):
+            given = (scores, rates, threshold, *law)
             expected_node_costs(*given, chosen, route, costs)
             promise = costs[:, None] * scores.max(1)
             links = np.argsort(-promise.ravel(), kind="stable")[: self.tries]
             expected_detours(*given, links, True, chosen, route, np.empty(len(links)))
-        return selected, subcarrier

@@ -12,13 +12,13 @@ from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.models.digits.inputs import Part, load_inputs
 from dmoe_gym.models.digits.kernels import aggregate_image, attend_image, classify_image, gate_image
 from dmoe_gym.models.digits.model import load_model
-from dmoe_gym.relevance import RelevanceProcess, RelevanceSource
+from dmoe_gym.relevance import RelevanceConfig, RelevanceProcess
 
 # images per round whose computation is worth about as much as one round of scheduling
 _IMAGES_PER_ROUND = 8
 
 
-class ClassifierRelevanceConfig(RelevanceSource):
+class ClassifierRelevanceConfig(RelevanceConfig):
     """The shipped classifier on digits.
 
     Fields:

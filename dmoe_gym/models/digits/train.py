@@ -13,7 +13,7 @@ from dmoe_gym.io.command_line import one_line_errors, wide_console
 from dmoe_gym.io.files import replace_section, write_whole
 from dmoe_gym.models.digits.config import ClassifierConfig
 from dmoe_gym.models.digits.domains import DOMAINS
-from dmoe_gym.models.digits.forward import Rule, accuracy, best_experts, every_expert
+from dmoe_gym.models.digits.forward import Rule, accuracy, best_experts, every_expert, infer
 from dmoe_gym.models.digits.inputs import load_inputs
 from dmoe_gym.models.digits.model import InferenceModel
 from dmoe_gym.models.digits.training import train
@@ -86,8 +86,6 @@ def draw_specialisation(path: Path, model: InferenceModel) -> None:
     import io
 
     from matplotlib.figure import Figure
-
-    from dmoe_gym.models.digits.forward import infer
 
     _, scores = infer(model, load_inputs("test").patches, best_experts(2))
     means = scores.mean((2, 3))

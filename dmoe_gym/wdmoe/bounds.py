@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from dmoe_gym.system import ExactBound
+from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.physics.block import Allocation, Block, mean_relevance
 from dmoe_gym.wdmoe.physics.cost import cost, reference_latency, shortfall
 from dmoe_gym.wdmoe.physics.latency import latency
@@ -36,4 +38,12 @@ def _lower_bound(block: Block) -> dict[str, float]:
     return {"cost": least / reference_latency(block.config), "latency_s": least}
 
 
-BOUNDS = MappingProxyType({"exact": _exact, "lower-bound": _lower_bound})
+# Tokens times devices up to which the exact optimum takes under a second a block.
+LARGEST_EXACT = 64
+
+
+def _few(config: WDMoEConfig) -> bool:
+    return config.num_tokens * config.num_devices <= LARGEST_EXACT
+
+
+BOUNDS = MappingProxyType({"exact": ExactBound(_exact, affordable=_few), "lower-bound": ExactBound(_lower_bound)})

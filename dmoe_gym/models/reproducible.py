@@ -1,4 +1,4 @@
-"""Torch on one thread for a while: the order in which a sum is added up depends on the number of threads."""
+"""Torch with one answer: the order in which a sum is added up depends on the number of threads."""
 
 from __future__ import annotations
 
@@ -17,3 +17,11 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """One thread and a torch random generator of our own, both put back at the end."""
+    with torch.random.fork_rng(devices=[]), one_thread():
+        torch.manual_seed(seed)
+        yield
