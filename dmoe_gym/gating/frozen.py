@@ -1,6 +1,6 @@
 """The trained networks that an environment runs on: shipped weights, and forwards that do not depend on the batch.
 
-`python -m dmoe_gym.gating.experiment.freeze` makes the shipped files again, the same bits on one machine.
+The experiment `gating-networks` makes the shipped files again, the same bits on one machine.
 """
 
 from __future__ import annotations
