@@ -13,6 +13,7 @@ from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.strongest import CORRECTABLE, recorded, strongest, strongest_name
 from dmoe_gym.evaluation import evaluate
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
+from dmoe_gym.facades.view import View
 from dmoe_gym.registration import create_core
 
 JOINT, RESIDUAL = "DMoE-JESA-v0", "DMoE-JESA-Residual-v0"
@@ -43,7 +44,7 @@ def test_action_0_is_the_strongest_scheduler_bit_for_bit(name):
     residual.underneath = strongest(residual.config.replace(residual=ResidualConfig(underneath=chosen)))
     policy = JointPolicy(residual.underneath)
     while not joint.terminated.all():
-        joint.step(policy.actions(joint.observed()), joint.all_rows)
+        joint.step(policy.actions(View(joint).batch()), joint.all_rows)
         residual.step(actions_of(residual), residual.all_rows)
         for field in ("rewards", "term_values", "selected", "subcarrier"):
             np.testing.assert_array_equal(getattr(residual, field), getattr(joint, field), err_msg=field)
@@ -72,7 +73,7 @@ class Zero:
 
 
 def test_a_dearer_node_is_used_less_and_a_cheaper_one_more():
-    """At a fixed round the optimum's use of a node cannot rise with its price; one-shot here is next to it."""
+    """At a fixed round the optimum's use of a node cannot rise with its price; single-pass here is next to it."""
     used = {}
     for value in (-1.0, 0.0, 1.0):
         core, _ = pair("recorded", 64)
@@ -147,7 +148,7 @@ def test_features_are_functions_of_what_the_joint_environment_shows(name):
     scores, before = [], np.ones((4, experts))
     others = ~np.eye(experts, dtype=bool)
     for layer in range(1, rounds + 1):
-        seen = joint.observed()
+        seen = View(joint).batch()
         scores.append(seen["gate_scores"].mean(2))
         so_far = np.mean(scores, 0)
         left = (rounds - layer + 1) / rounds
@@ -245,7 +246,7 @@ def test_history_stacks_the_last_observations_of_the_episode():
 
 
 def test_bad_arguments_are_named():
-    with pytest.raises(ValueError, match="underneath = 'DES': valid are JESA, one-shot"):
+    with pytest.raises(ValueError, match="underneath = 'DES': valid are JESA, single-pass"):
         gym.make(RESIDUAL, residual={"underneath": "DES"})
     with pytest.raises(ValueError, match="battery_j = None"):
         gym.make(RESIDUAL, scenario="small", residual={"underneath": "JESA-battery"})
@@ -255,7 +256,7 @@ def test_other_configurations_get_what_fits_their_regime():
     assert strongest_name(DMoEConfig(battery_j=0.01)) == "JESA-battery"
     assert strongest_name(DMoEConfig(relevance_budget=0.5)) == "Lagrangian-adaptive"
     assert strongest_name(DMoEConfig(slot_duration_s=0.03)) == "JESA"
-    assert strongest_name(DMoEConfig()) == "one-shot"
+    assert strongest_name(DMoEConfig()) == "single-pass"
     assert strongest_name(DMoEConfig(csi={"delay_rounds": 1}, channel="gauss_markov")) == "JESA-expected"
     rician = DMoEConfig(csi={"delay_rounds": 1}, channel="rician", slot_duration_s=0.03)
     assert strongest_name(rician) == "JESA"

@@ -14,20 +14,20 @@ from typing import Any
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.scenarios import scenario_of
 from dmoe_gym.dmoe.schedulers.corrections import Correctable
-from dmoe_gym.dmoe.schedulers.rounds import JESA, OneShot
+from dmoe_gym.dmoe.schedulers.rounds import JESA, SinglePass
 from dmoe_gym.dmoe.schedulers.tuned import tuned
-from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours
-from dmoe_gym.dmoe.solvers.channel_law import Outlook
+from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostRestarts
+from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw
 
 # schedulers that residual actions can correct, by their names in tables
 CORRECTABLE: dict[str, Callable[[DMoEConfig], Any]] = {
     "JESA": JESA,
-    "one-shot": OneShot,
+    "single-pass": SinglePass,
     "Lagrangian": tuned("Lagrangian"),
     "Lagrangian-adaptive": tuned("Lagrangian-adaptive"),
     "JESA-battery": tuned("JESA-battery"),
     "JESA-expected": tuned("JESA-expected"),
-    "JESA-expected-detours": tuned("JESA-expected", ExpectedCostDetours),
+    "JESA-expected-restarts": tuned("JESA-expected", ExpectedCostRestarts),
 }
 
 
@@ -47,9 +47,9 @@ def strongest_name(config: DMoEConfig) -> str:
         return "JESA-battery"
     if config.relevance_budget is not None:
         return "Lagrangian-adaptive"
-    if not config.csi.is_perfect and Outlook.fits(config.gain_law(0)):
+    if not config.csi.is_perfect and ChannelLaw.fits(config.gain_law(0)):
         return "JESA-expected"
-    return "JESA" if config.is_limited else "one-shot"
+    return "JESA" if config.is_limited else "single-pass"
 
 
 def strongest(config: DMoEConfig) -> Correctable:

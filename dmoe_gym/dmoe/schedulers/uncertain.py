@@ -11,10 +11,10 @@ from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
-from dmoe_gym.dmoe.solvers.channel_law import Outlook
+from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw
 from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
-from dmoe_gym.dmoe.solvers.restarts import expected_detours, expected_node_costs
+from dmoe_gym.dmoe.solvers.restarts import expected_node_costs, expected_restarts
 
 
 class PredictedJESA(Scheduler):
@@ -67,7 +67,7 @@ class ExpectedCostJESA(Correctable):
             raise ValueError(f"caution = {caution}: valid are numbers of at least 0")
         super().__init__(config)
         self.caution = float(caution)
-        self.outlooks = [Outlook.of(config, passed) for passed in range(config.num_layers)]
+        self.laws = [ChannelLaw.of(config, passed) for passed in range(config.num_layers)]
 
     def fill_corrected(
         self,
@@ -77,25 +77,25 @@ class ExpectedCostJESA(Correctable):
         subcarrier: np.ndarray,
     ) -> None:
         rounds = observed_rounds(observation, selected, subcarrier)
-        laws = self._laws(observation, corrections)
-        for law, (scores, efficiency, threshold, chosen, route) in zip(laws, rounds, strict=True):
-            expected_jesa(scores, efficiency, threshold, *law, chosen, route)
+        known = self._knowledge(observation, corrections)
+        for given, (scores, efficiency, threshold, chosen, route) in zip(known, rounds, strict=True):
+            expected_jesa(scores, efficiency, threshold, *given, chosen, route)
 
-    def _laws(
+    def _knowledge(
         self, observation: Mapping[str, np.ndarray], corrections: Corrections
-    ) -> Iterator[tuple[Constants, Outlook, np.ndarray, np.ndarray]]:
-        """Every round's constants at corrected prices, outlook, cautions (K,) and prices (K,)."""
+    ) -> Iterator[tuple[Constants, ChannelLaw, np.ndarray, np.ndarray]]:
+        """Every round's constants at corrected prices, law, cautions (K,) and prices (K,)."""
         for row, layer in enumerate(self.layers(observation)):
             prices = corrections.prices[row]
             constants = self.constants._replace(
                 computation=self.constants.computation * prices,
                 shortfall_price=self.constants.shortfall_price * float(corrections.relevance[row]),
             )
-            yield constants, self.outlooks[layer - 1], self.caution * corrections.caution[row], prices
+            yield constants, self.laws[layer - 1], self.caution * corrections.caution[row], prices
 
 
-class ExpectedCostDetours(ExpectedCostJESA):
-    """Expected-cost JESA, then restarts of its local search with one link given (`solvers.detours`).
+class ExpectedCostRestarts(ExpectedCostJESA):
+    """Expected-cost JESA, then restarts of its local search with one link given (`solvers.restarts`).
 
     The links are tried in the order of their node's expected cost times the largest gate score that they could serve.
 
@@ -123,10 +123,10 @@ class ExpectedCostDetours(ExpectedCostJESA):
         super().fill_corrected(observation, corrections, selected, subcarrier)
         costs = np.empty(self.config.num_experts)
         rounds = observed_rounds(observation, selected, subcarrier)
-        laws = self._laws(observation, corrections)
-        for law, (scores, rates, threshold, chosen, route) in zip(laws, rounds, strict=True):
-            given = (scores, rates, threshold, *law)
-            expected_node_costs(*given, chosen, route, costs)
+        known = self._knowledge(observation, corrections)
+        for given, (scores, rates, threshold, chosen, route) in zip(known, rounds, strict=True):
+            law = (scores, rates, threshold, *given)
+            expected_node_costs(*law, chosen, route, costs)
             promise = costs[:, None] * scores.max(1)
             links = np.argsort(-promise.ravel(), kind="stable")[: self.tries]
-            expected_detours(*given, links, True, chosen, route, np.empty(len(links)))
+            expected_restarts(*law, links, chosen, route)
