@@ -156,17 +156,19 @@ def part_of(prompt: str) -> Part:
 class Queries:
     """An endless stream of queries of one part, the same for the same seeds."""
 
-    def __init__(self, part: Part, *seeds: int) -> None:
+    def __init__(self, part: Part, *seeds: int, block: int = 8192) -> None:
+        """block: how many random numbers are drawn ahead; another block, another stream."""
         if part not in PARTS:
             raise ValueError(f"part = {part!r}: valid are {', '.join(PARTS)}")
         self.part = part
         self._generator = np.random.default_rng([PARTS.index(part), *seeds])
         self._words: list[float] = []
+        self._block = block
 
     def draw(self, low: int, high: int) -> int:
         """A whole number, low <= number < high."""
         if not self._words:
-            self._words = self._generator.random(8192).tolist()
+            self._words = self._generator.random(self._block).tolist()
         return low + int(self._words.pop() * (high - low))
 
     def ask(self, family: int) -> tuple[str, str]:

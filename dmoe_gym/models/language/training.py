@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from dmoe_gym.models.causal.layers import top_experts
 from dmoe_gym.models.language.families import FAMILIES, MOST_TOKENS, Part, Queries
 from dmoe_gym.models.language.network import build, override
 from dmoe_gym.models.language.windows import closing_windows, families_in_turn, stream_rows
@@ -91,7 +92,7 @@ def accuracy(model: torch.nn.Module, part: Part, queries: int, top: int, seed: i
     families = families_in_turn(queries)
     tokens, answered = map(torch.from_numpy, closing_windows(Queries(part, seed), families, MOST_TOKENS))
     right = np.zeros(queries, np.bool_)
-    handles = override(model, lambda _layer, logits: top_heard(logits, top))
+    handles = override(model, lambda _layer, logits: top_experts(logits, top))
     model.eval()
     with torch.no_grad():
         for start in range(0, queries, 500):
@@ -100,11 +101,6 @@ def accuracy(model: torch.nn.Module, part: Part, queries: int, top: int, seed: i
     for handle in handles:
         handle.remove()
     return np.array([right[families == family].mean() for family in range(len(FAMILIES))])
-
-
-def top_heard(logits: Tensor, top: int) -> Tensor:
-    """The `top` best of every hidden state, (T, K) bool."""
-    return torch.zeros(logits.shape, dtype=torch.bool).scatter_(-1, logits.topk(top, -1).indices, True)
 
 
 class Trainer:
