@@ -17,7 +17,7 @@ from agents.study.command import study
 from agents.sweep.command import sweep
 from agents.train import check_recipe, reference_rows
 from agents.train import train as train_seed
-from dmoe_gym.evaluation import lineup_of
+from dmoe_gym.evaluation import line_up_of
 from dmoe_gym.evaluation.table import cells, rich_table
 from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
 from dmoe_gym.io.files import read_csv, write_csv
@@ -80,7 +80,7 @@ def evaluate(
     console = wide_console()
     elsewhere = overrides_of(override) if override else None
     with bar(console) as progress:
-        rows, lineup = evaluate_runs(
+        rows, line_up = evaluate_runs(
             run,
             episodes,
             scenario=scenario,
@@ -93,7 +93,7 @@ def evaluate(
     home = Path("output") if is_export(run[0]) else run[0].parent
     file = write_csv(output or home / f"evaluation{suffix}.csv", rows)
     title = f"{rows[0]['scenario']} scenario, {episodes} held-out episodes, means and 95 % intervals"
-    console.print(rich_table(title, *cells(rows, lineup.optimum, lineup.reference)))
+    console.print(rich_table(title, *cells(rows, line_up.optimum, line_up.reference)))
     console.print(f"all rows: {file}")
 
 
@@ -136,11 +136,11 @@ def demo(
     console.print("3/3 evaluation and report")
     curve = read_csv(folder.evaluations_file)
     rows = [*references, *(row for row in curve if row["step"] == curve[-1]["step"])]
-    lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
+    line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
     title = f"{config.scenario} scenario, {episodes} held-out episodes, means and 95 % intervals"
-    console.print(rich_table(title, *cells(rows, lineup.optimum, lineup.reference)))
+    console.print(rich_table(title, *cells(rows, line_up.optimum, line_up.reference)))
     group = runs / config.group
-    report = write_report(group, f"dmoe_gym demo: {title}", "make demo", rows, {folder.path.name: curve}, lineup)
+    report = write_report(group, f"dmoe_gym demo: {title}", "make demo", rows, {folder.path.name: curve}, line_up)
     console.print(f"report: {report}")
     console.print(f"TensorBoard: {Path(sys.executable).parent / 'tensorboard'} --logdir {group}")
 

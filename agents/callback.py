@@ -15,7 +15,7 @@ from agents.status import StatusKeeper
 from dmoe_gym.evaluation import Row, evaluate, held_out_seeds
 from dmoe_gym.evaluation.tensorboard import eval_scalars
 from dmoe_gym.io.files import read_csv, write_csv
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 
 
 class BetweenUpdates(BaseCallback):
@@ -40,7 +40,7 @@ class EvaluateAndCheckpoint(BetweenUpdates):
         folder: where evaluations and checkpoints go.
         name: how rows call the run.
         references: rows of the line-up on the same held-out episodes.
-        lineup: which of them are random and optimal.
+        line_up: which of them are random and optimal.
         status: told of every step between updates.
     """
 
@@ -50,12 +50,12 @@ class EvaluateAndCheckpoint(BetweenUpdates):
         folder: RunFolder,
         name: str,
         references: Sequence[Row],
-        lineup: Lineup,
+        line_up: LineUp,
         status: StatusKeeper,
     ) -> None:
         super().__init__()
         self.config, self.folder, self.name, self.status = config, folder, name, status
-        self.references, self.lineup = references, lineup
+        self.references, self.line_up = references, line_up
         self.rows: list[Row] = []
         self._next_evaluation = self._next_checkpoint = 0
 
@@ -102,7 +102,7 @@ class EvaluateAndCheckpoint(BetweenUpdates):
             **self.config.overrides,
         )
         self.rows += [{**row, "step": step} for row in rows]
-        for tag, value in eval_scalars(rows, self.references, self.lineup).items():
+        for tag, value in eval_scalars(rows, self.references, self.line_up).items():
             self.logger.record(tag, value)
         # beside the episodes' return r, length l and time t stand their terms
         recent = list(self.model.ep_info_buffer or ())

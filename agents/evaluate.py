@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from agents.policy import load_run
-from dmoe_gym.evaluation import Row, evaluate, evaluate_lineup, held_out_seeds, lineup_of
+from dmoe_gym.evaluation import Row, evaluate, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.run import Progress
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 
 
 def evaluate_runs(
@@ -21,7 +21,7 @@ def evaluate_runs(
     names: Sequence[str] | None = None,
     jobs: int = 1,
     progress: Callable[[str], Progress] | None = None,
-) -> tuple[list[Row], Lineup]:
+) -> tuple[list[Row], LineUp]:
     """Rows of the analytic policies, the bounds and the runs on the same held-out episodes.
 
     Args:
@@ -36,13 +36,13 @@ def evaluate_runs(
     """
     loaded = [(path, *load_run(path, scenario, overrides)) for path in paths]
     first = loaded[0][1]
-    lineup = lineup_of(first.env_id, first.scenario, **first.overrides)
+    line_up = line_up_of(first.env_id, first.scenario, **first.overrides)
     for path, config, _ in loaded:
-        theirs = lineup_of(config.env_id, config.scenario, **config.overrides).env_id
-        if (theirs, config.scenario, config.overrides) != (lineup.env_id, first.scenario, first.overrides):
+        theirs = line_up_of(config.env_id, config.scenario, **config.overrides).env_id
+        if (theirs, config.scenario, config.overrides) != (line_up.env_id, first.scenario, first.overrides):
             raise ValueError(f"{path}: ran on other episodes than {paths[0]}; evaluate them one by one")
     seeds = held_out_seeds(episodes)
-    rows = evaluate_lineup(
+    rows = evaluate_line_up(
         first.env_id,
         scenario=first.scenario,
         seeds=seeds,
@@ -62,4 +62,4 @@ def evaluate_runs(
             progress=tick,
             **config.overrides,
         )
-    return rows, lineup
+    return rows, line_up

@@ -22,7 +22,7 @@ from agents.config import TrainingConfig, dump_config, load_config
 from agents.learners import checkpoint_steps
 from agents.run_folder import PROVENANCE, RunFolder
 from agents.status import read_status
-from dmoe_gym.evaluation import Row, charted_means, lineup_of
+from dmoe_gym.evaluation import Row, charted_means, line_up_of
 from dmoe_gym.evaluation.statistics import Interval
 from dmoe_gym.io.files import read_csv, write_json, write_whole
 
@@ -138,13 +138,13 @@ def _digest(content: bytes) -> str:
 def _results(rows: Sequence[Row], references: Sequence[Row], config: TrainingConfig) -> dict[str, Any]:
     """Means on held-out episodes, beside the bound's and the best analytic scheduler's on the same ones."""
     seeds = {row["seed"] for row in rows}
-    lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
+    line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
     costs: dict[str, list[float]] = {}
     for row in references:
         if row["seed"] in seeds:
             costs.setdefault(row["policy"], []).append(row["cost"])
     means = {name: float(np.mean(values)) for name, values in costs.items() if len(values) == len(seeds)}
-    analytic = {name: mean for name, mean in means.items() if name in lineup.policies}
+    analytic = {name: mean for name, mean in means.items() if name in line_up.policies}
     strongest = min(analytic, key=lambda name: analytic[name], default=None)
     interval = Interval.of([row["cost"] for row in rows])
     return {
@@ -152,7 +152,7 @@ def _results(rows: Sequence[Row], references: Sequence[Row], config: TrainingCon
         "first_episode": min(seeds),
         "cost_interval": [interval.low, interval.high],
         **charted_means(rows),
-        "bound": {"name": lineup.optimum, "cost": means.get(lineup.optimum)},
+        "bound": {"name": line_up.optimum, "cost": means.get(line_up.optimum)},
         "strongest_analytic": {"name": strongest, "cost": analytic[strongest] if strongest else None},
     }
 

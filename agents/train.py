@@ -19,7 +19,7 @@ from agents.relative import RelativeRewards
 from agents.run_folder import RunFolder
 from agents.status import StatusKeeper
 from agents.teachers import teacher_scheduler
-from dmoe_gym.evaluation import Row, evaluate_lineup, held_out_seeds, lineup_of
+from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
@@ -62,9 +62,9 @@ def reference_rows(
         ValueError: if the file is of anything else than the recipe asks for: runs of one group share all of it.
     """
     file, about_file = root / config.group / "references.csv", root / config.group / "references.json"
-    lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
+    line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
     about = {
-        "environment": lineup.env_id,
+        "environment": line_up.env_id,
         "scenario": config.scenario,
         "overrides": dict(config.overrides),
         "episodes": config.evaluation.episodes,
@@ -83,7 +83,7 @@ def reference_rows(
             )
         rows = read_csv(file)
     else:
-        rows = evaluate_lineup(
+        rows = evaluate_line_up(
             config.env_id,
             scenario=config.scenario,
             seeds=held_out_seeds(config.evaluation.episodes),
@@ -94,7 +94,7 @@ def reference_rows(
         )
         write_json(about_file, about)
         write_csv(file, rows)
-    write_reference_lines(root / config.group, rows, lineup, config.total_timesteps)
+    write_reference_lines(root / config.group, rows, line_up, config.total_timesteps)
     return rows
 
 
@@ -161,9 +161,9 @@ def _train(
         done = model.num_timesteps
         env.seed(seed + done)
     model.set_logger(configure(str(folder.path), ["csv", "tensorboard"]))
-    lineup = lineup_of(config.env_id, config.scenario, **config.overrides)
+    line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
     status = StatusKeeper(folder.path, config.total_timesteps)
-    callback = EvaluateAndCheckpoint(config, folder, f"{name}-seed{seed}", references, lineup, status)
+    callback = EvaluateAndCheckpoint(config, folder, f"{name}-seed{seed}", references, line_up, status)
     status.update(done)
     try:
         learn(model, config, env, callback, seed=seed, progress_bar=progress_bar)

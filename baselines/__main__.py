@@ -14,7 +14,7 @@ from baselines.wdmoe import wdmoe_comparison
 from baselines.wdmoe_inference import wdmoe_inference
 from dmoe_gym import dmoe, wdmoe
 from dmoe_gym.dmoe.inference import INFERENCE_SCENARIOS
-from dmoe_gym.evaluation import evaluate_lineup, held_out_seeds, lineup_of
+from dmoe_gym.evaluation import evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.table import cells, rich_table
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
 from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
@@ -41,9 +41,9 @@ def list_environments() -> None:
     }
     console.print("; ".join(f"scenarios of {system}: {', '.join(names)}" for system, names in scenarios.items()))
     for env_id in dmoe_gym.ENVIRONMENTS:
-        lineup = lineup_of(env_id)
-        bounds = f"; bounds: {', '.join(lineup.bounds)}" if lineup.bounds else ""
-        console.print(f"[bold]{env_id}[/]: {', '.join(lineup.policies)}{bounds}")
+        line_up = line_up_of(env_id)
+        bounds = f"; bounds: {', '.join(line_up.bounds)}" if line_up.bounds else ""
+        console.print(f"[bold]{env_id}[/]: {', '.join(line_up.policies)}{bounds}")
 
 
 @app.command()
@@ -69,9 +69,9 @@ def evaluate(
     console = wide_console()
     overrides = overrides_of(override or [])
     seeds = held_out_seeds(episodes)
-    lineup = lineup_of(env_id, scenario, **overrides)
+    line_up = line_up_of(env_id, scenario, **overrides)
     with bar(console) as progress:
-        rows = evaluate_lineup(
+        rows = evaluate_line_up(
             env_id,
             scenario=scenario,
             seeds=seeds,
@@ -82,10 +82,10 @@ def evaluate(
         )
     path = write_csv(output or Path("output") / f"{env_id}-{scenario or 'default'}.csv", rows)
     title = f"{env_id}, scenario {scenario or 'default'}, {episodes} held-out episodes, means and 95 % intervals"
-    console.print(rich_table(title, *cells(rows, lineup.optimum, lineup.reference)))
+    console.print(rich_table(title, *cells(rows, line_up.optimum, line_up.reference)))
     console.print(f"all rows: {path}")
     if tensorboard is not None:
-        write_reference_lines(tensorboard, rows, lineup, last_step)
+        write_reference_lines(tensorboard, rows, line_up, last_step)
         console.print(f"tensorboard --logdir {tensorboard}")
 
 

@@ -16,9 +16,9 @@ from dmoe_gym.evaluation import (
     Row,
     by_policy,
     compare,
-    evaluate_lineup,
+    evaluate_line_up,
     held_out_seeds,
-    lineup_of,
+    line_up_of,
 )
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import rich_table, two_lines
@@ -77,8 +77,8 @@ def wdmoe_comparison(
         replace_section(document, "wdmoe-comparison", text)
         console.print(f"tables: {document}")
     if picture is not None:
-        lineups = {name: lineup_of(ENV_ID, name) for name in names}
-        latency_panels(picture, by_scenario, lineups, METRIC)
+        line_ups = {name: line_up_of(ENV_ID, name) for name in names}
+        latency_panels(picture, by_scenario, line_ups, METRIC)
         console.print(f"picture: {picture}")
 
 
@@ -86,7 +86,7 @@ def _evaluate(console: Console, names: Sequence[str], episodes: int, share: floa
     rows: list[Row] = []
     with bar(console) as progress:
         for name in names:
-            rows += evaluate_lineup(
+            rows += evaluate_line_up(
                 ENV_ID,
                 scenario=name,
                 seeds=held_out_seeds(episodes),

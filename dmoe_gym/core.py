@@ -19,7 +19,7 @@ from gymnasium import spaces
 from dmoe_gym.compiled.draws import Generators
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.config import StrictConfig
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 
 
 class BatchedCore(ABC):
@@ -85,7 +85,7 @@ class BatchedCore(ABC):
 
     @classmethod
     @abstractmethod
-    def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
+    def line_up(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
         """The analytic policies and bounds of an environment.
 
         Raises:

@@ -12,14 +12,14 @@ import gymnasium as gym
 import numpy as np
 
 import dmoe_gym  # noqa: F401 - registers the environments
-from dmoe_gym.evaluation import Interval, evaluate_lineup, held_out_seeds
+from dmoe_gym.evaluation import Interval, evaluate_line_up, held_out_seeds
 from dmoe_gym.relevance import Trace, write_trace
 
 
 def recorded_beside_drawn(episodes: int) -> None:
     """Mean cost and relevance per round of JESA and Top-2 in the scenario `recorded`, and with Dirichlet scores."""
     for source in ("trace:digits", "dirichlet"):
-        rows = evaluate_lineup(
+        rows = evaluate_line_up(
             "DMoE-JESA-v0",
             scenario="recorded",
             seeds=held_out_seeds(episodes),

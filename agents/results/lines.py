@@ -87,7 +87,7 @@ class Comparison:
 
     def score(self, line: Line) -> np.ndarray:
         """(S,) 0 for the random scheduler's mean cost, 1 for the bound's; on the bound's episodes."""
-        worst, best = self.line(self.setting.lineup.random).on_bound.mean(), self.bound.on_bound.mean()
+        worst, best = self.line(self.setting.line_up.random).on_bound.mean(), self.bound.on_bound.mean()
         return (worst - line.on_bound.mean(1)) / (worst - best)
 
 
@@ -129,12 +129,12 @@ def compare_setting(
     Raises:
         ValueError: if no episode is shared, a stated seed is missing, or somebody undercuts the bound of a round.
     """
-    lineup = setting.lineup
+    line_up = setting.line_up
     groups = by_policy(analytic)
-    if lineup.optimum not in groups:
-        raise ValueError(f"{setting.title}: rows of {lineup.optimum} are missing")
+    if line_up.optimum not in groups:
+        raise ValueError(f"{setting.title}: rows of {line_up.optimum} are missing")
     costs = _Costs({**groups, **learned}, seeds)
-    policies = [name for name in groups if name not in lineup.bounds]
+    policies = [name for name in groups if name not in line_up.bounds]
     common = set.intersection(*(costs.episodes[name] for name in policies))
     strongest = min(policies, key=lambda name: costs.matrix(name, common).mean())
     main = set.intersection(costs.episodes[strongest], *(costs.episodes[name] for name in learned))
@@ -143,12 +143,12 @@ def compare_setting(
         own = costs.episodes[name] & main
         if not own:
             raise ValueError(f"{setting.title}: {name} and the others share no held-out episode")
-        bounded = own & costs.episodes[lineup.optimum]
+        bounded = own & costs.episodes[line_up.optimum]
         values, reference = costs.matrix(name, own), costs.matrix(strongest, own)[0]
-        on_bound, bound = costs.matrix(name, bounded), costs.matrix(lineup.optimum, bounded)[0]
-        is_bound = name in lineup.bounds
+        on_bound, bound = costs.matrix(name, bounded), costs.matrix(line_up.optimum, bounded)[0]
+        is_bound = name in line_up.bounds
         if not is_bound and (on_bound < bound - TOLERANCE * np.abs(bound)).any():
-            raise ValueError(f"{setting.title}: {name} undercuts {lineup.optimum}, which cannot be a bound then")
+            raise ValueError(f"{setting.title}: {name} undercuts {line_up.optimum}, which cannot be a bound then")
         gap = percent(paired_difference(on_bound, bound), bound.mean()) if bounded and not is_bound else None
         difference = percent(paired_difference(values, reference), reference.mean()) if name != strongest else None
         rows = costs.rows(name, own)
@@ -169,7 +169,7 @@ def compare_setting(
 
     lines = sorted(map(line, costs.episodes), key=lambda entry: (entry.kind != "bound", entry.cost.mean))
     named = {entry.name: entry for entry in lines}
-    return Comparison(setting, lines, named[strongest], named[lineup.optimum], missing)
+    return Comparison(setting, lines, named[strongest], named[line_up.optimum], missing)
 
 
 def percent(interval: Interval, unit: float) -> Interval:

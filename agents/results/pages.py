@@ -86,7 +86,7 @@ def aggregate_section(comparisons: Sequence[Comparison], headlines: Mapping[str,
         title, strongest = comparison.setting.title, comparison.strongest
         learned[title] = comparison.score(headlines[title])
         analytic[title] = comparison.score(strongest)
-        reference[title] = comparison.score(comparison.line(comparison.setting.lineup.reference))
+        reference[title] = comparison.score(comparison.line(comparison.setting.line_up.reference))
         ratios[title] = 100 * (headlines[title].on_bound.mean(1) / strongest.on_bound.mean() - 1)
     body = [
         [

@@ -100,12 +100,12 @@ def draw_profiles(path: Path, comparisons: Sequence[Comparison], learned: Mappin
 
 
 def _line(comparison: Comparison, kind: str, learned: Mapping[str, Line]) -> Line:
-    lineup = comparison.setting.lineup
+    line_up = comparison.setting.line_up
     if kind == "learned":
         return learned[comparison.setting.title]
     if kind == "strongest analytic":
         return comparison.strongest
-    return comparison.line(lineup.reference if kind == "reference" else lineup.random)
+    return comparison.line(line_up.reference if kind == "reference" else line_up.random)
 
 
 def _gaps(line: Line) -> np.ndarray:

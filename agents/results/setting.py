@@ -11,9 +11,9 @@ import gymnasium as gym
 import yaml
 
 from agents.config import TrainingConfig
-from dmoe_gym.evaluation import lineup_of
+from dmoe_gym.evaluation import line_up_of
 from dmoe_gym.facades.create import core_class
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 
 # The published scenarios, in the order of the tables. DMoE-Inference has no bound worth the name and tables of its own.
 PUBLISHED = (
@@ -48,15 +48,15 @@ class Setting:
         Raises:
             ValueError: for an unknown id, scenario or override.
         """
-        lineup = lineup_of(env_id, scenario, **overrides)
+        line_up = line_up_of(env_id, scenario, **overrides)
         named = scenario or core_class(gym.spec(env_id).kwargs["core"]).default_scenario  # type: ignore[attr-defined]
         text = yaml.safe_dump(dict(overrides), default_flow_style=True, sort_keys=True).strip() if overrides else ""
-        return cls(lineup.env_id, named, text, dict(overrides))
+        return cls(line_up.env_id, named, text, dict(overrides))
 
     @property
-    def lineup(self) -> Lineup:
+    def line_up(self) -> LineUp:
         """Its analytic schedulers and bounds."""
-        return lineup_of(self.env_id, self.scenario, **self.fields)
+        return line_up_of(self.env_id, self.scenario, **self.fields)
 
     @property
     def title(self) -> str:

@@ -16,7 +16,7 @@ from agents.learners import checkpoint_steps
 from agents.results.setting import Setting
 from agents.run_folder import PROVENANCE, RunFolder
 from agents.status import read_status
-from dmoe_gym.evaluation import Row, by_policy, evaluate_lineup, held_out_seeds, seed_matrix
+from dmoe_gym.evaluation import Row, by_policy, evaluate_line_up, held_out_seeds, seed_matrix
 from dmoe_gym.evaluation.optima import ENV_ID as OPTIMA_ENV
 from dmoe_gym.evaluation.optima import cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import Progress
@@ -129,9 +129,9 @@ def analytic_rows(
         compute: evaluate what no source has; else the rest goes without, or everything if the bound, the random
             scheduler or the reference is lacking.
         jobs: processes for the bounds.
-        progress: as in `evaluate_lineup`.
+        progress: as in `evaluate_line_up`.
     """
-    lineup = setting.lineup
+    line_up = setting.line_up
     file = store / "analytic" / f"{setting.file_name}.csv"
     sources = [*(group / "references.csv" for group in groups), *([] if fresh else [file])]
     tables = [read_csv(source) for source in sources if source.is_file()]
@@ -143,13 +143,13 @@ def analytic_rows(
             if len(group) > len(best.get(name, ())):
                 best[name] = group
     # every bound but the optimum is an extra
-    wanted = [*lineup.policies, lineup.optimum]
+    wanted = [*line_up.policies, line_up.optimum]
     lacking = [name for name in dict.fromkeys(wanted) if name not in best]
     if lacking and not compute:
-        if {lineup.optimum, lineup.random, lineup.reference} & set(lacking):
+        if {line_up.optimum, line_up.random, line_up.reference} & set(lacking):
             return []
     elif lacking:
-        computed = evaluate_lineup(
+        computed = evaluate_line_up(
             setting.env_id,
             scenario=setting.scenario,
             seeds=held_out_seeds(episodes),
@@ -159,7 +159,7 @@ def analytic_rows(
             **setting.fields,
         )
         best |= by_policy(computed)
-    names = [name for name in (*lineup.policies, *lineup.bounds) if name in best]
+    names = [name for name in (*line_up.policies, *line_up.bounds) if name in best]
     write_csv(file, [{"policy": name, **_kept(row)} for name in names for row in best[name]])
     return read_csv(file)
 

@@ -39,10 +39,10 @@ def measure(
         ValueError: for an unknown scheduler or a run that does not fit.
     """
     threads = torch.get_num_threads()
-    lineup = setting.lineup
-    unknown = [name for name in names or () if name not in lineup.policies]
+    line_up = setting.line_up
+    unknown = [name for name in names or () if name not in line_up.policies]
     if unknown:
-        raise ValueError(f"policy = {unknown[0]!r}: valid for {setting.title} are {', '.join(lineup.policies)}")
+        raise ValueError(f"policy = {unknown[0]!r}: valid for {setting.title} are {', '.join(line_up.policies)}")
     # loaded first: a run that does not fit is refused before anything is measured
     learned = [(path, *load_run(path, setting.scenario, setting.fields)) for path in runs]
     rows: list[Row] = []
@@ -56,8 +56,8 @@ def measure(
 
     try:
         torch.set_num_threads(1)
-        for name, policy in lineup.policies.items():
-            if name in names if names is not None else name != lineup.random:
+        for name, policy in line_up.policies.items():
+            if name in names if names is not None else name != line_up.random:
                 add(name, policy, setting.env_id)
         for path, config, policy in learned:
             add(path.resolve().name.partition("-seed")[0], policy, config.env_id)

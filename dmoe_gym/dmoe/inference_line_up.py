@@ -9,7 +9,7 @@ from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneous, Random, TopK
 from dmoe_gym.dmoe.schedulers.scheduler import Planner
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 
 SCHEDULERS: dict[str, Callable[[DMoEConfig], Planner]] = {
     "random": Random,
@@ -23,13 +23,13 @@ SCHEDULERS: dict[str, Callable[[DMoEConfig], Planner]] = {
 }
 
 
-def inference_lineup(config: InferenceConfig) -> Lineup:
+def inference_line_up(config: InferenceConfig) -> LineUp:
     """They decide whole schedules, so they run on `DMoE-Inference-Joint-v0`, whose episodes are the same.
 
     No per-round optimum exists, for a round's choice changes later rounds: what stands in its place is a bound, every
     hidden state at its expert of least energy and every answer right.
     """
-    return Lineup(
+    return LineUp(
         env_id="DMoE-Inference-Joint-v0",
         policies={name: JointPolicy(build(config)) for name, build in SCHEDULERS.items()},
         bounds=("lower-bound",),

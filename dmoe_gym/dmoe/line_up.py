@@ -15,7 +15,7 @@ from dmoe_gym.dmoe.schedulers.scheduler import Planner
 from dmoe_gym.dmoe.schedulers.tuned import tuned
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours, PredictedJESA
 from dmoe_gym.dmoe.solvers.informed_bound import informed_about
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 from dmoe_gym.policy import RandomActionPolicy
 
 # where every round stands alone and is known
@@ -68,7 +68,7 @@ def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Planne
     return named
 
 
-def lineup(env_id: str, config: DMoEConfig) -> Lineup:
+def line_up(env_id: str, config: DMoEConfig) -> LineUp:
     """The analytic policies of a DMoE environment.
 
     The environments that decide rounds share their episodes bit for bit, so their analytic policies all run on
@@ -79,7 +79,7 @@ def lineup(env_id: str, config: DMoEConfig) -> Lineup:
     """
     if env_id == "DMoE-DES-v0":
         limit = config.max_experts
-        return Lineup(
+        return LineUp(
             env_id=env_id,
             policies={
                 "random": RandomActionPolicy(MultiBinary(config.num_experts), "gate_scores", 1),
@@ -97,7 +97,7 @@ def lineup(env_id: str, config: DMoEConfig) -> Lineup:
         bounds: tuple[str, ...] = ("exact", "lower-bound") if alone else ("clairvoyant",)
         if informed_about(config):
             bounds += ("informed",)
-        return Lineup(
+        return LineUp(
             env_id="DMoE-JESA-v0",
             policies={name: JointPolicy(build(config)) for name, build in schedulers_of(config).items()},
             bounds=bounds,

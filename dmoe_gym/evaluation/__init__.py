@@ -10,7 +10,7 @@ from dmoe_gym.evaluation.aggregate import (
     stratified_interquartile_mean,
     two_way_mean,
 )
-from dmoe_gym.evaluation.lineup import evaluate_lineup, lineup_of
+from dmoe_gym.evaluation.line_up import evaluate_line_up, line_up_of
 from dmoe_gym.evaluation.run import Row, evaluate, evaluate_bound
 from dmoe_gym.evaluation.scores import charted_means, scores
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
@@ -27,10 +27,10 @@ __all__ = [
     "crossed_bootstrap",
     "evaluate",
     "evaluate_bound",
-    "evaluate_lineup",
+    "evaluate_line_up",
     "held_out_seeds",
     "interquartile_mean",
-    "lineup_of",
+    "line_up_of",
     "paired_difference",
     "performance_profile",
     "probability_of_improvement",

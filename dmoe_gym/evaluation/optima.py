@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import dmoe_gym.dmoe
-from dmoe_gym.evaluation.lineup import lineup_of
+from dmoe_gym.evaluation.line_up import line_up_of
 from dmoe_gym.evaluation.run import Row, Start, evaluate_bound
 from dmoe_gym.evaluation.seeds import held_out_seeds
 from dmoe_gym.facades.create import create_core
@@ -58,7 +58,7 @@ def build_optima(
     kept = json.loads(path.read_text()) if path.is_file() else {}
     seeds = held_out_seeds(episodes)
     for scenario in scenarios:
-        bound = lineup_of(ENV_ID, scenario).optimum
+        bound = line_up_of(ENV_ID, scenario).optimum
         tick = progress(f"{scenario} {bound}", episodes) if progress else None
         rows = evaluate_bound(bound, ENV_ID, scenario=scenario, seeds=seeds, jobs=jobs, progress=tick)
         kept[scenario] = {

@@ -12,7 +12,7 @@ import numpy as np
 
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.scenarios import HARDNESS
-from dmoe_gym.evaluation.lineup import evaluate_lineup, lineup_of
+from dmoe_gym.evaluation.line_up import evaluate_line_up, line_up_of
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.optima import ENV_ID, cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import Row, Start
@@ -61,18 +61,18 @@ def scenario_table(scenario: str, episodes: int, progress: Start | None = None) 
 
     Where optima of fewer episodes are cached, on those.
     """
-    lineup = lineup_of(ENV_ID, scenario)
+    line_up = line_up_of(ENV_ID, scenario)
     episodes = min(episodes, cached_episodes(scenario) or episodes)
     seeds = held_out_seeds(episodes)
     optima = cached_optima(scenario, seeds)
     start = None if progress is None else lambda name: progress(f"{scenario} {name}", episodes)
 
     def rows_of(*names: str) -> list[Row]:
-        return evaluate_lineup(ENV_ID, scenario=scenario, seeds=seeds, names=names, progress=start)
+        return evaluate_line_up(ENV_ID, scenario=scenario, seeds=seeds, names=names, progress=start)
 
     if optima is None:
-        optima = rows_of(lineup.optimum)
-    rows = rows_of(*lineup.policies)
+        optima = rows_of(line_up.optimum)
+    rows = rows_of(*line_up.policies)
     groups = by_policy(rows)
     optimal = np.array([row["cost"] for row in optima])
     jesa = _column(groups["JESA"], "cost")
@@ -80,7 +80,7 @@ def scenario_table(scenario: str, episodes: int, progress: Start | None = None) 
     for name, group in groups.items():
         costs = _column(group, "cost")
         if (costs < optimal * (1 - 1e-6)).any():
-            raise RuntimeError(f"{scenario}: {name} undercuts {lineup.optimum}, which cannot be a bound")
+            raise RuntimeError(f"{scenario}: {name} undercuts {line_up.optimum}, which cannot be a bound")
         lines.append(
             Line(
                 policy=name,
@@ -93,8 +93,8 @@ def scenario_table(scenario: str, episodes: int, progress: Start | None = None) 
             )
         )
     lines.sort(key=lambda line: line.cost.mean)
-    table = ScenarioTable(scenario, lineup.optimum, Interval.of(optimal), lines, episodes)
-    if "informed" not in lineup.bounds:
+    table = ScenarioTable(scenario, line_up.optimum, Interval.of(optimal), lines, episodes)
+    if "informed" not in line_up.bounds:
         return table
     informed = _column(rows_of("informed"), "cost")
     room = 100 * (_column(groups[lines[0].policy], "cost") - informed) / informed.mean()

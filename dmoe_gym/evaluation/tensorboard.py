@@ -10,7 +10,7 @@ import numpy as np
 from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.scores import charted_means, scores
 from dmoe_gym.evaluation.statistics import by_policy
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 
 
 def mean_cost(rows: Iterable[Row], policy: str) -> float:
@@ -25,11 +25,11 @@ def mean_cost(rows: Iterable[Row], policy: str) -> float:
     return float(np.mean(costs))
 
 
-def eval_scalars(rows: Sequence[Row], references: Sequence[Row], lineup: Lineup) -> dict[str, float]:
+def eval_scalars(rows: Sequence[Row], references: Sequence[Row], line_up: LineUp) -> dict[str, float]:
     """What is charted of one policy's rows: means, and where they stand between random and the optimum, if both ran."""
     means = charted_means(rows)
-    if {lineup.random, lineup.optimum} <= {row["policy"] for row in references}:
-        worst, best = mean_cost(references, lineup.random), mean_cost(references, lineup.optimum)
+    if {line_up.random, line_up.optimum} <= {row["policy"] for row in references}:
+        worst, best = mean_cost(references, line_up.random), mean_cost(references, line_up.optimum)
         means.update(scores(means["cost"], worst, best))
     return {f"eval/{name}": value for name, value in means.items() if np.isfinite(value)}
 
@@ -44,7 +44,7 @@ def write_scalars(folder: Path, scalars: Mapping[str, float], steps: Sequence[in
                 writer.add_scalar(tag, value, step)
 
 
-def write_reference_lines(folder: Path, rows: Sequence[Row], lineup: Lineup, last_step: int) -> None:
+def write_reference_lines(folder: Path, rows: Sequence[Row], line_up: LineUp, last_step: int) -> None:
     """One folder `baseline-NAME` per policy and bound, with a flat line from step 0 to `last_step`.
 
     Folders that hold event files already are left alone: the same rows give the same lines.
@@ -52,4 +52,4 @@ def write_reference_lines(folder: Path, rows: Sequence[Row], lineup: Lineup, las
     for name, group in by_policy(rows).items():
         target = folder / f"baseline-{name}"
         if not any(target.glob("events.out.tfevents.*")):
-            write_scalars(target, eval_scalars(group, rows, lineup), (0, last_step))
+            write_scalars(target, eval_scalars(group, rows, line_up), (0, last_step))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dmoe_gym.gating.frozen import load_frozen, weights_path
 from dmoe_gym.gating.policies import GatePolicy, RandomExperts, SNRGreedy
 from dmoe_gym.gating.system import GatingSystemConfig
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 from dmoe_gym.policy import Policy
 
 
-def lineup(env_id: str, config: GatingSystemConfig) -> Lineup:
+def line_up(env_id: str, config: GatingSystemConfig) -> LineUp:
     """The policies and the oracle of a gating environment; the naive gate where its weights are at hand.
 
     Raises:
@@ -26,7 +26,7 @@ def lineup(env_id: str, config: GatingSystemConfig) -> Lineup:
                 continue
             raise
         policies[f"{gate.replace('_', '-')}-gate"] = GatePolicy(load_frozen(str(path)), config.top_k)
-    return Lineup(
+    return LineUp(
         env_id=env_id,
         policies=policies,
         bounds=("oracle",),

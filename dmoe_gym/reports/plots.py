@@ -11,14 +11,16 @@ from matplotlib.figure import Figure
 
 from dmoe_gym.evaluation import Interval, Row, by_policy
 from dmoe_gym.evaluation.tensorboard import mean_cost
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 
 OPTIMUM_COLOUR, BASELINE_COLOUR = "#111111", "#9aa5b1"
 # one colour per learned run, told apart by the colour-blind too (Okabe and Ito)
 LEARNED_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
-def learning_curves(path: Path, curves: Mapping[str, Sequence[Row]], references: Sequence[Row], lineup: Lineup) -> None:
+def learning_curves(
+    path: Path, curves: Mapping[str, Sequence[Row]], references: Sequence[Row], line_up: LineUp
+) -> None:
     """Held-out cost against training steps, with the analytic schedulers and the optimum as flat lines.
 
     Args:
@@ -28,17 +30,17 @@ def learning_curves(path: Path, curves: Mapping[str, Sequence[Row]], references:
     whole, near = figure.subplots(1, 2)
     for axes in (whole, near):
         # near the optimum the spread over episodes, which all policies share, would cover everything
-        _draw_curves(axes, curves, references, lineup, spread=axes is whole)
+        _draw_curves(axes, curves, references, line_up, spread=axes is whole)
         axes.set_xlabel("training steps")
         axes.grid(alpha=0.3, which="both")
     whole.set_yscale("log")
     whole.set_ylabel("cost per round on held-out episodes")
     whole.legend(fontsize=8)
-    optimum = mean_cost(references, lineup.optimum)
+    optimum = mean_cost(references, line_up.optimum)
     lowest = min(np.mean([row["cost"] for row in rows if row["step"] == rows[-1]["step"]]) for rows in curves.values())
-    distance = max(mean_cost(references, lineup.reference) - optimum, lowest - optimum, 1e-3 * optimum)
+    distance = max(mean_cost(references, line_up.reference) - optimum, lowest - optimum, 1e-3 * optimum)
     near.set_ylim(optimum - 0.5 * distance, optimum + 4 * distance)
-    near.set_title(f"near the optimum ({lineup.optimum})", fontsize=10)
+    near.set_title(f"near the optimum ({line_up.optimum})", fontsize=10)
     figure.savefig(path)
 
 
@@ -46,7 +48,7 @@ def _draw_curves(
     axes: Axes,
     curves: Mapping[str, Sequence[Row]],
     references: Sequence[Row],
-    lineup: Lineup,
+    line_up: LineUp,
     *,
     spread: bool,
 ) -> None:
@@ -59,41 +61,41 @@ def _draw_curves(
             axes.fill_between(
                 steps, [i.low for i in intervals], [i.high for i in intervals], color=colour, alpha=0.2, lw=0
             )
-    styles = {lineup.random: (":", BASELINE_COLOUR), lineup.reference: ("--", BASELINE_COLOUR)}
-    styles[lineup.optimum] = ("-", OPTIMUM_COLOUR)
+    styles = {line_up.random: (":", BASELINE_COLOUR), line_up.reference: ("--", BASELINE_COLOUR)}
+    styles[line_up.optimum] = ("-", OPTIMUM_COLOUR)
     for name, (style, colour) in styles.items():
         cost = mean_cost(references, name)
         axes.axhline(cost, linestyle=style, color=colour, label=f"{name} ({cost:.4f})")
 
 
-def cost_bars(path: Path, rows: Sequence[Row], lineup: Lineup, learned: Sequence[str]) -> None:
+def cost_bars(path: Path, rows: Sequence[Row], line_up: LineUp, learned: Sequence[str]) -> None:
     """Every policy's cost with its 95 % interval, dearest first; the optimum is a line through all of them."""
     groups = by_policy(rows)
     names = sorted(groups, key=lambda name: -mean_cost(rows, name))
     figure = Figure(figsize=(7.2, 0.42 * len(names) + 1.2), layout="constrained", dpi=110)
     axes = figure.add_subplot()
-    draw_bars(axes, rows, names, "cost", lineup, learned)
-    axes.set_xlabel(f"cost per round (bar: 95 % interval; dashed: {lineup.optimum})")
+    draw_bars(axes, rows, names, "cost", line_up, learned)
+    axes.set_xlabel(f"cost per round (bar: 95 % interval; dashed: {line_up.optimum})")
     figure.savefig(path)
 
 
 def latency_panels(
-    path: Path, by_scenario: Mapping[str, Sequence[Row]], lineups: Mapping[str, Lineup], metric: str
+    path: Path, by_scenario: Mapping[str, Sequence[Row]], line_ups: Mapping[str, LineUp], metric: str
 ) -> None:
     """One panel per scenario with every policy's latency but random's; the optimum or bound is a dashed line."""
     figure = Figure(figsize=(3.9 * len(by_scenario) + 1.2, 3.8), layout="constrained", dpi=110)
     panels = figure.subplots(1, len(by_scenario), squeeze=False)[0]
     for axes, (scenario, rows) in zip(panels, by_scenario.items(), strict=True):
-        lineup = lineups[scenario]
-        names = [name for name in by_policy(rows) if name != lineup.random]
-        draw_bars(axes, rows, names, metric, lineup, ())
+        line_up = line_ups[scenario]
+        names = [name for name in by_policy(rows) if name != line_up.random]
+        draw_bars(axes, rows, names, metric, line_up, ())
         axes.set_title(scenario, fontsize=10)
-        axes.set_xlabel(f"block latency [ms] (dashed: {lineup.optimum})")
+        axes.set_xlabel(f"block latency [ms] (dashed: {line_up.optimum})")
     figure.savefig(path)
 
 
 def draw_bars(
-    axes: Axes, rows: Sequence[Row], names: Sequence[str], metric: str, lineup: Lineup, learned: Sequence[str]
+    axes: Axes, rows: Sequence[Row], names: Sequence[str], metric: str, line_up: LineUp, learned: Sequence[str]
 ) -> None:
     """A horizontal bar per policy with its 95 % interval, and a dashed line where the optimum is."""
     groups = by_policy(rows)
@@ -101,7 +103,7 @@ def draw_bars(
     means = np.array([interval.mean for interval in intervals])
     errors = np.array([[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]])
     colours = [
-        OPTIMUM_COLOUR if name in lineup.bounds else LEARNED_COLOURS[0] if name in learned else BASELINE_COLOUR
+        OPTIMUM_COLOUR if name in line_up.bounds else LEARNED_COLOURS[0] if name in learned else BASELINE_COLOUR
         for name in names
     ]
     axes.barh(names, means, xerr=errors, color=colours, error_kw={"lw": 1, "capsize": 3})
@@ -110,7 +112,7 @@ def draw_bars(
             f"{interval.mean:#.4g}", (interval.high, position), xytext=(5, 0), textcoords="offset points", va="center",
             fontsize=8,
         )  # fmt: skip
-    optimum = float(np.mean([row[metric] for row in groups[lineup.optimum]]))
+    optimum = float(np.mean([row[metric] for row in groups[line_up.optimum]]))
     axes.axvline(optimum, color=OPTIMUM_COLOUR, lw=1, linestyle="--")
     axes.invert_yaxis()
     axes.set_xlim(right=1.22 * max(interval.high for interval in intervals))  # room for the numbers

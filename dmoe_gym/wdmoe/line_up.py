@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.policies import JointPolicy
 from dmoe_gym.wdmoe.schedulers.blocks import WLR, Greedy, Priced, Random, Scheduler, TopK
@@ -23,7 +23,7 @@ SCHEDULERS: dict[str, Callable[[WDMoEConfig], Scheduler]] = {
 LARGEST_EXACT = 64
 
 
-def lineup(env_id: str, config: WDMoEConfig) -> Lineup:
+def line_up(env_id: str, config: WDMoEConfig) -> LineUp:
     """The analytic policies of a WDMoE environment.
 
     The environments share their episodes bit for bit, so the analytic policies all run on `WDMoE-Joint-v0`, where an
@@ -35,7 +35,7 @@ def lineup(env_id: str, config: WDMoEConfig) -> Lineup:
     if not env_id.startswith("WDMoE-"):
         raise ValueError(f"env_id = {env_id!r}: valid are the WDMoE ids")
     affordable = config.num_tokens * config.num_devices <= LARGEST_EXACT
-    return Lineup(
+    return LineUp(
         env_id="WDMoE-Joint-v0",
         policies={name: JointPolicy(build(config)) for name, build in SCHEDULERS.items()},
         bounds=("exact", "lower-bound") if affordable else ("lower-bound",),

@@ -21,7 +21,7 @@ from agents.prices import PriceEvolution, PriceScheduler
 from agents.prices.imitation import squared_error, targets, torch_outputs
 from agents.prices.kernels import INPUTS, Blocks, candidate_latencies, shared_outputs
 from agents.prices.scheduler import network
-from dmoe_gym.evaluation import evaluate, lineup_of
+from dmoe_gym.evaluation import evaluate, line_up_of
 from dmoe_gym.wdmoe import Allocation, WDMoEConfig, check
 from dmoe_gym.wdmoe.env.discount import DiscountCore
 from dmoe_gym.wdmoe.env.joint import JointCore
@@ -225,7 +225,7 @@ def test_train_load_and_act_elsewhere(tmp_path: Path) -> None:
     config, elsewhere = load_run(folder, "mixtral", {"num_blocks": 1})
     assert elsewhere.model.policy.config.num_devices == 8  # type: ignore[attr-defined]
     costs = []
-    for each in (elsewhere, lineup_of("WDMoE-Joint-v0", "mixtral").policies["top-2-optimal"]):
+    for each in (elsewhere, line_up_of("WDMoE-Joint-v0", "mixtral").policies["top-2-optimal"]):
         rows = evaluate(each, config.env_id, scenario="mixtral", seeds=range(900_000, 900_004), num_blocks=1)
         costs.append(np.mean([row["cost"] for row in rows]))
         assert all(row["shortfall"] == 0 for row in rows)

@@ -20,7 +20,7 @@ from agents.results.setting import Setting, settings_of
 from agents.results.store import analytic_rows, collect_runs, learned_rows
 from agents.results.times import keep, read_times
 from agents.run_folder import RunFolder
-from dmoe_gym.evaluation import Row, held_out_seeds, lineup_of
+from dmoe_gym.evaluation import Row, held_out_seeds, line_up_of
 from dmoe_gym.io.files import write_csv
 
 SETTING = Setting.of("DMoE-JESA-Sequential-v0", "small", {"num_experts": 3})
@@ -179,12 +179,12 @@ def test_each_analytic_scheduler_comes_from_its_larger_source(
         asked.append(names)
         return [{"policy": name, "seed": seed, "cost": 9.0} for name in names for seed in seeds]
 
-    monkeypatch.setattr("agents.results.store.evaluate_lineup", pretend)
+    monkeypatch.setattr("agents.results.store.evaluate_line_up", pretend)
     write_csv(group / "references.csv", analytic)
     rows = analytic_rows(SETTING, [group], store, 3)
-    lineup = SETTING.lineup
-    assert asked == [[name for name in lineup.policies if name not in ("JESA", "value-greedy", "random")]]
-    assert {row["policy"] for row in rows} == {*lineup.policies, "exact"}
+    line_up = SETTING.line_up
+    assert asked == [[name for name in line_up.policies if name not in ("JESA", "value-greedy", "random")]]
+    assert {row["policy"] for row in rows} == {*line_up.policies, "exact"}
     assert [row["cost"] for row in rows if row["policy"] == "DES"] == [9.0] * 3
     write_csv(group / "references.csv", [row for row in analytic if row["policy"] == "JESA" and row["seed"] < 105])
     assert analytic_rows(SETTING, [group], store, 3) == rows
@@ -199,7 +199,7 @@ def test_each_analytic_scheduler_comes_from_its_larger_source(
     assert analytic_rows(SETTING, [group], tmp_path / "third", 3, compute=False) == []
     assert len(asked) == 1
     analytic_rows(SETTING, [], store, 3, fresh=True)
-    assert asked[1] == [*lineup.policies, "exact"]
+    assert asked[1] == [*line_up.policies, "exact"]
 
 
 def test_pages_and_pictures(analytic: list[Row], tmp_path: Path) -> None:
@@ -246,14 +246,14 @@ def test_the_command_reads_run_folders(
 
     def pretend(env_id: str, *, scenario: str, names: list[str], **_: Any) -> list[Row]:
         """In place of minutes of evaluation; optima lie below everything, on the same episodes."""
-        bounds = lineup_of(env_id, scenario).bounds
+        bounds = line_up_of(env_id, scenario).bounds
         return [
             {"policy": name, "seed": seed, "cost": 1.0 if name in bounds else 5.0}
             for name in names
             for seed in (*range(100, 120), *held_out_seeds(4))
         ]
 
-    monkeypatch.setattr("agents.results.store.evaluate_lineup", pretend)
+    monkeypatch.setattr("agents.results.store.evaluate_line_up", pretend)
     monkeypatch.setattr("agents.results.store.cached_optima", lambda *_: None)
     (tmp_path / "README.md").write_text("<!-- results begins --><!-- results ends -->")
     options = ["--runs", runs, "--store", store, "--docs", tmp_path / "docs", "--readme", tmp_path / "README.md"]

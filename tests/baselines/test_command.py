@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 import dmoe_gym
 from baselines.__main__ import app
-from dmoe_gym.evaluation import lineup_of
+from dmoe_gym.evaluation import line_up_of
 from dmoe_gym.io.files import read_csv
 
 runner = CliRunner()
@@ -21,9 +21,9 @@ def test_evaluate_prints_the_table_and_writes_all_rows(tmp_path):
     for word in ("random", "JESA", "exact", "lower-bound", "energy per", "gap to"):
         assert word in result.output
     rows = read_csv(file)
-    lineup = lineup_of("DMoE-JESA-v0", "small")
-    assert {row["policy"] for row in rows} == {*lineup.policies, *lineup.bounds}
-    assert len(rows) == 2 * (len(lineup.policies) + len(lineup.bounds))
+    line_up = line_up_of("DMoE-JESA-v0", "small")
+    assert {row["policy"] for row in rows} == {*line_up.policies, *line_up.bounds}
+    assert len(rows) == 2 * (len(line_up.policies) + len(line_up.bounds))
     assert {row["seed"] for row in rows} == {1_000_000, 1_000_001}
 
 

@@ -9,7 +9,7 @@ from dmoe_gym.dmoe import DMoEConfig, scenario
 from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours, ExpectedCostJESA
 from dmoe_gym.dmoe.solvers.restarts import expected_node_costs
-from dmoe_gym.evaluation import lineup_of
+from dmoe_gym.evaluation import line_up_of
 
 ROUNDS = 24
 
@@ -78,7 +78,7 @@ def test_plans_are_feasible_and_the_same_in_any_batch(config, observation):
 
 
 def test_it_stands_where_the_law_of_the_channel_is_known():
-    assert "JESA-expected-detours" in lineup_of("DMoE-JESA-v0", "stale").policies
-    assert "JESA-expected-detours" not in lineup_of("DMoE-JESA-v0", "small").policies
+    assert "JESA-expected-detours" in line_up_of("DMoE-JESA-v0", "stale").policies
+    assert "JESA-expected-detours" not in line_up_of("DMoE-JESA-v0", "small").policies
     with pytest.raises(ValueError, match="tries = 0"):
         ExpectedCostDetours(scenario("stale"), tries=0)

@@ -14,7 +14,7 @@ from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA
 from dmoe_gym.dmoe.solvers.channel_law import Outlook, expect
 from dmoe_gym.dmoe.solvers.expected_cost import node_expectation
 from dmoe_gym.dmoe.solvers.informed_bound import informed_about, informed_bound
-from dmoe_gym.evaluation import evaluate, evaluate_bound, lineup_of
+from dmoe_gym.evaluation import evaluate, evaluate_bound, line_up_of
 
 STALE = {
     "num_experts": 3,
@@ -102,9 +102,9 @@ def test_it_lies_between_the_true_optimum_and_the_expected_cost_scheduler():
 
 
 def test_it_is_offered_where_it_holds():
-    assert "informed" in lineup_of("DMoE-JESA-v0", "stale").bounds
+    assert "informed" in line_up_of("DMoE-JESA-v0", "stale").bounds
     for name in ("small", "mobile", "budget", "battery", "selective"):
-        assert "informed" not in lineup_of("DMoE-JESA-v0", name).bounds
+        assert "informed" not in line_up_of("DMoE-JESA-v0", name).bounds
         assert not informed_about(scenario(name))
     with pytest.raises(ValueError, match="rayleigh, gauss_markov, jakes"):
         informed_bound(drawn(np.random.default_rng(2), scenario("small")), 0)

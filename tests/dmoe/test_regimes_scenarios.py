@@ -11,7 +11,7 @@ import pytest
 
 import dmoe_gym  # noqa: F401  registers the environments
 from dmoe_gym.dmoe.schedulers.tuned import TUNABLE, refined
-from dmoe_gym.evaluation import by_policy, evaluate_bound, evaluate_lineup, held_out_seeds, lineup_of
+from dmoe_gym.evaluation import by_policy, evaluate_bound, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.optima import ENV_ID, OPTIMA, build_optima, cached_optima, episode_digest
 from dmoe_gym.evaluation.tuning import TUNED, tunable_in, tune
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
@@ -46,11 +46,11 @@ def test_facades_and_repetitions_agree(scenario):
 def _undercut(scenario: str, episodes: int, names: list[str] | None) -> list[str]:
     """Policies that cost less than the fast bound in some episode."""
     seeds = held_out_seeds(episodes)
-    lineup = lineup_of(ENV_ID, scenario)
-    names = [name for name in lineup.policies if names is None or name in names]
-    bound = "lower-bound" if "lower-bound" in lineup.bounds else lineup.optimum
+    line_up = line_up_of(ENV_ID, scenario)
+    names = [name for name in line_up.policies if names is None or name in names]
+    bound = "lower-bound" if "lower-bound" in line_up.bounds else line_up.optimum
     floor = np.array([row["cost"] for row in evaluate_bound(bound, ENV_ID, scenario=scenario, seeds=seeds)])
-    groups = by_policy(evaluate_lineup(ENV_ID, scenario=scenario, seeds=seeds, names=names))
+    groups = by_policy(evaluate_line_up(ENV_ID, scenario=scenario, seeds=seeds, names=names))
     assert set(groups) == set(names)
     assert all(row["violations"] == 0 for rows in groups.values() for row in rows)
     return [name for name, rows in groups.items() if (np.array([row["cost"] for row in rows]) < floor - 1e-9).any()]
@@ -97,7 +97,7 @@ def test_tuned_parameters_are_those_that_the_line_up_uses():
     found = json.loads(TUNED.read_text())
     for scenario, schedulers in found.items():
         assert set(schedulers) == set(tunable_in(scenario))
-        policies = lineup_of(ENV_ID, scenario).policies
+        policies = line_up_of(ENV_ID, scenario).policies
         for name, result in schedulers.items():
             for parameter, value in result["parameters"].items():
                 assert getattr(policies[name].scheduler, parameter) == value

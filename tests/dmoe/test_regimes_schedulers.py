@@ -18,7 +18,7 @@ from dmoe_gym.dmoe.solvers.channel_law import Outlook, expect
 from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant, dual_value
 from dmoe_gym.dmoe.solvers.expected_cost import expected_relevance_cost
 from dmoe_gym.dmoe.solvers.outage_table import outage_table, probability_below
-from dmoe_gym.evaluation import evaluate, evaluate_bound, lineup_of
+from dmoe_gym.evaluation import evaluate, evaluate_bound, line_up_of
 
 SCARCE = DMoEConfig(num_experts=4, num_states=2, num_subcarriers=3)
 
@@ -258,14 +258,14 @@ def test_a_budget_and_batteries_together_have_schedulers_that_heed_both():
     aware = evaluate(JointPolicy(BatteryJESA(ample, 0.0)), "DMoE-JESA-v0", seeds=seeds, **limits, battery_j=1.0)
     assert [row["cost"] for row in aware] == pytest.approx([row["cost"] for row in plain])
     tight = {**limits, "battery_j": 0.006}
-    lineup = lineup_of("DMoE-JESA-v0", **tight)
-    assert {"Lagrangian-adaptive", "JESA-guarded", "JESA-battery"} <= set(lineup.policies)
+    line_up = line_up_of("DMoE-JESA-v0", **tight)
+    assert {"Lagrangian-adaptive", "JESA-guarded", "JESA-battery"} <= set(line_up.policies)
     costs = {
-        name: np.mean([row["cost"] for row in evaluate(lineup.policies[name], lineup.env_id, seeds=seeds, **tight)])
+        name: np.mean([row["cost"] for row in evaluate(line_up.policies[name], line_up.env_id, seeds=seeds, **tight)])
         for name in ("Lagrangian-adaptive", "JESA-battery")
     }
     assert costs["JESA-battery"] < costs["Lagrangian-adaptive"]
-    bound = np.mean([row["cost"] for row in evaluate_bound("clairvoyant", lineup.env_id, seeds=seeds, **tight)])
+    bound = np.mean([row["cost"] for row in evaluate_bound("clairvoyant", line_up.env_id, seeds=seeds, **tight)])
     assert bound <= costs["JESA-battery"]
 
 

@@ -7,7 +7,15 @@ from rich.console import Console
 import dmoe_gym
 from dmoe_gym.dmoe import scenario
 from dmoe_gym.dmoe.policies import JESA, JointPolicy, Random, SequentialPolicy, TopK
-from dmoe_gym.evaluation import Interval, compare, evaluate, evaluate_bound, evaluate_lineup, held_out_seeds, lineup_of
+from dmoe_gym.evaluation import (
+    Interval,
+    compare,
+    evaluate,
+    evaluate_bound,
+    evaluate_line_up,
+    held_out_seeds,
+    line_up_of,
+)
 from dmoe_gym.evaluation.table import COLUMNS, rich_table
 from dmoe_gym.policy import ConstantPolicy
 
@@ -49,7 +57,7 @@ def test_reward_is_minus_cost_summed_over_rounds():
 
 
 def test_no_policy_beats_the_bounds():
-    rows = evaluate_lineup(JOINT, scenario="small", seeds=SEEDS)
+    rows = evaluate_line_up(JOINT, scenario="small", seeds=SEEDS)
     by_name = {name: costs([row for row in rows if row["policy"] == name]) for name in {r["policy"] for r in rows}}
     for name, values in by_name.items():
         assert (values >= by_name["lower-bound"] - 1e-9).all()
@@ -71,20 +79,20 @@ def test_an_action_outside_the_space_is_refused():
 
 
 @pytest.mark.parametrize("env_id", dmoe_gym.ENVIRONMENTS)
-def test_every_environment_has_a_lineup_with_random_reference_and_optimum(env_id):
-    lineup = lineup_of(env_id)
-    assert lineup.random in lineup.policies
-    assert lineup.reference in lineup.policies
-    assert lineup.optimum in {*lineup.policies, *lineup.bounds}
+def test_every_environment_has_a_line_up_with_random_reference_and_optimum(env_id):
+    line_up = line_up_of(env_id)
+    assert line_up.random in line_up.policies
+    assert line_up.reference in line_up.policies
+    assert line_up.optimum in {*line_up.policies, *line_up.bounds}
 
 
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="valid for DMoE-JESA-v0 are"):
-        evaluate_lineup(JOINT, seeds=SEEDS, names=["nobody"])
+        evaluate_line_up(JOINT, seeds=SEEDS, names=["nobody"])
     with pytest.raises(ValueError, match="valid for DMoE-JESA-v0 here are exact"):
         evaluate_bound("nobody", JOINT, seeds=SEEDS)
     with pytest.raises(ValueError, match="dmoe_gym registers"):
-        lineup_of("CartPole-v1")
+        line_up_of("CartPole-v1")
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says():

@@ -3,7 +3,7 @@
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from dmoe_gym.evaluation import evaluate_lineup, held_out_seeds, lineup_of
+from dmoe_gym.evaluation import evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.tensorboard import mean_cost, write_reference_lines
 
 TAGS = {"cost", "energy_per_state_mJ", "relevance", "shortfall", "gap_to_optimum", "normalized_score"}
@@ -12,8 +12,8 @@ TAGS = {"cost", "energy_per_state_mJ", "relevance", "shortfall", "gap_to_optimum
 @pytest.fixture(scope="module")
 def charts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tensorboard")
-    rows = evaluate_lineup("DMoE-JESA-v0", scenario="small", seeds=held_out_seeds(3))
-    write_reference_lines(folder, rows, lineup_of("DMoE-JESA-v0", "small"), last_step=500)
+    rows = evaluate_line_up("DMoE-JESA-v0", scenario="small", seeds=held_out_seeds(3))
+    write_reference_lines(folder, rows, line_up_of("DMoE-JESA-v0", "small"), last_step=500)
     read = {}
     for path in folder.iterdir():
         events = EventAccumulator(str(path))
@@ -45,5 +45,5 @@ def test_scores_are_zero_for_random_and_one_for_the_optimum(charts):
 
 def test_writing_again_adds_no_second_line(charts):
     rows, _, folder = charts
-    write_reference_lines(folder, rows, lineup_of("DMoE-JESA-v0", "small"), last_step=500)
+    write_reference_lines(folder, rows, line_up_of("DMoE-JESA-v0", "small"), last_step=500)
     assert len(list((folder / "baseline-exact").iterdir())) == 1

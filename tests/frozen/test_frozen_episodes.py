@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from frozen_episodes import FILE, KEYS, fingerprint
 
-from dmoe_gym.evaluation import evaluate_lineup
+from dmoe_gym.evaluation import evaluate_line_up
 
 TOLD = json.loads(FILE.read_text())
 ANALYTIC = Path(__file__).parents[2] / "results" / "analytic"
@@ -40,7 +40,7 @@ def test_published_rows_come_out_again(env_id: str, scenario: str, names: tuple[
     with (ANALYTIC / f"{env_id}-{scenario}.csv").open(newline="") as file:
         published = {(row["policy"], int(row["seed"])): row for row in csv.DictReader(file)}
     seeds = range(1_000_000, 1_000_020)
-    for row in evaluate_lineup(env_id, scenario=scenario, seeds=seeds, names=names):
+    for row in evaluate_line_up(env_id, scenario=scenario, seeds=seeds, names=names):
         then = published[row["policy"], row["seed"]]
         for metric, value in then.items():
             if metric not in ("policy", "seed"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from dmoe_gym.evaluation import evaluate, evaluate_bound, evaluate_lineup, lineup_of
+from dmoe_gym.evaluation import evaluate, evaluate_bound, evaluate_line_up, line_up_of
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.gating import GatedModel, SNRDistribution, evaluate_accuracy, load_digits_split
 from dmoe_gym.gating.env.core import GatingCore
@@ -52,7 +52,7 @@ def test_with_every_expert_heard_perfectly_accuracy_is_the_networks_own(inputs, 
     expected = -output[torch.arange(len(labels)), labels].numpy()
     np.testing.assert_allclose(core.terms["cross_entropy_nat"], expected, atol=2e-4)
     if top_k == 1:
-        policy = lineup_of(ENV_ID, "analog", **PERFECT).policies["channel-aware-gate"]
+        policy = line_up_of(ENV_ID, "analog", **PERFECT).policies["channel-aware-gate"]
         np.testing.assert_array_equal(policy.predict(core.observations)[0], actions)
         assert core.terms["accuracy"].mean() == evaluate_accuracy(model, data)
 
@@ -71,7 +71,7 @@ def test_accuracy_is_the_experiments_under_the_same_channels(scenario, name, cho
         snr=SNRDistribution(mean_db=config.mean_snr_db, spread_db=config.snr_spread_db),
         repeats=20,
     )
-    policy = lineup_of(ENV_ID, scenario).policies[name]
+    policy = line_up_of(ENV_ID, scenario).policies[name]
     rows = evaluate(policy, ENV_ID, scenario=scenario, seeds=range(100), check=False)
     accuracy = np.mean([row["accuracy"] for row in rows])
     deviation = np.sqrt(expected * (1 - expected) * (1 / (100 * 32) + 1 / (20 * 360)))
@@ -182,8 +182,8 @@ def test_the_oracle_is_the_best_of_all_actions(top_k, reward):
         assert row["cost"] == pytest.approx(min(costs), abs=1e-12)
 
 
-def test_the_lineup_acts_on_observations_and_stays_above_the_oracle():
-    rows = evaluate_lineup(ENV_ID, scenario="analog", seeds=range(60), num_inputs=8)
+def test_the_line_up_acts_on_observations_and_stays_above_the_oracle():
+    rows = evaluate_line_up(ENV_ID, scenario="analog", seeds=range(60), num_inputs=8)
     costs: dict[str, list[float]] = {}
     for row in rows:
         costs.setdefault(row["policy"], []).append(row["cost"])
@@ -196,7 +196,7 @@ def test_the_lineup_acts_on_observations_and_stays_above_the_oracle():
 
 @pytest.mark.parametrize("top_k", [1, 2])
 def test_policies_choose_what_they_say(top_k):
-    policies = lineup_of(ENV_ID, top_k=top_k).policies
+    policies = line_up_of(ENV_ID, top_k=top_k).policies
     generator = np.random.default_rng(0)
     observation = {
         "features": generator.uniform(-1, 1, (4000, 16)).astype(np.float32),
@@ -295,7 +295,7 @@ def test_bad_construction_is_one_clear_line(options, words):
 def test_own_networks_by_path(tmp_path, trained):
     path = tmp_path / "mine.safetensors"
     trained.save(path)
-    assert list(lineup_of(ENV_ID, networks=str(path)).policies) == ["random", "SNR-greedy", "channel-aware-gate"]
+    assert list(line_up_of(ENV_ID, networks=str(path)).policies) == ["random", "SNR-greedy", "channel-aware-gate"]
     env = gym.make(ENV_ID, networks=str(path))
     env.reset(seed=0)
     env.step(1)

@@ -12,7 +12,7 @@ from dmoe_gym.dmoe import Schedule, energy, solve_jesa
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.rounds import JESA
-from dmoe_gym.evaluation import evaluate, evaluate_bound, evaluate_lineup, lineup_of
+from dmoe_gym.evaluation import evaluate, evaluate_bound, evaluate_line_up, line_up_of
 from dmoe_gym.evaluation.inference import (
     cheapest_as_accurate,
     most_accurate_as_cheap,
@@ -151,7 +151,7 @@ def test_lost_links_are_not_heard():
 
 @pytest.mark.parametrize("env_id", [INFERENCE, INFERENCE_JOINT])
 def test_batch_size_changes_no_bit(env_id):
-    policy = lineup_of(INFERENCE).policies["JESA"] if env_id == INFERENCE_JOINT else ZERO
+    policy = line_up_of(INFERENCE).policies["JESA"] if env_id == INFERENCE_JOINT else ZERO
     results = [evaluate(policy, env_id, seeds=range(40), batch=batch) for batch in (1, 7, 40)]
     for rows in results[1:]:
         for one, other in zip(results[0], rows, strict=True):
@@ -187,10 +187,10 @@ def test_what_does_not_fit_the_classifier_is_refused(field, value, said):
         make(INFERENCE, scenario="small")
 
 
-def test_the_lineup_runs_and_the_bound_is_below_everyone():
-    rows = evaluate_lineup(INFERENCE, seeds=SEEDS)
-    lineup = lineup_of(INFERENCE)
-    assert {row["policy"] for row in rows} == {*lineup.policies, "lower-bound"}
+def test_the_line_up_runs_and_the_bound_is_below_everyone():
+    rows = evaluate_line_up(INFERENCE, seeds=SEEDS)
+    line_up = line_up_of(INFERENCE)
+    assert {row["policy"] for row in rows} == {*line_up.policies, "lower-bound"}
     bounds = {row["seed"]: row["cost"] for row in evaluate_bound("lower-bound", INFERENCE, seeds=SEEDS)}
     for row in rows:
         assert row["cost"] >= bounds[row["seed"]] - 1e-9
@@ -225,6 +225,6 @@ def test_choices_at_equal_accuracy_and_equal_energy():
 
 
 def test_selection_shares_are_what_top_2_selects():
-    selection = selection_by_layer(lineup_of(INFERENCE).policies["top-2"], INFERENCE_JOINT, SEEDS)
+    selection = selection_by_layer(line_up_of(INFERENCE).policies["top-2"], INFERENCE_JOINT, SEEDS)
     np.testing.assert_allclose(selection.by_rank, np.tile([1, 1, 0, 0, 0, 0], (6, 1)))
     np.testing.assert_allclose(selection.by_expert.sum(-1), 2)

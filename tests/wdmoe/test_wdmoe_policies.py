@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dmoe_gym.evaluation import evaluate, evaluate_bound, evaluate_lineup, lineup_of
+from dmoe_gym.evaluation import evaluate, evaluate_bound, evaluate_line_up, line_up_of
 from dmoe_gym.wdmoe import (
     Allocation,
     allocate_bandwidth,
@@ -49,7 +49,7 @@ SOLVERS = {
 @pytest.mark.parametrize("scenario", ["testbed", "mixtral", "crowd"])
 def test_policies_reproduce_the_solvers_latency(name, scenario):
     """Within 1e-5: 32-bit observations and actions cost that little."""
-    policy = lineup_of("WDMoE-v0", scenario).policies[name]
+    policy = line_up_of("WDMoE-v0", scenario).policies[name]
     core = JointCore.create(4, scenario, num_blocks=2)
     core.seed(core.all_rows, [(5, row) for row in core.all_rows])
     core.start(core.all_rows)
@@ -65,14 +65,14 @@ def test_policies_reproduce_the_solvers_latency(name, scenario):
 
 @pytest.fixture(scope="module")
 def rows():
-    return evaluate_lineup("WDMoE-v0", scenario="testbed", seeds=range(4), num_tokens=8, num_blocks=4)
+    return evaluate_line_up("WDMoE-v0", scenario="testbed", seeds=range(4), num_tokens=8, num_blocks=4)
 
 
 def test_nobody_beats_the_optimum_and_nobody_violates_anything(rows):
     optimum = {row["seed"]: row["cost"] for row in rows if row["policy"] == "exact"}
     bound = {row["seed"]: row["cost"] for row in rows if row["policy"] == "lower-bound"}
     policies = {row["policy"] for row in rows} - {"exact", "lower-bound"}
-    assert policies == set(lineup_of("WDMoE-v0").policies)
+    assert policies == set(line_up_of("WDMoE-v0").policies)
     for row in rows:
         assert row["cost"] >= bound[row["seed"]]
         if row["policy"] in policies:
@@ -81,9 +81,9 @@ def test_nobody_beats_the_optimum_and_nobody_violates_anything(rows):
             assert row["return"] == pytest.approx(-4 * row["cost"])
 
 
-def test_the_exact_optimum_is_in_the_lineup_only_where_it_is_affordable():
-    assert lineup_of("WDMoE-v0", "testbed").optimum == "exact"
-    assert lineup_of("WDMoE-Joint-v0", "crowd").bounds == ("lower-bound",)
+def test_the_exact_optimum_is_in_the_line_up_only_where_it_is_affordable():
+    assert line_up_of("WDMoE-v0", "testbed").optimum == "exact"
+    assert line_up_of("WDMoE-Joint-v0", "crowd").bounds == ("lower-bound",)
 
 
 def test_lower_bound_rows_have_a_latency_and_no_relevance():
@@ -101,7 +101,7 @@ def test_learned_and_analytic_policies_meet_on_the_same_episodes():
 
     zero = evaluate(Zero(), "WDMoE-v0", scenario="testbed", seeds=range(3))
     top = evaluate(
-        lineup_of("WDMoE-v0").policies["top-2-optimal"], "WDMoE-Joint-v0", scenario="testbed", seeds=range(3)
+        line_up_of("WDMoE-v0").policies["top-2-optimal"], "WDMoE-Joint-v0", scenario="testbed", seeds=range(3)
     )
     for one, other in zip(zero, top, strict=True):
         assert one["latency_s"] == pytest.approx(other["latency_s"], rel=1e-5)

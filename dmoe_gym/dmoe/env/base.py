@@ -19,7 +19,7 @@ from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.dmoe.scenarios import scenario
 from dmoe_gym.dmoe.solvers.informed_bound import informed_about
 from dmoe_gym.dmoe.viewer.recorder import Recorder
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 from dmoe_gym.relevance import RelevanceProcess
 from dmoe_gym.relevance.dirichlet import DirichletRelevance
 from dmoe_gym.rounds import RoundsCore
@@ -75,11 +75,11 @@ class DMoECore(RoundsCore):
         return scenario(name)
 
     @classmethod
-    def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
+    def line_up(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
         # policies encode their schedules as this package's actions, so they import it
-        from dmoe_gym.dmoe.line_up import lineup
+        from dmoe_gym.dmoe.line_up import line_up
 
-        return lineup(env_id, cls._config(scenario, overrides))
+        return line_up(env_id, cls._config(scenario, overrides))
 
     def _name_views(self) -> None:
         super()._name_views()

@@ -22,7 +22,7 @@ from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.physics import Round, Schedule
 from dmoe_gym.dmoe.solvers import lower_bound
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 from dmoe_gym.models.digits.relevance import ClassifierRelevance
 
 # What an action of 1 means for a hidden state (this project's choice): a threshold four times as high, at most 1.
@@ -65,10 +65,10 @@ class InferenceBase(DMoECore):
         return inference_scenario(name)
 
     @classmethod
-    def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
-        from dmoe_gym.dmoe.inference_line_up import inference_lineup
+    def line_up(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
+        from dmoe_gym.dmoe.inference_line_up import inference_line_up
 
-        return inference_lineup(cls._config(scenario, overrides))
+        return inference_line_up(cls._config(scenario, overrides))
 
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
         self._decide(actions, rows)

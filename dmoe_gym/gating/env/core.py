@@ -14,7 +14,7 @@ from dmoe_gym.gating.data import DatasetName, load_split
 from dmoe_gym.gating.env.round import GatingRound, check_selection, oracle, outcome_terms
 from dmoe_gym.gating.frozen import load_frozen, observed_snr, weights_path
 from dmoe_gym.gating.system import GatingSystemConfig, scenario
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 from dmoe_gym.rounds import RoundsCore
 
 # A link never fades by more than 90 dB: one draw in 1e9 would, and noise over a gain of zero is no number.
@@ -82,11 +82,11 @@ class GatingCore(RoundsCore):
         return scenario(name)
 
     @classmethod
-    def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
+    def line_up(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
         # policies encode their choices as this core's actions, so they import it
-        from dmoe_gym.gating.line_up import lineup
+        from dmoe_gym.gating.line_up import line_up
 
-        return lineup(env_id, cls._config(scenario, overrides))
+        return line_up(env_id, cls._config(scenario, overrides))
 
     # --- episodes
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dmoe_gym.compiled.njit import njit
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 from dmoe_gym.rounds import RoundsCore
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.env.bounds import BOUNDS
@@ -102,11 +102,11 @@ class WDMoECore(RoundsCore):
         return scenario(name)
 
     @classmethod
-    def lineup(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
+    def line_up(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
         # policies encode their schedules as this package's actions, so they import it
-        from dmoe_gym.wdmoe.line_up import lineup
+        from dmoe_gym.wdmoe.line_up import line_up
 
-        return lineup(env_id, cls._config(scenario, overrides))
+        return line_up(env_id, cls._config(scenario, overrides))
 
     def _observations(self) -> dict[str, np.ndarray]:
         return {

@@ -9,7 +9,7 @@ from dmoe_gym.policy import Policy
 
 
 @dataclass(frozen=True)
-class Lineup:
+class LineUp:
     """The analytic policies and bounds of an environment.
 
     Fields:

@@ -9,10 +9,10 @@ import gymnasium as gym
 
 from dmoe_gym.evaluation.run import Progress, Row, evaluate, evaluate_bound
 from dmoe_gym.facades.create import core_class
-from dmoe_gym.lineup import Lineup
+from dmoe_gym.line_up import LineUp
 
 
-def lineup_of(env_id: str, scenario: str | None = None, **overrides: Any) -> Lineup:
+def line_up_of(env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
     """The analytic policies and bounds of an environment.
 
     Raises:
@@ -24,10 +24,10 @@ def lineup_of(env_id: str, scenario: str | None = None, **overrides: Any) -> Lin
         raise ValueError(f"env_id = {env_id!r}: {error}") from None
     if "core" not in spec.kwargs:
         raise ValueError(f"env_id = {env_id!r}: valid are the ids that dmoe_gym registers")
-    return core_class(spec.kwargs["core"]).lineup(env_id, scenario, **overrides)
+    return core_class(spec.kwargs["core"]).line_up(env_id, scenario, **overrides)
 
 
-def evaluate_lineup(
+def evaluate_line_up(
     env_id: str,
     *,
     scenario: str | None = None,
@@ -47,8 +47,8 @@ def evaluate_lineup(
     Raises:
         ValueError: for an unknown id, scenario, override or name.
     """
-    lineup = lineup_of(env_id, scenario, **overrides)
-    known = [*lineup.policies, *lineup.bounds]
+    line_up = line_up_of(env_id, scenario, **overrides)
+    known = [*line_up.policies, *line_up.bounds]
     unknown = [name for name in names or () if name not in known]
     if unknown:
         raise ValueError(f"policy = {unknown[0]!r}: valid for {env_id} are {', '.join(known)}")
@@ -57,13 +57,13 @@ def evaluate_lineup(
         if names is not None and name not in names:
             continue
         tick = progress(name) if progress else None
-        if name in lineup.policies:
-            policy = lineup.policies[name]
+        if name in line_up.policies:
+            policy = line_up.policies[name]
             rows += evaluate(
-                policy, lineup.env_id, scenario=scenario, seeds=seeds, name=name, progress=tick, **overrides
+                policy, line_up.env_id, scenario=scenario, seeds=seeds, name=name, progress=tick, **overrides
             )
         else:
             rows += evaluate_bound(
-                name, lineup.env_id, scenario=scenario, seeds=seeds, jobs=jobs, progress=tick, **overrides
+                name, line_up.env_id, scenario=scenario, seeds=seeds, jobs=jobs, progress=tick, **overrides
             )
     return rows
