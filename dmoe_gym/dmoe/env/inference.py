@@ -1,9 +1,9 @@
-"""DMoE-Inference: one step is one layer of a real classifier; who is heard shapes later gate scores and the answer."""
+"""DMoE-Inference: one step is one layer of a real model; who is heard shapes later gate scores and the answer."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -18,12 +18,12 @@ from dmoe_gym.dmoe.env.base import TERMS, DMoECore
 from dmoe_gym.dmoe.env.charge import charge_served, new_workspace
 from dmoe_gym.dmoe.env.joint import JointCore, apply_joint, encode_joint
 from dmoe_gym.dmoe.env.price import price_links
-from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
+from dmoe_gym.dmoe.inference import InferenceConfig, inference_config, inference_scenario
 from dmoe_gym.dmoe.physics import Round, Schedule
 from dmoe_gym.dmoe.solvers import lower_bound
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 from dmoe_gym.line_up import LineUp
-from dmoe_gym.models.digits.relevance import ClassifierRelevance
+from dmoe_gym.models.process import ModelRelevance
 
 # What an action of 1 means for a hidden state (this project's choice): a threshold four times as high, at most 1.
 LOG_STATE_FACTOR = float(np.log(4.0))
@@ -54,7 +54,7 @@ class InferenceBase(DMoECore):
     term_names = (*TERMS, "correct")
     bounds = MappingProxyType({"lower-bound": _least_energy})
     config: InferenceConfig
-    relevance: ClassifierRelevance
+    relevance: ModelRelevance
 
     def __init__(self, num_envs: int, config: InferenceConfig) -> None:
         super().__init__(num_envs, config)
@@ -63,6 +63,10 @@ class InferenceBase(DMoECore):
     @staticmethod
     def named_scenario(name: str) -> InferenceConfig:
         return inference_scenario(name)
+
+    @classmethod
+    def _config(cls, scenario: str | None, overrides: Mapping[str, Any]) -> InferenceConfig:
+        return inference_config(scenario, overrides)
 
     @classmethod
     def line_up(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:

@@ -68,6 +68,7 @@ def _load(path: Path, _changed: tuple[Any, ...]) -> LayeredModel:
     if not any(path.glob("*.safetensors")):
         raise ValueError(f"model folder {str(path)!r}: has no *.safetensors; valid are weights in safetensors only")
     made = getattr(transformers, CLASSES[_read_config(path)["model_type"]])
+    transformers.utils.logging.disable_progress_bar()
     try:
         model, report = made.from_pretrained(
             path,
@@ -81,6 +82,8 @@ def _load(path: Path, _changed: tuple[Any, ...]) -> LayeredModel:
         # whatever transformers and safetensors raise for damaged files: dozens of types, many lines
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"model folder {str(path)!r}: cannot be read: {reason[0]}") from None
+    finally:
+        transformers.utils.logging.enable_progress_bar()
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report.get(kind):
             first = sorted(map(str, report[kind]))[0]

@@ -98,13 +98,12 @@ def _tokenised(folder: Path | str, prompts: list[Prompt], where: str) -> list[tu
     A text is its own answer, but for the first token that the tokenizer gives it.
     """
     try:
-        from transformers import AutoTokenizer
+        from transformers import PreTrainedTokenizerFast
     except ImportError:
         raise ImportError("a language model needs transformers: pip install 'dmoe_gym[record]'") from None
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            Path(folder).expanduser(), local_files_only=True, trust_remote_code=False
-        )
+        # tokenizer.json alone: no class that the folder names is looked up
+        tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(Path(folder).expanduser(), local_files_only=True)
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"model folder {str(folder)!r}: its tokenizer cannot be read: {reason[0]}") from None

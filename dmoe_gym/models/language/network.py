@@ -11,6 +11,7 @@ from transformers import MixtralConfig, MixtralForCausalLM
 from dmoe_gym.models.causal.layers import route
 from dmoe_gym.models.language.tokens import END, PAD, VOCABULARY
 
+
 def build() -> MixtralForCausalLM:
     """The model with fresh weights from torch's global generator."""
     model = MixtralForCausalLM(
