@@ -1,4 +1,4 @@
-"""Language models layer by layer: transformers' own forward where the model's own top-k is heard, and what loss does."""
+"""Language models layer by layer: transformers' own forward where the model's own top-k is heard."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def test_rows_that_are_not_in_step_are_each_in_their_own_layer(folder, prompts):
         ([[1]], "line 1: is no JSON object"),
         (
             [PROMPTS[0], {"prompt": "a"}],
-            "line 2: has the fields prompt; valid are the fields prompt and answer, or text",
+            "line 2: has the fields prompt; valid are the fields prompt and",
         ),
         ([{"prompt": "a", "answer": ""}], "line 1: answer = ''"),
         ([{"prompt": "a", "answer": 3}], "line 1: answer = 3"),

@@ -44,8 +44,12 @@ def read_sizes(folder: Path | str) -> ModelSizes:
     return ModelSizes(len(sparse), experts, 1, most)
 
 
-def load_folder(folder: Path | str) -> LayeredModel:
+def load_folder(folder: Path | str, dtype: str = "auto") -> LayeredModel:
     """The model of a folder; read once per process while its files stay the same. No code of the folder's is run.
+
+    Args:
+        folder: with config.json and weights.
+        dtype: in what precision it computes, as transformers names it; by default that of its weights.
 
     Raises:
         ImportError: with the command that installs transformers, if it is missing.
@@ -54,11 +58,11 @@ def load_folder(folder: Path | str) -> LayeredModel:
     path = Path(folder).expanduser().resolve()
     _read_config(path)
     changed = tuple(sorted((file.name, file.stat().st_mtime_ns) for file in path.iterdir() if file.is_file()))
-    return _load(path, changed)
+    return _load(path, dtype, changed)
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, _changed: tuple[Any, ...]) -> LayeredModel:
+def _load(path: Path, dtype: str, _changed: tuple[Any, ...]) -> LayeredModel:
     try:
         import transformers
 
@@ -76,7 +80,7 @@ def _load(path: Path, _changed: tuple[Any, ...]) -> LayeredModel:
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
-            dtype="auto",
+            dtype=dtype,
         )
     except Exception as error:
         # whatever transformers and safetensors raise for damaged files: dozens of types, many lines

@@ -13,11 +13,12 @@ from dmoe_gym.io.command_line import one_line_errors, wide_console
 from dmoe_gym.io.files import replace_section, write_whole
 from dmoe_gym.models.digits.config import ClassifierConfig
 from dmoe_gym.models.digits.domains import DOMAINS
-from dmoe_gym.models.digits.forward import Rule, accuracy, best_experts, every_expert
+from dmoe_gym.models.digits.forward import Rule, accuracy, best_experts, every_expert, infer
 from dmoe_gym.models.digits.inputs import load_inputs
 from dmoe_gym.models.digits.model import InferenceModel
 from dmoe_gym.models.digits.training import train
 from dmoe_gym.models.digits.weights import SHIPPED, read_weights, to_bytes
+from dmoe_gym.models.pictures import draw_gate_scores
 
 RULES: dict[str, Rule] = {
     "top-1": best_experts(1),
@@ -68,7 +69,8 @@ def main(
         lines = [headings, ["---"] * len(headings), *body]
         replace_section(document, "inference-model", "\n".join(f"| {' | '.join(line)} |" for line in lines))
     if picture is not None:
-        draw_specialisation(picture, model)
+        _, scores = infer(model, load_inputs("test").patches, best_experts(2))
+        draw_gate_scores(picture, scores.mean((2, 3)), DOMAINS)
 
 
 def accuracy_cells(model: InferenceModel) -> tuple[list[str], list[list[str]]]:
@@ -79,38 +81,6 @@ def accuracy_cells(model: InferenceModel) -> tuple[list[str], list[list[str]]]:
         shares = accuracy(model, inputs, rule)
         body.append([name, *(f"{100 * share:.1f}" for share in shares), f"{100 * shares.mean():.1f}"])
     return ["experts", *DOMAINS, "all domains"], body
-
-
-def draw_specialisation(path: Path, model: InferenceModel) -> None:
-    """Mean gate scores of test inputs, a panel per layer: domains down, experts across."""
-    import io
-
-    from matplotlib.figure import Figure
-
-    from dmoe_gym.models.digits.forward import infer
-
-    _, scores = infer(model, load_inputs("test").patches, best_experts(2))
-    means = scores.mean((2, 3))
-    figure = Figure(figsize=(11, 6.4), layout="constrained", dpi=110)
-    panels = figure.subplots(2, -(-len(means) // 2), squeeze=False)
-    top = float(np.ceil(10 * means.max()) / 10)
-    for layer, axes in enumerate(panels.flat):
-        if layer >= len(means):
-            axes.set_axis_off()
-            continue
-        image = axes.imshow(means[layer], vmin=0, vmax=top, cmap="viridis")
-        for domain, row in enumerate(means[layer]):
-            for expert, value in enumerate(row):
-                colour = "black" if value > 0.6 * top else "white"
-                axes.text(expert, domain, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
-        axes.set_title(f"layer {layer + 1}", fontsize=10)
-        axes.set_xticks(range(model.config.experts), [f"{expert + 1}" for expert in range(model.config.experts)])
-        axes.set_yticks(range(len(DOMAINS)), list(DOMAINS))
-        axes.set_xlabel("expert")
-    figure.colorbar(image, ax=panels, label="mean gate score")
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    write_whole(path, picture.getvalue())
 
 
 if __name__ == "__main__":

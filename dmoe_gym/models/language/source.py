@@ -37,7 +37,8 @@ class LanguageSource(CausalSource):
         return ModelSizes(sizes.layers, sizes.experts, 1, MOST_TOKENS)
 
     def layered(self) -> LayeredModel:
-        return load_folder(SHIPPED)
+        # stored in 16 bit, computed in 32: processors are slow at less
+        return load_folder(SHIPPED, "float32")
 
     def questions(self) -> Questions:
         return _questions(self.inputs)

@@ -41,7 +41,7 @@ def stream_rows(queries: Queries, families: np.ndarray, length: int) -> tuple[np
     """Rows that begin and end anywhere in their stream, for training.
 
     Returns:
-        tokens (rows, T) int64 and answered (rows, T) bool; answered are the places of every answer whose prompt is whole.
+        tokens (rows, T) int64 and answered (rows, T) bool, the places of every answer whose prompt is whole.
     """
     tokens = np.empty((len(families), length), np.int64)
     answered = np.empty((len(families), length), np.bool_)
