@@ -1,1 +1,6 @@
-"""Schedulers that learn, trained with Stable-Baselines3 from a YAML file: `python -m agents`."""
+"""Training, evaluation and export of schedulers learned with Stable-Baselines3; `register` adds own learners."""
+
+from agents.networks import NetworkKind
+from agents.registry import register
+
+__all__ = ["NetworkKind", "register"]

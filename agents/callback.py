@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
+from agents.checkpoint import save_checkpoint
 from agents.config import TrainingConfig
-from agents.learners import save_checkpoint
+from agents.interrupt import Interrupts
 from agents.policy import as_policy
+from agents.replay_buffer import save_replay
 from agents.run_folder import RunFolder
 from agents.status import StatusKeeper
 from dmoe_gym.evaluation import Row, evaluate, held_out_seeds
 from dmoe_gym.evaluation.tensorboard import eval_scalars
-from dmoe_gym.io.files import read_csv, write_csv
-from dmoe_gym.line_up import LineUp
+from dmoe_gym.io.files import write_csv
+from dmoe_gym.system import LineUp
 
 
 class BetweenUpdates(BaseCallback):
@@ -33,15 +35,20 @@ class BetweenUpdates(BaseCallback):
 
 
 class EvaluateAndCheckpoint(BetweenUpdates):
-    """Evaluates before training, every `evaluation.every` steps and after training; checkpoints likewise.
+    """Evaluates before training, at the first update after every `evaluation.every` steps and after training.
+
+    Checkpoints likewise. When is a matter of the steps alone, so an interrupted run evaluates where an uninterrupted
+    one does.
 
     Args:
         config: the recipe.
-        folder: where evaluations and checkpoints go.
+        folder: where evaluations and checkpoints go; what is there of a resumed run is gone on with.
         name: how rows call the run.
         references: rows of the line-up on the same held-out episodes.
         line_up: which of them are random and optimal.
         status: told of every step between updates.
+        interrupts: whether to stop.
+        done: environment steps behind the run.
     """
 
     def __init__(
@@ -52,56 +59,62 @@ class EvaluateAndCheckpoint(BetweenUpdates):
         references: Sequence[Row],
         line_up: LineUp,
         status: StatusKeeper,
+        interrupts: Interrupts,
+        done: int = 0,
     ) -> None:
         super().__init__()
         self.config, self.folder, self.name, self.status = config, folder, name, status
-        self.references, self.line_up = references, line_up
-        self.rows: list[Row] = []
-        self._next_evaluation = self._next_checkpoint = 0
-
-    def _on_training_start(self) -> None:
-        if self.folder.evaluations_file.exists():
-            done = read_csv(self.folder.evaluations_file)
-            self.rows = [row for row in done if row["step"] < self.model.num_timesteps]
-        self._next_checkpoint = self.model.num_timesteps + self.config.checkpoint_every
-        self._next_evaluation = self.model.num_timesteps
-        if self.model.num_timesteps == 0 and not self.config.evaluation.untrained:
-            self._next_evaluation = self.config.evaluation.every
+        self.references, self.line_up, self.interrupts = references, line_up, interrupts
+        self.rows = [row for row in folder.evaluations() if row["step"] <= done] if done else []
+        never = -config.evaluation.every if config.evaluation.untrained else 0
+        self._evaluated = max((row["step"] for row in self.rows), default=never)
+        self._checkpointed = done
+        self.whole_steps = done
 
     def between_updates(self) -> None:
-        """Evaluate and checkpoint if it is time."""
-        steps = self.model.num_timesteps
+        """Evaluate and checkpoint if it is time, and stop if somebody asked for it."""
+        steps = self.whole_steps = self.model.num_timesteps
         self.status.update(steps)
-        if steps >= self._next_evaluation:
+        if _due(steps, self._evaluated, self.config.evaluation.every):
             self.evaluate()
-            self._next_evaluation = steps + self.config.evaluation.every
-        if steps >= self._next_checkpoint:
+        if _due(steps, self._checkpointed, self.config.checkpoint_every):
             self.checkpoint()
-            self._next_checkpoint = steps + self.config.checkpoint_every
+        self.interrupts.check()
 
     def _on_training_end(self) -> None:
-        self.evaluate()
+        # kept before it is evaluated, which may be interrupted
+        self.whole_steps = self.model.num_timesteps
         self.checkpoint()
+        self.evaluate()
 
     def checkpoint(self) -> None:
-        """Write evaluations and tensors; what is on disk is always whole."""
-        write_csv(self.folder.evaluations_file, self.rows)
-        save_checkpoint(self.model, self.folder.checkpoint_file)
+        """Write the learner's tensors as of the last whole update, if there is anything new to write."""
+        if self.whole_steps > self._checkpointed:
+            save_replay(self.model, self.folder.replay_file, self.whole_steps)
+            save_checkpoint(self.model, self.folder.checkpoint_file, self.whole_steps)
+            self._checkpointed = self.whole_steps
 
     def evaluate(self) -> None:
-        """Run the held-out episodes and log their means beside the optimum's lines."""
+        """Run the held-out episodes, write their rows and log their means beside the optimum's lines."""
         step = self.model.num_timesteps
+        self._evaluated = step
         if any(row["step"] == step for row in self.rows):
             return
-        rows = evaluate(
-            as_policy(self.model),
-            self.config.env_id,
-            scenario=self.config.scenario,
-            seeds=held_out_seeds(self.config.evaluation.episodes),
-            name=self.name,
-            **self.config.overrides,
-        )
+        self.interrupts.check()
+        self.interrupts.at_once = True
+        try:
+            rows = evaluate(
+                as_policy(self.model),
+                self.config.env_id,
+                scenario=self.config.scenario,
+                seeds=held_out_seeds(self.config.evaluation.episodes),
+                name=self.name,
+                **self.config.overrides,
+            )
+        finally:
+            self.interrupts.at_once = False
         self.rows += [{**row, "step": step} for row in rows]
+        write_csv(self.folder.evaluations_file, self.rows)
         for tag, value in eval_scalars(rows, self.references, self.line_up).items():
             self.logger.record(tag, value)
         # beside the episodes' return r, length l and time t stand their terms
@@ -110,3 +123,8 @@ class EvaluateAndCheckpoint(BetweenUpdates):
             if term not in ("r", "l", "t"):
                 self.logger.record(f"rollout/{term}", float(np.mean([episode[term] for episode in recent])))
         self.logger.dump(step)
+
+
+def _due(steps: int, last: int, every: int) -> bool:
+    """Was a multiple of `every` reached since the last time?"""
+    return steps // every > last // every

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
+from agents.networks import NetworkKind
+from agents.registry import ALGORITHMS, NETWORKS
 from dmoe_gym.config import StrictConfig, list_as_tuple
-from dmoe_gym.evaluation import FIRST_HELD_OUT_SEED
+from dmoe_gym.evaluation.seeds import FIRST_VALIDATION_SEED
+from dmoe_gym.io.yaml_file import dump_yaml, read_yaml
+from dmoe_gym.registration import system_of
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -33,60 +36,18 @@ class EvaluationConfig(StrictConfig):
     _list_as_tuple = field_validator("references", mode="before")(list_as_tuple)
 
 
-class EquivariantConfig(StrictConfig):
-    """The permutation-equivariant network of `agents.networks`, for the pairs of `EQUIVARIANT`.
+class NormalizationConfig(StrictConfig):
+    """Stable-Baselines3's `VecNormalize`: running means and variances, kept with the weights.
 
     Fields:
-        kind: its name.
-        width: of the hidden layers.
+        observations, rewards: what is normalized; rewards by the running variance of discounted returns.
+        clip_observations, clip_rewards: largest absolute values after it.
     """
 
-    kind: Literal["equivariant"] = "equivariant"
-    width: Count = 32
-
-
-class ResidualConfig(StrictConfig):
-    """A residual scheduler of `agents.residual`, for `DMoE-JESA-v0`.
-
-    Fields:
-        kind: its name.
-        underneath: the tuned analytic scheduler whose prices the network corrects, by its name in tables.
-        parameters: of the scheduler, as tuning found them; a run keeps its own.
-        width: of the network's hidden layer; 0 for a linear map.
-    """
-
-    kind: Literal["residual"] = "residual"
-    underneath: str
-    parameters: dict[str, float | int] = Field(default_factory=dict)
-    width: Annotated[int, Field(ge=0)] = 8
-
-
-class PricesConfig(StrictConfig):
-    """Scheduling at learned prices of `agents.prices`, for `WDMoE-Joint-v0`.
-
-    Fields:
-        kind: its name.
-        rounds: pricings per block, of which the fastest is kept.
-        polish: improve every pricing's selection by the greedy scheduler's changes.
-        width: of the network's hidden layer; 0 for a linear map.
-    """
-
-    kind: Literal["prices"] = "prices"
-    rounds: Count = 2
-    polish: bool = True
-    width: Annotated[int, Field(ge=0)] = 8
-
-
-# where equivariant networks act, and by which algorithms they learn there
-EQUIVARIANT: dict[str, tuple[str, ...]] = {
-    "DMoE-JESA-Sequential-v0": ("maskable_ppo",),
-    "DMoE-JESA-v0": ("ppo",),
-    "DMoE-JESA-Price-v0": ("ppo", "sac"),
-}
-# where imitation is possible, and with which algorithm
-IMITATING = (("DMoE-JESA-Sequential-v0", "maskable_ppo"), ("DMoE-JESA-v0", "ppo"))
-# by network: where an evolution strategy acts
-EVOLVED: dict[type, str] = {ResidualConfig: "DMoE-JESA-v0", PricesConfig: "WDMoE-Joint-v0"}
+    observations: bool = True
+    rewards: bool = True
+    clip_observations: Annotated[float, Field(gt=0)] = 10.0
+    clip_rewards: Annotated[float, Field(gt=0)] = 10.0
 
 
 class ImitationConfig(StrictConfig):
@@ -118,7 +79,7 @@ class TrainingConfig(StrictConfig):
     """One recipe.
 
     Fields:
-        algorithm: which learner.
+        algorithm: which learner, by its name in `agents.registry`.
         env_id, scenario, overrides: as in `gym.make`.
         training_overrides: further overrides of the training environments alone; num_layers: 1 makes every round an
             episode, which says that no decision reaches beyond its round.
@@ -126,19 +87,22 @@ class TrainingConfig(StrictConfig):
             recipes also come from others.
         num_envs: environments in the batch.
         total_timesteps: environment steps, all environments together.
-        seeds: one run each; below the held-out seeds.
-        policy: Stable-Baselines3's policy name, or "BatchedMultiInputPolicy" (`agents.distributions`), which is faster
-            on MultiDiscrete actions.
-        network: widths of the hidden layers, "equivariant", or, for `evolution`, a residual scheduler or "prices".
+        seeds: one run each; below the validation and held-out seeds.
+        history: observations that are stacked, the newest last, before an episode's first ones zeros; flat
+            observations only.
+        normalization: of observations and rewards; `true` for its defaults.
+        policy: Stable-Baselines3's policy name, by default "MlpPolicy" on flat and "MultiInputPolicy" on dictionary
+            observations, or the algorithm's counterpart with an LSTM; or "BatchedMultiInputPolicy"
+            (`agents.distributions`), which is faster on MultiDiscrete actions.
+        policy_options: keyword arguments of the policy, as lstm_hidden_size; activation_fn by its name.
+        network: widths of the hidden layers, or a kind of network by its name ("equivariant").
         imitation: a warm start, for the sequential environment and for `DMoE-JESA-v0`.
-        relative_to: an analytic scheduler whose cost on the same round is taken off the reward, which has far less
-            noise then (`agents.relative`); for the sequential environment.
-        hyperparameters: keyword arguments of the algorithm.
+        hyperparameters: keyword arguments of the algorithm; action_noise is the standard deviation of Gaussian noise.
         checkpoint_every: time steps between checkpoints.
         evaluation: see there.
     """
 
-    algorithm: Literal["ppo", "maskable_ppo", "sac", "dqn", "evolution"]
+    algorithm: str
     env_id: str
     scenario: str | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
@@ -146,48 +110,57 @@ class TrainingConfig(StrictConfig):
     group: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
     num_envs: Count = 16
     total_timesteps: Count
-    seeds: tuple[Annotated[int, Field(ge=0, lt=FIRST_HELD_OUT_SEED)], ...] = (0,)
-    policy: str = "MultiInputPolicy"
-    network: (
-        tuple[Count, ...] | Annotated[EquivariantConfig | ResidualConfig | PricesConfig, Field(discriminator="kind")]
-    ) = (256, 256)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=FIRST_VALIDATION_SEED)], ...] = (0,)
+    history: Annotated[int, Field(ge=1, le=64)] = 1
+    normalization: NormalizationConfig | None = None
+    policy: str | None = None
+    policy_options: dict[str, Any] = Field(default_factory=dict)
+    network: tuple[Count, ...] | SerializeAsAny[NetworkKind] = (256, 256)
     imitation: ImitationConfig | None = None
-    relative_to: str | None = None
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     checkpoint_every: Count = 200_000
     evaluation: EvaluationConfig = EvaluationConfig()
 
-    @field_validator("seeds", "network", mode="before")
+    _list_as_tuple = field_validator("seeds", mode="before")(list_as_tuple)
+
+    @field_validator("algorithm")
     @classmethod
-    def _list_as_tuple(cls, value: Any) -> Any:
+    def _known(cls, value: str) -> str:
+        if value not in ALGORITHMS:
+            raise ValueError(f"algorithm = {value!r}: valid are {', '.join(ALGORITHMS)}")
+        return value
+
+    @field_validator("normalization", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _kind_of_network(cls, value: Any) -> Any:
         """YAML has no tuples; a bare name is the network with its default parameters."""
-        if isinstance(value, str):
-            return {"kind": value}
-        return tuple(value) if isinstance(value, list) else value
+        fields = {"kind": value} if isinstance(value, str) else value
+        if not isinstance(fields, dict):
+            return list_as_tuple(value)
+        if fields.get("kind") not in NETWORKS:
+            valid = "widths of layers, or a kind among"
+            raise ValueError(f"network = {value!r}: valid are {valid} {', '.join(NETWORKS)}")
+        return NETWORKS[fields["kind"]](**fields)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> TrainingConfig:
-        if self.relative_to is not None and self.env_id != "DMoE-JESA-Sequential-v0":
-            raise ValueError(f"relative_to with env_id = {self.env_id!r}: valid is DMoE-JESA-Sequential-v0")
-        if isinstance(self.network, EquivariantConfig) and self.algorithm not in EQUIVARIANT.get(self.env_id, ()):
-            valid = "; ".join(f"{' or '.join(names)} in {place}" for place, names in EQUIVARIANT.items())
-            raise ValueError(
-                f"network = 'equivariant' with algorithm = {self.algorithm!r} and env_id = {self.env_id!r}: "
-                f"valid is {valid}"
-            )
-        evolved, place = self.algorithm == "evolution", EVOLVED.get(type(self.network))
-        if evolved != (place is not None) or (evolved and self.env_id != place):
-            raise ValueError(
-                f"network = {self.network!r} with algorithm = {self.algorithm!r} and env_id = {self.env_id!r}: "
-                "a residual network goes with evolution in DMoE-JESA-v0, prices with evolution in WDMoE-Joint-v0, "
-                "and nothing else with evolution"
-            )
+        if isinstance(self.network, NetworkKind):
+            self.network.check(self)
         if self.imitation is not None:
-            if (self.env_id, self.algorithm) not in IMITATING:
-                valid = "; ".join(f"{algorithm} in {place}" for place, algorithm in IMITATING)
+            imitating = system_of(self.env_id).imitation
+            if self.algorithm not in imitating.get(self.env_id, ()):
+                valid = "; ".join(f"{' or '.join(names)} in {place}" for place, names in imitating.items())
                 raise ValueError(
-                    f"imitation with algorithm = {self.algorithm!r} and env_id = {self.env_id!r}: valid is {valid}"
+                    f"imitation with algorithm = {self.algorithm!r} and env_id = {self.env_id!r}: "
+                    f"valid is {valid or 'none'}"
                 )
+            if self.normalization is not None or self.history > 1:
+                raise ValueError("imitation with normalization or history: valid without, teachers read observations")
             if self.imitation.steps > self.total_timesteps:
                 raise ValueError(
                     f"imitation.steps = {self.imitation.steps}: valid are at most total_timesteps = "
@@ -203,14 +176,7 @@ def load_config(path: Path) -> TrainingConfig:
         ValueError: naming the file and what is wrong with it.
         OSError: if it cannot be read.
     """
-    try:
-        fields = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: is no YAML ({' '.join(str(error).split())})") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is no text ({error})") from None
-    if not isinstance(fields, dict):
-        raise ValueError(f"{path}: holds {type(fields).__name__}, valid is a mapping of fields")
+    fields = read_yaml(path)
     try:
         return TrainingConfig(**fields)
     except ValueError as error:
@@ -219,4 +185,4 @@ def load_config(path: Path) -> TrainingConfig:
 
 def dump_config(config: TrainingConfig) -> str:
     """The recipe as YAML."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return dump_yaml(config.model_dump(mode="json"))

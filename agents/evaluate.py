@@ -9,7 +9,7 @@ from typing import Any
 from agents.policy import load_run
 from dmoe_gym.evaluation import Row, evaluate, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.run import Progress
-from dmoe_gym.line_up import LineUp
+from dmoe_gym.system import LineUp
 
 
 def evaluate_runs(

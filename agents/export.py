@@ -18,8 +18,9 @@ from safetensors import SafetensorError
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
+from agents.checkpoint import STATISTICS, checkpoint_steps, load_normalization, normalization_tensors
 from agents.config import TrainingConfig, dump_config, load_config
-from agents.learners import checkpoint_steps
+from agents.networks import NetworkKind
 from agents.run_folder import PROVENANCE, RunFolder
 from agents.status import read_status
 from dmoe_gym.evaluation import Row, charted_means, line_up_of
@@ -36,8 +37,9 @@ def is_export(path: Path) -> bool:
 
 
 def policy_tensors(model: BaseAlgorithm) -> dict[str, Tensor]:
-    """The policy's parameters and buffers; optimizers are left behind."""
-    return {name: tensor.detach().clone().contiguous() for name, tensor in model.policy.state_dict().items()}
+    """The policy's parameters and buffers, and running statistics of normalization; optimizers are left behind."""
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in model.policy.state_dict().items()}
+    return {**tensors, **normalization_tensors(model)}
 
 
 def export_run(
@@ -58,8 +60,11 @@ def export_run(
     folder = RunFolder(run)
     config = load_config(folder.config_file)
     steps = checkpoint_steps(folder.checkpoint_file)
-    if steps < config.total_timesteps:
-        raise ValueError(f"{run}: has {steps} of {config.total_timesteps} steps behind it; valid are finished runs")
+    if not folder.is_finished(config):
+        raise ValueError(
+            f"{run}: has {steps} of {config.total_timesteps} steps behind it, or no evaluation of the last; "
+            "valid are finished runs"
+        )
     name, _, seed = run.resolve().name.rpartition("-seed")
     target = to / (name or run.resolve().name)
     if is_export(target) and not overwrite:
@@ -118,6 +123,12 @@ def load_tensors(model: BaseAlgorithm, tensors: dict[str, Tensor], source: Path)
     Raises:
         ValueError: in one line, if names or shapes differ from the policy's.
     """
+    statistics = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{STATISTICS}.")}
+    try:
+        load_normalization(model, statistics)
+    except ValueError as error:
+        raise ValueError(f"{source}: does not fit the recipe, {error}") from None
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in statistics}
     wanted = model.policy.state_dict()
     odd = sorted(set(wanted) ^ set(tensors))
     if odd:
@@ -177,7 +188,7 @@ def card(config: TrainingConfig, manifest: dict[str, Any], parameters: int) -> s
     sizes = (
         "The network has no fixed sizes: other numbers of experts, hidden states and subcarriers are possible "
         "(`--scenario`), at a cost that is measured and not promised."
-        if "kind" in config.model_dump()["network"]
+        if isinstance(config.network, NetworkKind)
         else "The network's sizes are fixed: it acts in environments of the trained sizes only."
     )
     return f"""# {manifest["name"]}

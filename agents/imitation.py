@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from agents.config import ImitationConfig
 from agents.lessons import Lessons, lessons_in
-from agents.relative import RelativeRewards
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ Arrays = dict[str, np.ndarray]
 def imitate(
     model: OnPolicyAlgorithm,
     config: ImitationConfig,
-    env: BatchedVecEnv | RelativeRewards,
+    env: BatchedVecEnv,
     callback: BetweenUpdates,
     *,
     seed: int,
@@ -59,7 +58,7 @@ def imitate(
 def collect(
     model: OnPolicyAlgorithm,
     config: ImitationConfig,
-    env: BatchedVecEnv | RelativeRewards,
+    env: BatchedVecEnv,
     lessons: Lessons,
     observation: Arrays,
     generator: np.random.Generator,

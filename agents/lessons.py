@@ -10,7 +10,6 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agents.distributions import BatchedMultiCategorical
-from agents.relative import RelativeRewards
 from agents.teachers import Teacher, teacher_scheduler
 from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
@@ -38,7 +37,7 @@ class Lessons(Protocol):
         ...
 
 
-def lessons_in(env: BatchedVecEnv | RelativeRewards, teacher: str) -> Lessons:
+def lessons_in(env: BatchedVecEnv, teacher: str) -> Lessons:
     """The lessons of a teacher, by its name, in `DMoE-JESA-Sequential-v0` or `DMoE-JESA-v0`."""
     return PickLessons(env, teacher) if env.core.masked else RoundLessons(env, teacher)
 
@@ -49,7 +48,7 @@ class PickLessons:
     Episodes are rolled in along the plan, its picks in random order.
     """
 
-    def __init__(self, env: BatchedVecEnv | RelativeRewards, teacher: str) -> None:
+    def __init__(self, env: BatchedVecEnv, teacher: str) -> None:
         self.env, self.teacher = env, Teacher(teacher, env.config)
 
     def decide(self, observation: Arrays, generator: np.random.Generator) -> tuple[np.ndarray, Arrays]:
@@ -74,7 +73,7 @@ class RoundLessons:
     Loss and entropy are per hidden state.
     """
 
-    def __init__(self, env: BatchedVecEnv | RelativeRewards, teacher: str) -> None:
+    def __init__(self, env: BatchedVecEnv, teacher: str) -> None:
         self.scheduler = teacher_scheduler(teacher, env.config)
         assert isinstance(env.action_space, spaces.MultiDiscrete)
         self.factors = BatchedMultiCategorical(env.action_space.nvec.tolist())
@@ -82,7 +81,7 @@ class RoundLessons:
 
     def decide(self, observation: Arrays, generator: np.random.Generator) -> tuple[np.ndarray, Arrays]:
         """The plan; its actions (B, factors), and which of their factors count."""
-        selected, subcarrier = self.scheduler.plan(observation)
+        selected, subcarrier = self.scheduler.schedule(observation)
         remote = ~np.eye(subcarrier.shape[-1], dtype=bool)
         bits = np.ones((len(selected), selected[0].size), bool)
         actions = encode_joint(selected, subcarrier)

@@ -9,28 +9,62 @@ from typing import Any
 import numpy as np
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecFrameStack, unwrap_vec_wrapper
 
+from agents.checkpoint import load_checkpoint
 from agents.config import TrainingConfig, load_config
 from agents.export import is_export, load_tensors, read_export
-from agents.learners import build_env, build_learner, load_checkpoint
+from agents.learners import build_env, build_learner
+from agents.registry import ALGORITHMS
 from agents.run_folder import RunFolder
+
+Observation = Mapping[str, np.ndarray] | np.ndarray
 
 
 class LearnedPolicy:
-    """Deterministic actions of a Stable-Baselines3 model without masks."""
+    """Deterministic actions of a Stable-Baselines3 model without masks.
+
+    It sees observations as the environment gives them: stacking and normalization of the recipe happen here, with the
+    statistics of training as they stand. Its state is what the stack holds and, for recurrent models, the LSTM's.
+
+    Args:
+        model: with its environment, which says how observations are prepared.
+    """
 
     def __init__(self, model: BaseAlgorithm) -> None:
         self.model = model
+        self.normalizer = model.get_vec_normalize_env()
+        env = model.get_env()
+        stacked = unwrap_vec_wrapper(env, VecFrameStack) if env is not None else None
+        self.history = stacked.stacked_obs.n_stack if isinstance(stacked, VecFrameStack) else 1
 
     def predict(
         self,
-        observation: Mapping[str, np.ndarray],
+        observation: Observation,
         state: Any = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """The model's action(s)."""
-        return self.model.predict(dict(observation), state, episode_start, deterministic)
+        """The model's action(s), and what it wants to be handed back with the next observation."""
+        past, memory = (None, None) if state is None else state
+        prepared, past = self._prepared(observation, past, episode_start)
+        actions, memory = self.model.predict(prepared, memory, episode_start, deterministic)
+        return actions, (past, memory)
+
+    def _prepared(
+        self, observation: Observation, past: np.ndarray | None, episode_start: np.ndarray | None
+    ) -> tuple[Any, np.ndarray | None]:
+        """What the model reads, and the stack."""
+        seen: Any = dict(observation) if isinstance(observation, Mapping) else np.asarray(observation)
+        if self.history > 1:
+            older = np.zeros((*seen.shape[:-1], seen.shape[-1] * self.history), seen.dtype) if past is None else past
+            if episode_start is not None:
+                older = np.where(np.asarray(episode_start)[..., None], 0, older)
+            seen = past = np.concatenate([older[..., seen.shape[-1] :], seen], axis=-1)
+        if self.normalizer is not None:
+            seen = self.normalizer.normalize_obs(seen)
+        return seen, past
 
 
 class MaskedLearnedPolicy(LearnedPolicy):
@@ -38,14 +72,16 @@ class MaskedLearnedPolicy(LearnedPolicy):
 
     def predict(
         self,
-        observation: Mapping[str, np.ndarray],
+        observation: Observation,
         state: Any = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
         action_masks: np.ndarray | None = None,
     ) -> tuple[np.ndarray, Any]:
         """The model's action(s) under the masks."""
-        return self.model.predict(dict(observation), state, episode_start, deterministic, action_masks=action_masks)  # type: ignore[call-arg]
+        prepared, past = self._prepared(observation, None if state is None else state[0], episode_start)
+        actions, _ = self.model.predict(prepared, None, episode_start, deterministic, action_masks=action_masks)  # type: ignore[call-arg]
+        return actions, (past, None)
 
 
 def as_policy(model: BaseAlgorithm) -> LearnedPolicy:
@@ -95,6 +131,6 @@ def _build(
     if scenario is not None or overrides is not None:
         config = config.replace(scenario=scenario or config.scenario, overrides=dict(overrides or {}))
     # a replay buffer of the recipe's size would be filled by nobody
-    small = {key: 1 for key in ("buffer_size",) if key in config.hyperparameters}
+    small = {"buffer_size": 1} if issubclass(ALGORITHMS[config.algorithm], OffPolicyAlgorithm) else {}
     light = config.replace(hyperparameters={**config.hyperparameters, **small})
     return config, build_learner(light, build_env(config, seed=0, num_envs=1, training=False), seed=0)

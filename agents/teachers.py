@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from dmoe_gym.dmoe import DMoEConfig, Round, solve_exact
 from dmoe_gym.dmoe.line_up import SCHEDULERS
-from dmoe_gym.dmoe.policies import Scheduler
-from dmoe_gym.dmoe.schedulers.scheduler import Planner
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds
 
 
 class Exact(Scheduler):
     """The exact optimum of what is observed: a teacher, as it is far too slow for a scheduler."""
 
-    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
-        gains = (np.exp2(efficiency.astype(np.float64)) - 1) / self.config.mean_snr
-        for row in range(len(thresholds)):
-            schedule = solve_exact(Round(gate_scores[row], gains[row], float(thresholds[row]), self.config))
-            selected[row] = schedule.selected
-            subcarrier[row] = np.where(schedule.allocated.any(-1), schedule.allocated.argmax(-1), -1)
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        for scores, efficiency, threshold, chosen, route in observed_rounds(observation, selected, subcarrier):
+            gains = (np.exp2(efficiency) - 1) / self.config.mean_snr
+            schedule = solve_exact(Round(scores, gains, threshold, self.config))
+            chosen[:] = schedule.selected
+            route[:] = np.where(schedule.allocated.any(-1), schedule.allocated.argmax(-1), -1)
 
 
-def teacher_scheduler(name: str, config: DMoEConfig) -> Planner:
+def teacher_scheduler(name: str, config: DMoEConfig) -> Scheduler:
     """An analytic policy of the environment by its name in tables, or "exact".
 
     Raises:
@@ -62,7 +63,7 @@ class Teacher:
             new[:] = True
         rows = np.flatnonzero(new)
         if len(rows):
-            plan = self.scheduler.plan({key: values[rows] for key, values in observation.items()})
+            plan = self.scheduler.schedule({key: values[rows] for key, values in observation.items()})
             self._selected[rows], self._subcarrier[rows] = plan
         everyone = np.arange(batch)
         i, n = np.divmod(observation["turn"].argmax(-1), states)

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.logger import configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import VecEnv
 
 from agents.callback import BetweenUpdates, EvaluateAndCheckpoint
+from agents.checkpoint import Pending, load_checkpoint
 from agents.config import TrainingConfig
 from agents.imitation import imitate
-from agents.learners import build_env, build_learner, checkpoint_steps, load_checkpoint
-from agents.relative import RelativeRewards
-from agents.run_folder import RunFolder
+from agents.interrupt import Interrupts, handled
+from agents.learners import batch_of, build_env, build_learner
+from agents.progress import run_logger
+from agents.replay_buffer import load_replay
+from agents.run_folder import TRACEBACK, RunFolder
 from agents.status import StatusKeeper
 from agents.teachers import teacher_scheduler
 from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
-from dmoe_gym.facades.stable_baselines import BatchedVecEnv
-from dmoe_gym.io.files import read_csv, write_csv, write_json
+from dmoe_gym.io.files import read_csv, write_csv, write_json, write_whole
 
 
 def check_recipe(config: TrainingConfig, seeds: Sequence[int] | None = None) -> None:
@@ -39,12 +44,12 @@ def check_recipe(config: TrainingConfig, seeds: Sequence[int] | None = None) -> 
     if seeds is not None:
         config.replace(seeds=tuple(seeds))
     env = build_env(config, seed=0)
-    inputs = getattr(env.config, "inputs", None)
-    if inputs is not None and inputs == build_env(config, seed=0, num_envs=1, training=False).config.inputs:
+    inputs = getattr(batch_of(env).config, "inputs", None)
+    if inputs is not None and inputs == batch_of(build_env(config, 0, num_envs=1, training=False)).config.inputs:
         raise ValueError(f"training_overrides.inputs = {inputs!r}: evaluation has the same; valid is another part")
     build_learner(config, env, seed=0)
     if config.imitation is not None:
-        teacher_scheduler(config.imitation.teacher, env.config)
+        teacher_scheduler(config.imitation.teacher, batch_of(env).config)
 
 
 def reference_rows(
@@ -110,26 +115,32 @@ def train(
 ) -> RunFolder:
     """Train one seed; returns its folder.
 
-    An interrupt (Ctrl-C) leaves a checkpoint from which `resume` continues. A resumed run draws new training
-    episodes and, for off-policy learners, fills its replay buffer anew.
+    Ctrl-C and SIGTERM leave a checkpoint of the last whole update, from which `resume` goes on: on the same grid of
+    steps, with optimizers, running statistics, logs and replay buffer (`agents.replay_buffer`), in new episodes.
 
     Raises:
         ValueError: if the folder holds a run already and `resume` is False, what it holds does not fit, or another
             process is training it.
+        TrainingError: if it fails while it learns.
+        KeyboardInterrupt: when it was interrupted, with what continues it.
     """
     torch.set_num_threads(1)  # small networks: a second thread costs more than it brings
     folder = RunFolder.of(root, config, name, seed)
     with folder.locked():
         folder.prepare(config, seed, resume=resume)
-        if checkpoint_steps(folder.checkpoint_file) < config.total_timesteps:
+        if not folder.is_finished(config):
             _train(config, name, seed, folder, references, progress_bar)
     return folder
+
+
+class TrainingError(ValueError):
+    """A learner failed while it learned: the run, the error in one line, and where its traceback is."""
 
 
 def learn(
     model: BaseAlgorithm,
     config: TrainingConfig,
-    env: BatchedVecEnv | RelativeRewards,
+    env: VecEnv,
     callback: BetweenUpdates,
     *,
     seed: int,
@@ -139,13 +150,14 @@ def learn(
     done = model.num_timesteps
     if config.imitation is not None and done < config.imitation.steps:
         assert isinstance(model, OnPolicyAlgorithm)  # the recipe's check has seen to it
-        imitate(model, config.imitation, env, callback, seed=seed + done, progress_bar=progress_bar)
+        imitate(model, config.imitation, batch_of(env), callback, seed=seed + done, progress_bar=progress_bar)
     remaining = config.total_timesteps - model.num_timesteps
     if remaining > 0:
         model.learn(
             remaining, callback=callback, progress_bar=progress_bar, reset_num_timesteps=model.num_timesteps == 0
         )
     else:
+        callback.init_callback(model)
         callback.on_training_end()
 
 
@@ -153,25 +165,52 @@ def _train(
     config: TrainingConfig, name: str, seed: int, folder: RunFolder, references: Sequence[Row], progress_bar: bool
 ) -> None:
     """Train a prepared run from its checkpoint, if it has one, to its end."""
-    env = build_env(config, seed)
-    model = build_learner(config, env, seed)
-    done = 0
-    if folder.checkpoint_file.exists():
-        load_checkpoint(model, folder.checkpoint_file)
-        done = model.num_timesteps
-        env.seed(seed + done)
-    model.set_logger(configure(str(folder.path), ["csv", "tensorboard"]))
-    line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
-    status = StatusKeeper(folder.path, config.total_timesteps)
-    callback = EvaluateAndCheckpoint(config, folder, f"{name}-seed{seed}", references, line_up, status)
-    status.update(done)
-    try:
-        learn(model, config, env, callback, seed=seed, progress_bar=progress_bar)
-    except KeyboardInterrupt:
-        callback.checkpoint()
-        status.update(model.num_timesteps, "interrupted")
-        raise
-    except Exception as error:
-        status.update(model.num_timesteps, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
-        raise
-    status.update(model.num_timesteps, "finished")
+    interrupts = Interrupts()
+    with handled(interrupts.handle):
+        env = build_env(config, seed)
+        model = build_learner(config, env, seed)
+        done, pending = _restore(model, env, folder, seed) if folder.checkpoint_file.exists() else (0, {})
+        line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
+        status = StatusKeeper(folder.path, config.total_timesteps)
+        callback = EvaluateAndCheckpoint(
+            config, folder, f"{name}-seed{seed}", references, line_up, status, interrupts, done
+        )
+        logger = run_logger(folder.path, done)
+        for figure, (value, left_out) in pending.items():
+            logger.record(figure, value, left_out)
+        model.set_logger(logger)
+        status.update(done)
+        try:
+            learn(model, config, env, callback, seed=seed, progress_bar=progress_bar)
+        except KeyboardInterrupt:
+            callback.checkpoint()
+            status.update(callback.whole_steps, "interrupted")
+            raise KeyboardInterrupt(
+                f"{folder.path}: {callback.whole_steps:,} steps are kept, --resume continues"
+            ) from None
+        except Exception as error:
+            said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            write_whole(folder.path / TRACEBACK, traceback.format_exc())
+            status.update(model.num_timesteps, "failed", said)
+            raise TrainingError(f"{folder.path}: {said} (see {TRACEBACK} there)") from error
+        finally:
+            logger.close()
+        folder.replay_file.unlink(missing_ok=True)
+        status.update(model.num_timesteps, "finished")
+
+
+def _restore(model: BaseAlgorithm, env: VecEnv, folder: RunFolder, seed: int) -> tuple[int, Pending]:
+    """Go on from a run's checkpoint; returns the environment steps behind it, and what is to be logged next.
+
+    Environment i draws its episodes from (seed, done + i) from here on: `seed` is the recipe's, so no resumed run comes
+    near validation or held-out episodes, and `done` counts whole steps of all environments, so none repeats an earlier
+    part's.
+    """
+    pending = load_checkpoint(model, folder.checkpoint_file)
+    done = model.num_timesteps
+    load_replay(model, folder.replay_file, done)
+    set_random_seed(int(np.random.SeedSequence([seed, done]).generate_state(1)[0]))
+    batch = batch_of(env)
+    batch._reset_seeds()  # what the learner has set for the next reset
+    batch.core.seed(batch.core.all_rows, [(seed, done + row) for row in range(batch.num_envs)])
+    return done, pending

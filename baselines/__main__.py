@@ -8,38 +8,28 @@ from typing import Annotated
 import typer
 
 import dmoe_gym
-from baselines import regimes
 from baselines.inference import inference
 from baselines.wdmoe import wdmoe_comparison
 from baselines.wdmoe_inference import wdmoe_inference
-from dmoe_gym import dmoe, wdmoe
-from dmoe_gym.dmoe.inference import INFERENCE_SCENARIOS
 from dmoe_gym.evaluation import evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.table import cells, rich_table
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
-from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
+from dmoe_gym.io.command_line import bar, named_objects, one_line_errors, overrides_of, wide_console
 from dmoe_gym.io.files import write_csv
+from dmoe_gym.registration import systems
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command("wdmoe-comparison")(wdmoe_comparison)
 app.command("wdmoe-inference")(wdmoe_inference)
-app.add_typer(regimes.app, name="regimes")
 app.command("inference")(inference)
 
 
 @app.command("list")
 def list_environments() -> None:
     """The environments, their scenarios' names, and the policies and bounds of each."""
-    from dmoe_gym.gating.system import SCENARIOS as GATING_SCENARIOS  # the package imports torch
-
     console = wide_console()
-    scenarios = {
-        "DMoE": dmoe.SCENARIOS,
-        "inference": INFERENCE_SCENARIOS,
-        "WDMoE": wdmoe.SCENARIOS,
-        "gating": GATING_SCENARIOS,
-    }
-    console.print("; ".join(f"scenarios of {system}: {', '.join(names)}" for system, names in scenarios.items()))
+    for name, system in systems().items():
+        console.print(f"scenarios of {name}: {', '.join(system.scenarios)}", highlight=False)
     for env_id in dmoe_gym.ENVIRONMENTS:
         line_up = line_up_of(env_id)
         bounds = f"; bounds: {', '.join(line_up.bounds)}" if line_up.bounds else ""
@@ -57,6 +47,10 @@ def evaluate(
     ] = None,
     override: Annotated[
         list[str] | None, typer.Option("--set", help="Override a configuration field: --set threshold=0.6.")
+    ] = None,
+    extra: Annotated[
+        list[str] | None,
+        typer.Option(help="A scheduler or policy of one's own, made from the configuration: NAME=MODULE:CLASS."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Where the CSV goes; output/ENV-SCENARIO.csv by default.")] = None,
     tensorboard: Annotated[
@@ -76,6 +70,7 @@ def evaluate(
             scenario=scenario,
             seeds=seeds,
             names=policy,
+            extra=named_objects(extra or []),
             jobs=jobs,
             progress=lambda name: progress.task(name, episodes),
             **overrides,

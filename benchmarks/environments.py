@@ -9,7 +9,9 @@ import gymnasium as gym
 import numpy as np
 
 import dmoe_gym  # noqa: F401 - registers the environments
+from dmoe_gym.channel import RayleighConfig
 from dmoe_gym.dmoe import DMoEConfig
+from dmoe_gym.relevance import DirichletConfig
 
 # Steps that sum to about one round for every id, for K nodes of N hidden states
 STEPS_PER_ROUND: dict[str, Callable[[DMoEConfig], int]] = {
@@ -84,7 +86,7 @@ class Draws:
     """The random numbers of one round of every environment, from as many generators, and nothing else."""
 
     def __init__(self, config: DMoEConfig, num_envs: int) -> None:
-        if (config.channel.kind, config.relevance.kind) != ("rayleigh", "dirichlet"):
+        if not (isinstance(config.channel, RayleighConfig) and isinstance(config.relevance, DirichletConfig)):
             raise ValueError("valid here are the Rayleigh channel and Dirichlet gate scores, those of the scenarios")
         experts, states = config.num_experts, config.num_states
         self.generators = [

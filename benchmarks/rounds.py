@@ -11,8 +11,8 @@ from dmoe_gym.dmoe.physics import Constants
 def draw_rounds(config: DMoEConfig, count: int, seed: int = 0) -> list[Round]:
     """`count` independent first rounds of a configuration."""
     generators = [np.random.Generator(np.random.PCG64(child)) for child in np.random.SeedSequence(seed).spawn(count)]
-    channel = config.channel.build(count, (config.num_experts, config.num_experts), config.num_subcarriers)
-    relevance = config.relevance.build(count, config.num_experts, config.num_states, config.num_experts)
+    channel = config.channel.process(count, (config.num_experts, config.num_experts), config.num_subcarriers)
+    relevance = config.relevance.process(count, config.num_experts, config.num_states, config.num_experts)
     channel.start(range(count), generators)
     relevance.start(range(count), generators)
     threshold = config.threshold_of_layer(1)

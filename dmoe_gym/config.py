@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+Config = TypeVar("Config", bound="StrictConfig")
 
 
 class StrictConfig(BaseModel):
@@ -52,6 +55,17 @@ class StrictConfig(BaseModel):
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **overrides})
 
 
+def named(scenarios: Mapping[str, Config], name: str) -> Config:
+    """The configuration of that name.
+
+    Raises:
+        ValueError: for an unknown name, listing the valid ones.
+    """
+    if not isinstance(name, str) or name not in scenarios:
+        raise ValueError(f"scenario = {name!r}: valid are {', '.join(scenarios)}")
+    return scenarios[name]
+
+
 def kind_alone(value: object) -> object:
     """Read a bare name as the kind with its default parameters: channel="gauss_markov"."""
     return {"kind": value} if isinstance(value, str) else value
@@ -75,7 +89,8 @@ def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
         elif complaint["type"] == "missing" and path in config.model_fields:
             complaints.append(f"{config.__name__}.{path}: {complaint['msg']}")
         elif complaint["type"] == "value_error":
-            complaints.append(f"{config.__name__}: {complaint['ctx']['error']}")
+            named = f"{config.__name__}.{path} " if complaint["loc"] else f"{config.__name__}: "
+            complaints.append(f"{named}{complaint['ctx']['error']}")
         else:
             complaints.append(f"{config.__name__}.{path} = {complaint['input']!r}: {complaint['msg']}")
     return "; ".join(complaints)

@@ -1,4 +1,4 @@
-"""The one protocol of every policy, analytic or learned, and the policies that need no knowledge of a system."""
+"""Schedulers and policies: the one base of each, and the policies that need no knowledge of a system."""
 
 from __future__ import annotations
 
@@ -67,6 +67,28 @@ class BatchPolicy(ABC):
         batch, batched = as_batch(observation, self.key, self.dimensions)
         actions = self.actions(batch)
         return actions if batched else actions[0], None
+
+
+class Scheduler(ABC):
+    """An analytic rule that turns a batch of observations into schedules.
+
+    It may know the configuration (the law of the channel, the error of its knowledge, the episode's length), and
+    nothing of an episode but its observations.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def schedule(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        """Schedules of a batch of observed rounds, in the arrays of the scheduler's system."""
+
+
+class SchedulerPolicy(BatchPolicy):
+    """A scheduler in an action space; subclasses encode its schedules."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
 
 
 class ConstantPolicy(BatchPolicy):

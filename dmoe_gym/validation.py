@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+# Scores that travelled as 32-bit numbers sum to one within this.
+SUM_TOLERANCE = 1e-4
+
 
 def checked_array(
     name: str,
@@ -45,6 +48,33 @@ def checked_bool_array(name: str, value: Any, shape: tuple[int, ...]) -> np.ndar
     if array.dtype != bool and not np.isin(array, (0, 1)).all():
         raise ValueError(f"{name}: holds entries other than False/True or 0/1")
     return checked_array(name, array, shape, dtype=bool)
+
+
+def checked_rows(name: str, values: Any, shape: tuple[int, ...], rows: Any, maximum: float | None = None) -> np.ndarray:
+    """The entries `rows` of an own component's array: of `shape`, and there finite, not negative, at most `maximum`.
+
+    Raises:
+        ValueError: naming `name`, the offending value and its index, and what is valid.
+    """
+    if not isinstance(values, np.ndarray) or values.shape != shape or values.dtype.kind not in "fiub":
+        given = f"shape {values.shape} and dtype {values.dtype}" if isinstance(values, np.ndarray) else repr(values)
+        raise ValueError(f"{name}: has {given}, valid is an array of real numbers of shape {shape}")
+    chosen = values[rows]
+    _check_range(name, chosen, 0.0, maximum)
+    return chosen
+
+
+def require_sum_of_one(name: str, values: np.ndarray) -> None:
+    """Refuse scores whose last axis does not sum to one.
+
+    Raises:
+        ValueError: naming the first such row and its sum.
+    """
+    sums = values.sum(-1, dtype=np.float64)
+    wrong = ~(np.abs(sums - 1) <= SUM_TOLERANCE)
+    if wrong.any():
+        place = tuple(int(part) for part in np.argwhere(wrong)[0])
+        raise ValueError(f"{name}{list(place)} sum to {sums[place]}: valid is a sum of 1 within {SUM_TOLERANCE}")
 
 
 def _check_range(name: str, array: np.ndarray, minimum: float | None, maximum: float | None) -> None:

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 
 from agents.results.setting import Setting
-from agents.results.store import METRICS
 from dmoe_gym.evaluation import (
     Interval,
     Row,
@@ -129,7 +128,7 @@ def compare_setting(
     Raises:
         ValueError: if no episode is shared, a stated seed is missing, or somebody undercuts the bound of a round.
     """
-    line_up = setting.line_up
+    line_up, metrics = setting.line_up, [metric.name for metric in setting.system.metrics]
     groups = by_policy(analytic)
     if line_up.optimum not in groups:
         raise ValueError(f"{setting.title}: rows of {line_up.optimum} are missing")
@@ -164,7 +163,7 @@ def compare_setting(
             gap=gap,
             difference=difference,
             improvement=None if is_bound or difference is None else probability_of_improvement(values, reference),
-            means={metric: float(np.mean([row[metric] for row in rows])) for metric in METRICS if metric in rows[0]},
+            means={name: float(np.mean([row[name] for row in rows])) for name in metrics if name in rows[0]},
         )
 
     lines = sorted(map(line, costs.episodes), key=lambda entry: (entry.kind != "bound", entry.cost.mean))

@@ -8,15 +8,8 @@ from typing import Any
 from agents.results.lines import Comparison, Line
 from dmoe_gym.evaluation import Interval, stratified_interquartile_mean
 from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.evaluation.table import COLUMNS
 
 Times = Mapping[str, Mapping[str, float]]
-# Pages with more on a system, by the beginning of its environments' ids.
-MORE = {
-    "WDMoE": "wdmoe.md",
-    "ChannelAwareGating": "gating.md",
-    "DMoE-JESA": "scenarios.md",
-}
 # Stated seeds that make a row a headline row.
 HEADLINE_SEEDS = 10
 
@@ -32,7 +25,7 @@ def setting_section(comparison: Comparison, times: Times) -> str:
     bound, strongest = comparison.bound, comparison.strongest
     clock = times.get(comparison.setting.title, {})
     known = {metric for line in comparison.lines for metric in line.means} - {"cost"}
-    columns = [column for column in COLUMNS if column.metric in known]
+    columns = [metric for metric in comparison.setting.system.metrics if metric.name in known]
     headings = [
         "scheduler", "seeds", "episodes", "cost", "IQM", f"above {bound.name} [%]", f"to {strongest.name} [%]",
         f"P(below {strongest.name})", *(column.heading for column in columns), "ms per decision",
@@ -51,15 +44,15 @@ def setting_section(comparison: Comparison, times: Times) -> str:
                 format(line.gap, ".2f") if line.gap else "",
                 format(line.difference, "+.2f") if line.difference else "",
                 format(line.improvement, ".2f") if line.improvement else "",
-                *(_number(line.means.get(column.metric), column.format) for column in columns),
+                *(_number(line.means.get(column.name), column.format) for column in columns),
                 _number(milliseconds, ".3g"),
             ]
         )
     words = [verdict(comparison), *(f"Missing: `{name}` ({why})." for name, why in comparison.missing.items())]
     if not comparison.learned and not comparison.missing:
         words.append("Missing: no recipe in `configs/` is of this scenario.")
-    page = next((page for start, page in MORE.items() if comparison.setting.env_id.startswith(start)), None)
-    if page is not None:
+    page = comparison.setting.system.page
+    if page:
         words.append(f"More: [{page}]({page}).")
     return f"## `{comparison.setting.title}`\n\n" + "\n".join(words) + f"\n\n{markdown_table(headings, body)}"
 

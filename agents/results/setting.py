@@ -7,23 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import yaml
 
 from agents.config import TrainingConfig
-from dmoe_gym.evaluation import line_up_of
-from dmoe_gym.facades.create import core_class
-from dmoe_gym.line_up import LineUp
-
-# The published scenarios, in the order of the tables. DMoE-Inference has no bound worth the name and tables of its own.
-PUBLISHED = (
-    *(
-        ("DMoE-JESA-v0", name)
-        for name in ("small", "paper", "scarce", "stale", "selective", "budget", "battery", "mobile")
-    ),
-    *(("WDMoE-v0", name) for name in ("testbed", "mixtral", "crowd")),
-    ("ChannelAwareGating-v0", None),
-)
+from dmoe_gym.registration import line_up_of, system_of, systems
+from dmoe_gym.system import LineUp, System
 
 
 @dataclass(frozen=True)
@@ -49,9 +37,14 @@ class Setting:
             ValueError: for an unknown id, scenario or override.
         """
         line_up = line_up_of(env_id, scenario, **overrides)
-        named = scenario or core_class(gym.spec(env_id).kwargs["core"]).default_scenario  # type: ignore[attr-defined]
+        named = scenario or system_of(env_id).default_scenario
         text = yaml.safe_dump(dict(overrides), default_flow_style=True, sort_keys=True).strip() if overrides else ""
         return cls(line_up.env_id, named, text, dict(overrides))
+
+    @property
+    def system(self) -> System:
+        """The record of what it is a setting of."""
+        return system_of(self.env_id)
 
     @property
     def line_up(self) -> LineUp:
@@ -72,8 +65,9 @@ class Setting:
 def settings_of(recipes: Mapping[str, TrainingConfig]) -> dict[Setting, list[str]]:
     """The published settings and those of further recipes, each with the names of its recipes."""
     found: dict[Setting, list[str]] = {}
-    for env_id, scenario in PUBLISHED:
-        if env_id in gym.registry:
+    for system in systems().values():
+        for scenario in system.published:
+            env_id = system.line_up(system.configuration(scenario)).env_id
             found[Setting.of(env_id, scenario, {})] = []
     for name, config in recipes.items():
         found.setdefault(Setting.of(config.env_id, config.scenario, config.overrides), []).append(name)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from agents.config import TrainingConfig, load_config
-from agents.learners import checkpoint_steps
 from agents.results.setting import Setting
 from agents.run_folder import PROVENANCE, RunFolder
 from agents.status import read_status
@@ -20,10 +19,9 @@ from dmoe_gym.evaluation import Row, by_policy, evaluate_line_up, held_out_seeds
 from dmoe_gym.evaluation.optima import ENV_ID as OPTIMA_ENV
 from dmoe_gym.evaluation.optima import cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import Progress
-from dmoe_gym.evaluation.table import COLUMNS
 from dmoe_gym.io.files import read_csv, write_csv, write_json
-
-METRICS = tuple(column.metric for column in COLUMNS if column.metric != "decision_ms")
+from dmoe_gym.registration import system_of
+from dmoe_gym.system import System
 
 
 def collect_runs(name: str, config: TrainingConfig, root: Path, store: Path) -> str:
@@ -47,7 +45,7 @@ def collect_runs(name: str, config: TrainingConfig, root: Path, store: Path) -> 
         evaluations = read_csv(folder.evaluations_file)
         last = evaluations[-1]["step"]
         final = [row for row in evaluations if row["step"] == last]
-        rows += [{"run_seed": seed, **_kept(row)} for row in final]
+        rows += [{"run_seed": seed, **_kept(row, system_of(config.env_id))} for row in final]
         runs[seed] = {**_json(folder.path / PROVENANCE), "steps": last}
         status = read_status(folder.path)
         if status is not None:
@@ -66,12 +64,12 @@ def _unusable(folder: RunFolder, config: TrainingConfig) -> str:
     if not folder.config_file.is_file():
         return "not run"
     try:
-        own, steps = load_config(folder.config_file), checkpoint_steps(folder.checkpoint_file)
+        own, finished = load_config(folder.config_file), folder.is_finished(config)
     except ValueError as error:
         return f"unreadable ({error})"
     if own.replace(seeds=config.seeds) != config:
         return "run with another version of the recipe"
-    if steps < config.total_timesteps or not folder.evaluations_file.is_file():
+    if not finished:
         status = read_status(folder.path)
         return f"failed ({status.error})" if status is not None and status.state == "failed" else "unfinished"
     return ""
@@ -160,13 +158,14 @@ def analytic_rows(
         )
         best |= by_policy(computed)
     names = [name for name in (*line_up.policies, *line_up.bounds) if name in best]
-    write_csv(file, [{"policy": name, **_kept(row)} for name in names for row in best[name]])
+    write_csv(file, [{"policy": name, **_kept(row, setting.system)} for name in names for row in best[name]])
     return read_csv(file)
 
 
-def _kept(row: Row) -> Row:
+def _kept(row: Row, system: System) -> Row:
     """What tables need of a row; seven digits are far below any spread."""
-    return {"seed": row["seed"], **{name: float(f"{row[name]:.7g}") for name in METRICS if name in row}}
+    names = [metric.name for metric in system.metrics if metric.name in row]
+    return {"seed": row["seed"], **{name: float(f"{row[name]:.7g}") for name in names}}
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,40 +1,64 @@
 """Channel processes: NumPy only, they know nothing of schedulers or of Gymnasium.
 
-A configuration (`ChannelConfig`, told apart by `kind`) builds a `ChannelProcess`; `CSIConfig` builds the
-`ChannelKnowledge` that a scheduler sees of it; `prediction` holds the law of the present gain given that knowledge.
+A configuration (`ChannelConfig`) builds a `ChannelProcess`; another (`KnowledgeConfig`) the `ChannelKnowledge` that a
+scheduler sees of it; `law` holds what is known of the present gain given that knowledge. The package's own are looked
+up by their `kind`; an own one is a subclass, of which an instance goes in (`docs/extending.md`).
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import SerializeAsAny
 
-from dmoe_gym.channel.csi import ChannelKnowledge, CSIConfig
+from dmoe_gym.channel.amplitude import AmplitudeProcess, EvolutionConfig, ScatteredConfig
+from dmoe_gym.channel.csi import ChannelKnowledge, CSIConfig, KnowledgeConfig, PerfectKnowledge
 from dmoe_gym.channel.gauss_markov import GaussMarkovConfig
 from dmoe_gym.channel.jakes import JakesConfig
-from dmoe_gym.channel.large_scale import LargeScaleConfig, SmallScaleConfig
-from dmoe_gym.channel.mobility import GaussMarkovMobilityConfig, RandomWaypointConfig, StaticConfig
+from dmoe_gym.channel.large_scale import LargeScaleConfig
+from dmoe_gym.channel.law import FadingLaw, GainLaw
+from dmoe_gym.channel.mobility import (
+    GaussMarkovMobilityConfig,
+    Mobility,
+    MobilityConfig,
+    RandomWaypointConfig,
+    StaticConfig,
+)
 from dmoe_gym.channel.prediction import conditional_mean_gain, outage_probability
-from dmoe_gym.channel.process import ChannelProcess
+from dmoe_gym.channel.process import ChannelConfig, ChannelProcess, SmallScaleConfig
 from dmoe_gym.channel.rayleigh import RayleighConfig
 from dmoe_gym.channel.rician import RicianConfig
 from dmoe_gym.channel.tapped_delay_line import TappedDelayLineConfig
+from dmoe_gym.components import read_as
 
-ChannelConfig = Annotated[SmallScaleConfig | LargeScaleConfig, Field(discriminator="kind")]
+# the fields of a system's configuration
+ChannelField = Annotated[SerializeAsAny[ChannelConfig], read_as(ChannelConfig)]
+KnowledgeField = Annotated[SerializeAsAny[KnowledgeConfig], read_as(KnowledgeConfig, default=CSIConfig)]
 
 __all__ = [
+    "AmplitudeProcess",
     "CSIConfig",
     "ChannelConfig",
+    "ChannelField",
     "ChannelKnowledge",
     "ChannelProcess",
+    "EvolutionConfig",
+    "FadingLaw",
+    "GainLaw",
     "GaussMarkovConfig",
     "GaussMarkovMobilityConfig",
     "JakesConfig",
+    "KnowledgeConfig",
+    "KnowledgeField",
     "LargeScaleConfig",
+    "Mobility",
+    "MobilityConfig",
+    "PerfectKnowledge",
     "RandomWaypointConfig",
     "RayleighConfig",
     "RicianConfig",
+    "ScatteredConfig",
+    "SmallScaleConfig",
     "StaticConfig",
     "TappedDelayLineConfig",
     "conditional_mean_gain",

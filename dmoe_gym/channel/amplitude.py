@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
-from dmoe_gym.channel.process import ChannelProcess
+from dmoe_gym.channel.law import FadingLaw, GainLaw
+from dmoe_gym.channel.process import ChannelProcess, SmallScaleConfig
 
 
 class AmplitudeProcess(ChannelProcess):
@@ -45,3 +47,46 @@ class AmplitudeProcess(ChannelProcess):
     def _write_gains(self, row: int) -> None:
         real, imaginary = self.amplitude[row]
         np.add(real * real, imaginary * imaginary, out=self.gains[row])
+
+
+class ScatteredConfig(SmallScaleConfig):
+    """Rayleigh-type fading: circular complex normal amplitudes of unit power, Gaussian over rounds and subcarriers."""
+
+    # are the amplitudes independent over links and subcarriers?
+    independent: ClassVar[bool] = False
+
+    @abstractmethod
+    def build_amplitude(self, batch: int, links: tuple[int, int], subcarriers: int) -> AmplitudeProcess:
+        """The process for `batch` environments with (sources, destinations) links."""
+
+    @abstractmethod
+    def lag_correlation(self, rounds: int) -> float:
+        """Correlation of the complex amplitude with itself `rounds` rounds later, in [-1, 1]."""
+
+    def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> ChannelProcess:
+        """The process for `batch` environments."""
+        return self.build_amplitude(batch, links, subcarriers)
+
+    def law(self, lag_rounds: int, error_variance: float) -> GainLaw | None:
+        """See `ChannelConfig.law`."""
+        return FadingLaw(self.lag_correlation(lag_rounds), error_variance, independent=self.independent)
+
+    def amplitude_process(self, batch: int, links: tuple[int, int], subcarriers: int) -> AmplitudeProcess:
+        """What `build_amplitude` returns, for channels that are built on it.
+
+        Raises:
+            ValueError: naming the class, if that is no `AmplitudeProcess` or has another shape.
+        """
+        process = self.build_amplitude(batch, links, subcarriers)
+        name, shape = f"channel: {type(self).__name__}.build_amplitude", (batch, 2, *links, subcarriers)
+        if not isinstance(process, AmplitudeProcess):
+            raise ValueError(f"{name} returned {process!r}, valid is an AmplitudeProcess")
+        if process.amplitude.shape != shape:
+            raise ValueError(f"{name}: amplitude has shape {process.amplitude.shape}, valid is {shape}")
+        return process
+
+
+class EvolutionConfig(ScatteredConfig):
+    """Rayleigh-type fading that is independent over links and subcarriers: how one amplitude evolves over rounds."""
+
+    independent: ClassVar[bool] = True

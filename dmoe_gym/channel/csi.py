@@ -2,18 +2,76 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from dmoe_gym.channel.process import ChannelProcess
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.channel.law import GainLaw
+from dmoe_gym.channel.process import ChannelConfig, ChannelProcess
+from dmoe_gym.components import Component, is_foreign
+from dmoe_gym.validation import checked_rows
 
 
-class CSIConfig(StrictConfig):
-    """What the scheduler knows of the gains.
+class ChannelKnowledge(ABC):
+    """What is seen of a channel's gains, batched over environments.
+
+    Systems call `start` and `advance` right after the process' own, with the same arguments. Random numbers come from
+    a child of the environment's generator (`Generator.spawn`), so that the channel's own stay what they are.
+
+    Attributes:
+        process: the true channel.
+        observed_gains: (batch, sources, destinations, subcarriers) float32, the gains as the scheduler sees them;
+            owned by the knowledge and overwritten by `start` and `advance`.
+    """
+
+    def __init__(self, process: ChannelProcess) -> None:
+        self.process = process
+        self.observed_gains = np.zeros_like(process.gains)
+
+    @abstractmethod
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+        """See the first round of a new episode in the environments in `rows`; generators[row] belongs to row."""
+
+    @abstractmethod
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+        """See the next round in the environments in `rows`."""
+
+
+class KnowledgeConfig(Component):
+    """What the scheduler knows of the gains: builds its `ChannelKnowledge`."""
+
+    @abstractmethod
+    def build(self, process: ChannelProcess) -> ChannelKnowledge:
+        """The knowledge of `process`, for all its environments."""
+
+    @property
+    def is_perfect(self) -> bool:
+        """Are the observed gains the true ones?"""
+        return False
+
+    def law(self, channel: ChannelConfig, rounds_passed: int) -> GainLaw | None:
+        """The law of the present gains given the observed ones; None if it is not known.
+
+        Args:
+            rounds_passed: rounds of the episode before this one, 0 in the first.
+        """
+        return None
+
+    def knowledge(self, process: ChannelProcess) -> ChannelKnowledge:
+        """The knowledge as systems use it: an own one is checked whenever it sees.
+
+        Raises:
+            ValueError: naming the knowledge, if `build` returns none or one of other shapes.
+        """
+        built = self.build(process)
+        return CheckedKnowledge(self, built, process) if is_foreign(self) else built
+
+
+class CSIConfig(KnowledgeConfig):
+    """Perfect knowledge, or a delayed estimate, or one with errors, or both.
 
     Fields:
         delay_rounds: the scheduler sees the estimate of so many rounds ago; before as many rounds have passed it
@@ -27,29 +85,32 @@ class CSIConfig(StrictConfig):
 
     def build(self, process: ChannelProcess) -> ChannelKnowledge:
         """The knowledge of `process`, for all its environments."""
-        if self.delay_rounds == 0 and self.error_variance == 0:
-            return ChannelKnowledge(process)
+        if self.is_perfect:
+            return PerfectKnowledge(process)
         return ImperfectKnowledge(process, self.delay_rounds, self.error_variance)
 
+    @property
+    def is_perfect(self) -> bool:
+        """Are the observed gains the true ones?"""
+        return self.delay_rounds == 0 and self.error_variance == 0
 
-class ChannelKnowledge:
-    """Perfect knowledge, which costs nothing: the observed gains are the process' own array.
+    def law(self, channel: ChannelConfig, rounds_passed: int) -> GainLaw | None:
+        """The channel's own, of the lag that there is."""
+        return channel.law(min(self.delay_rounds, rounds_passed), self.error_variance)
 
-    Call `start` and `advance` right after the process' own, with the same arguments.
 
-    Attributes:
-        observed_gains: (batch, sources, destinations, subcarriers) float32, the gains as the scheduler sees them;
-            owned by the knowledge and overwritten by `start` and `advance`.
-    """
+class PerfectKnowledge(ChannelKnowledge):
+    """Perfect knowledge, which costs nothing: the observed gains are the process' own array."""
 
     def __init__(self, process: ChannelProcess) -> None:
+        self.process = process
         self.observed_gains = process.gains
 
     def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        """See the first round of a new episode in the environments in `rows`; generators[row] belongs to row."""
+        pass
 
     def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        """See the next round in the environments in `rows`."""
+        pass
 
 
 class ImperfectKnowledge(ChannelKnowledge):
@@ -74,9 +135,7 @@ class ImperfectKnowledge(ChannelKnowledge):
 
     def __init__(self, process: ChannelProcess, delay_rounds: int, error_variance: float) -> None:
         super().__init__(process)
-        self._process = process
         batch, *shape = process.gains.shape
-        self.observed_gains = np.zeros_like(process.gains)
         self._delay = delay_rounds
         self._error_variance = error_variance
         self._history = np.zeros((batch, delay_rounds, *shape), np.float32)
@@ -107,13 +166,13 @@ class ImperfectKnowledge(ChannelKnowledge):
 
     def _estimated(self, row: int) -> np.ndarray:
         """|h_hat|^2 of the present round; owned by this object."""
-        gains, variance = self._process.gains[row], self._error_variance
+        gains, variance = self.process.gains[row], self._error_variance
         generator = self._errors[row]
         if not variance or generator is None:
             return gains
         generator.standard_normal(dtype=np.float32, out=self._noise)
         # (1 - v) n has variance g v (1 - v), half of it in the real and half in the imaginary part
-        self._noise *= np.sqrt(np.float32(variance * (1 - variance) / 2) * self._process.mean_gains[row])
+        self._noise *= np.sqrt(np.float32(variance * (1 - variance) / 2) * self.process.mean_gains[row])
         real, imaginary = self._noise
         np.sqrt(gains, out=self._estimate)
         self._estimate *= np.float32(1 - variance)
@@ -122,3 +181,31 @@ class ImperfectKnowledge(ChannelKnowledge):
         np.square(imaginary, out=imaginary)
         self._estimate += imaginary
         return self._estimate
+
+
+class CheckedKnowledge(ChannelKnowledge):
+    """Knowledge from outside of the package, whose gains are checked and copied whenever it sees.
+
+    Raises:
+        ValueError: naming the knowledge and what is wrong with its gains: their shape, or an entry that is negative or
+            no finite number.
+    """
+
+    def __init__(self, config: KnowledgeConfig, knowledge: ChannelKnowledge, process: ChannelProcess) -> None:
+        super().__init__(process)
+        self._name = f"csi: {type(config).__name__}"
+        if not isinstance(knowledge, ChannelKnowledge):
+            raise ValueError(f"{self._name}.build returned {knowledge!r}, valid is a ChannelKnowledge")
+        self._knowledge = knowledge
+
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+        self._knowledge.start(rows, generators)
+        self._copy(rows)
+
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+        self._knowledge.advance(rows, generators)
+        self._copy(rows)
+
+    def _copy(self, rows: Sequence[int] | np.ndarray) -> None:
+        name, gains, kept = f"{self._name}: observed_gains", self._knowledge.observed_gains, self.observed_gains
+        kept[rows] = checked_rows(name, gains, kept.shape, rows)

@@ -8,11 +8,12 @@ import numpy as np
 from pydantic import Field
 from scipy.special import j0
 
-from dmoe_gym.channel.amplitude import AmplitudeProcess
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.channel.amplitude import AmplitudeProcess, EvolutionConfig
+from dmoe_gym.components import register
 
 
-class GaussMarkovConfig(StrictConfig):
+@register
+class GaussMarkovConfig(EvolutionConfig):
     """Gauss-Markov fading with the correlation of Clarke's model between successive rounds.
 
     Only the lag of one round follows Clarke's J0; over d rounds the correlation is rho^d (Jakes fading has J0 at
@@ -37,11 +38,9 @@ class GaussMarkovConfig(StrictConfig):
         """Correlation of the complex amplitude with itself `rounds` rounds later: rho^rounds."""
         return float(j0(2 * np.pi * self.doppler_hz * self.round_duration_s)) ** rounds
 
-    def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> GaussMarkovChannel:
+    def build_amplitude(self, batch: int, links: tuple[int, int], subcarriers: int) -> GaussMarkovChannel:
         """The process for `batch` environments."""
         return GaussMarkovChannel(batch, links, subcarriers, self.correlation)
-
-    build_amplitude = build
 
 
 class GaussMarkovChannel(AmplitudeProcess):

@@ -8,14 +8,15 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy.special import j0, jv
 
-from dmoe_gym.channel.amplitude import AmplitudeProcess
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.channel.amplitude import AmplitudeProcess, EvolutionConfig
+from dmoe_gym.components import register
 
 TOLERANCE = 1e-6
 MOST_SINUSOIDS = 512
 
 
-class JakesConfig(StrictConfig):
+@register
+class JakesConfig(EvolutionConfig):
     """Jakes fading: a stationary Gaussian amplitude with the U-shaped Doppler spectrum of isotropic scattering.
 
     Source: Clarke, "A Statistical Theory of Mobile-Radio Reception", Bell System Technical Journal, 1968, for the
@@ -62,11 +63,9 @@ class JakesConfig(StrictConfig):
         """Correlation of the complex amplitude with itself `rounds` rounds later: J0(2 pi f_D T rounds)."""
         return float(j0(self._phase_per_round * rounds))
 
-    def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> JakesChannel:
+    def build_amplitude(self, batch: int, links: tuple[int, int], subcarriers: int) -> JakesChannel:
         """The process for `batch` environments."""
         return JakesChannel(batch, links, subcarriers, self._phase_per_round, self.sinusoids)
-
-    build_amplitude = build
 
 
 class JakesChannel(AmplitudeProcess):

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
+from dmoe_gym.channel.law import FadingLaw, GainLaw
 from dmoe_gym.channel.mobility import Mobility, MobilityConfig, StaticConfig
 from dmoe_gym.channel.path_loss import log_distance_gain, pairwise_distances
-from dmoe_gym.channel.process import ChannelProcess
+from dmoe_gym.channel.process import ChannelConfig, ChannelProcess, SmallScaleConfig
 from dmoe_gym.channel.rayleigh import RayleighConfig
-from dmoe_gym.channel.rician import RicianConfig, ScatteredConfig
 from dmoe_gym.channel.shadowing import ShadowingField
-from dmoe_gym.config import StrictConfig
-
-SmallScaleConfig = Annotated[ScatteredConfig | RicianConfig, Field(discriminator="kind")]
+from dmoe_gym.components import read_as, register
 
 
-class LargeScaleConfig(StrictConfig):
+@register
+class LargeScaleConfig(ChannelConfig):
     """Nodes in a square: gain = path loss * shadowing * small-scale gain.
 
     Gain 1 is the mean over shadowing and fading of a link at the reference distance. The default numbers of exponent,
@@ -38,8 +38,8 @@ class LargeScaleConfig(StrictConfig):
     """
 
     kind: Literal["large_scale"] = "large_scale"
-    small_scale: SmallScaleConfig = RayleighConfig()
-    mobility: MobilityConfig = StaticConfig()
+    small_scale: Annotated[SerializeAsAny[SmallScaleConfig], read_as(SmallScaleConfig)] = RayleighConfig()
+    mobility: Annotated[SerializeAsAny[MobilityConfig], read_as(MobilityConfig)] = StaticConfig()
     area_m: Annotated[float, Field(gt=0)] = 100.0
     path_loss_exponent: Annotated[float, Field(ge=0)] = 2.1
     reference_distance_m: Annotated[float, Field(gt=0)] = 50.0
@@ -61,9 +61,10 @@ class LargeScaleConfig(StrictConfig):
             )
         return self
 
-    def lag_correlation(self, rounds: int) -> float:
-        """Correlation of the small-scale scattered amplitude with itself `rounds` rounds later."""
-        return self.small_scale.lag_correlation(rounds)
+    def law(self, lag_rounds: int, error_variance: float) -> GainLaw | None:
+        """The small-scale fading's, with local means that must be estimated; None where it has another form."""
+        law = self.small_scale.law(lag_rounds, error_variance)
+        return replace(law, known_means=False) if isinstance(law, FadingLaw) else None
 
     def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> LargeScaleChannel:
         """The process for `batch` environments.
@@ -73,7 +74,7 @@ class LargeScaleConfig(StrictConfig):
         """
         if links[0] != links[1]:
             raise ValueError(f"links = {links}: valid for kind 'large_scale' is one set of nodes, as (K, K)")
-        small_scale = self.small_scale.build(batch, links, subcarriers)
+        small_scale = self.small_scale.process(batch, links, subcarriers)
         return LargeScaleChannel(self, small_scale, self.mobility.build(batch, links[0], self.area_m))
 
 

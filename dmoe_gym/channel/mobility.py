@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.components import Component, register
 
 
 class Mobility(ABC):
@@ -33,7 +33,16 @@ class Mobility(ABC):
         """Move the nodes for one round."""
 
 
-class StaticConfig(StrictConfig):
+class MobilityConfig(Component):
+    """Where nodes are: builds their `Mobility`."""
+
+    @abstractmethod
+    def build(self, batch: int, nodes: int, area_m: float) -> Mobility:
+        """The positions of `batch` environments in a square of side `area_m`."""
+
+
+@register
+class StaticConfig(MobilityConfig):
     """Nodes stay where an episode placed them, uniformly in the square."""
 
     kind: Literal["static"] = "static"
@@ -52,7 +61,8 @@ class Static(Mobility):
         pass
 
 
-class RandomWaypointConfig(StrictConfig):
+@register
+class RandomWaypointConfig(MobilityConfig):
     """Random waypoint mobility without pauses.
 
     Source: Johnson and Maltz, "Dynamic Source Routing in Ad Hoc Wireless Networks", 1996. Nodes start uniformly in
@@ -113,7 +123,8 @@ class RandomWaypoint(Mobility):
         return uniform[:, :2] * self.area_m, self._config.minimum_speed_m_s + span * uniform[:, 2]
 
 
-class GaussMarkovMobilityConfig(StrictConfig):
+@register
+class GaussMarkovMobilityConfig(MobilityConfig):
     """Gauss-Markov mobility: every node's velocity is a stationary Gauss-Markov process of mean zero.
 
     Source: Liang and Haas, "Predictive Distance-Based Mobility Management for PCS Networks", 1999, here in two
@@ -159,6 +170,3 @@ class GaussMarkovMobility(Mobility):
         reflected = unfolded > self.area_m
         self.positions[row] = np.where(reflected, 2 * self.area_m - unfolded, unfolded)
         velocities[reflected] *= -1
-
-
-MobilityConfig = Annotated[StaticConfig | RandomWaypointConfig | GaussMarkovMobilityConfig, Field(discriminator="kind")]

@@ -7,13 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from dmoe_gym.channel.amplitude import AmplitudeProcess
+from dmoe_gym.channel.amplitude import AmplitudeProcess, EvolutionConfig
 from dmoe_gym.channel.process import ChannelProcess
 from dmoe_gym.compiled.draws import standard_exponential
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.components import register
 
 
-class RayleighConfig(StrictConfig):
+@register
+class RayleighConfig(EvolutionConfig):
     """Independent Rayleigh block fading; it has no parameters."""
 
     kind: Literal["rayleigh"] = "rayleigh"

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
-from dmoe_gym.channel.amplitude import AmplitudeProcess
+from dmoe_gym.channel.amplitude import AmplitudeProcess, ScatteredConfig
+from dmoe_gym.channel.law import FadingLaw, GainLaw
+from dmoe_gym.channel.process import SmallScaleConfig
 from dmoe_gym.channel.rayleigh import RayleighConfig
-from dmoe_gym.channel.tapped_delay_line import EvolutionConfig, TappedDelayLineConfig
-from dmoe_gym.config import StrictConfig
-
-ScatteredConfig = Annotated[EvolutionConfig | TappedDelayLineConfig, Field(discriminator="kind")]
+from dmoe_gym.components import read_as, register
 
 
-class RicianConfig(StrictConfig):
+@register
+class RicianConfig(SmallScaleConfig):
     """Rician fading with mean gain 1.
 
     Fields:
@@ -26,15 +26,20 @@ class RicianConfig(StrictConfig):
 
     kind: Literal["rician"] = "rician"
     k_factor: Annotated[float, Field(ge=0)] = 4.0
-    scattered: ScatteredConfig = RayleighConfig()
+    scattered: Annotated[SerializeAsAny[ScatteredConfig], read_as(ScatteredConfig)] = RayleighConfig()
 
     def lag_correlation(self, rounds: int) -> float:
         """Correlation of the scattered amplitude with itself `rounds` rounds later; the line of sight is constant."""
         return self.scattered.lag_correlation(rounds)
 
+    def law(self, lag_rounds: int, error_variance: float) -> GainLaw | None:
+        """See `ChannelConfig.law`."""
+        independent = self.scattered.independent
+        return FadingLaw(self.lag_correlation(lag_rounds), error_variance, self.k_factor, independent=independent)
+
     def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> RicianChannel:
         """The process for `batch` environments."""
-        return RicianChannel(self.scattered.build_amplitude(batch, links, subcarriers), self.k_factor)
+        return RicianChannel(self.scattered.amplitude_process(batch, links, subcarriers), self.k_factor)
 
 
 class RicianChannel(AmplitudeProcess):

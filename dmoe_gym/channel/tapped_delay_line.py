@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 from scipy.fft import fft
 
-from dmoe_gym.channel.amplitude import AmplitudeProcess
-from dmoe_gym.channel.gauss_markov import GaussMarkovConfig
-from dmoe_gym.channel.jakes import JakesConfig
+from dmoe_gym.channel.amplitude import AmplitudeProcess, EvolutionConfig, ScatteredConfig
 from dmoe_gym.channel.power_delay_profile import Taps, exponential_taps, tr38901_taps
 from dmoe_gym.channel.rayleigh import RayleighConfig
-from dmoe_gym.config import StrictConfig
-
-EvolutionConfig = Annotated[RayleighConfig | GaussMarkovConfig | JakesConfig, Field(discriminator="kind")]
+from dmoe_gym.components import read_as, register
 
 
-class TappedDelayLineConfig(StrictConfig):
+@register
+class TappedDelayLineConfig(ScatteredConfig):
     """A tapped delay line with Rayleigh taps, all of the same evolution over rounds, and mean gain 1.
 
     Fields:
@@ -33,7 +30,7 @@ class TappedDelayLineConfig(StrictConfig):
     profile: Literal["exponential", "TDL-A", "TDL-B", "TDL-C"] = "exponential"
     delay_spread_s: Annotated[float, Field(ge=0)] = 1e-7
     subcarrier_spacing_hz: Annotated[float, Field(gt=0)] = 1e6
-    evolution: EvolutionConfig = RayleighConfig()
+    evolution: Annotated[SerializeAsAny[EvolutionConfig], read_as(EvolutionConfig)] = RayleighConfig()
 
     def taps(self, subcarriers: int) -> Taps:
         """The taps; those of the exponential profile lie on a grid that depends on the number of subcarriers."""
@@ -45,15 +42,13 @@ class TappedDelayLineConfig(StrictConfig):
         """Correlation of the complex amplitude with itself `rounds` rounds later."""
         return self.evolution.lag_correlation(rounds)
 
-    def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> TappedDelayLineChannel:
+    def build_amplitude(self, batch: int, links: tuple[int, int], subcarriers: int) -> TappedDelayLineChannel:
         """The process for `batch` environments."""
         taps = self.taps(subcarriers)
-        process = self.evolution.build_amplitude(batch, links, len(taps.powers))
+        process = self.evolution.amplitude_process(batch, links, len(taps.powers))
         if self.profile == "exponential":
             return UniformTapsChannel(process, taps, subcarriers, self.subcarrier_spacing_hz)
         return TappedDelayLineChannel(process, taps, subcarriers, self.subcarrier_spacing_hz)
-
-    build_amplitude = build
 
 
 class TappedDelayLineChannel(AmplitudeProcess):

@@ -8,9 +8,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from dmoe_gym.channel import ChannelConfig, CSIConfig, RayleighConfig
-from dmoe_gym.config import StrictConfig, kind_alone, list_as_tuple
-from dmoe_gym.relevance import DirichletConfig, RelevanceConfig, Sizes, named_source
+from dmoe_gym.channel import ChannelField, CSIConfig, GainLaw, KnowledgeField, RayleighConfig
+from dmoe_gym.config import StrictConfig, list_as_tuple
+from dmoe_gym.relevance import DirichletConfig, RelevanceField, Sizes
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -59,15 +59,13 @@ class DMoEConfig(StrictConfig):
     mean_snr_db: Annotated[float, Field(ge=-50, le=100)] = 10.0
     computation_energy_range: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = (0.5, 1.5)
     round_energy_j: Annotated[float, Field(ge=0)] = 0.0
-    channel: ChannelConfig = RayleighConfig()
-    relevance: RelevanceConfig = DirichletConfig()
-    csi: CSIConfig = CSIConfig()
+    channel: ChannelField = RayleighConfig()
+    relevance: RelevanceField = DirichletConfig()
+    csi: KnowledgeField = CSIConfig()
     slot_duration_s: Positive | None = None
     relevance_budget: Fraction | None = None
     battery_j: Positive | None = None
 
-    _kind_alone = field_validator("channel", mode="before")(kind_alone)
-    _named_source = field_validator("relevance", mode="before")(named_source)
     _list_as_tuple = field_validator("computation_energy_range", mode="before")(list_as_tuple)
 
     @model_validator(mode="after")
@@ -131,7 +129,11 @@ class DMoEConfig(StrictConfig):
         Only where the round as observed is all there is to know. Under stale or noisy knowledge, a slot, a budget
         or a battery it may be wise to leave relevance out, so there the shortfall is priced and nothing more.
         """
-        return not self.is_limited and self.csi == CSIConfig()
+        return not self.is_limited and self.csi.is_perfect
+
+    def gain_law(self, rounds_passed: int) -> GainLaw | None:
+        """The law of the present gains given the observed ones when so many rounds have passed; None if unknown."""
+        return self.csi.law(self.channel, rounds_passed)
 
     def threshold_of_layer(self, layer: int) -> float:
         """z * gamma^l of layer l = 1..L; 0 under a relevance budget."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from dmoe_gym.channel import CSIConfig, GaussMarkovConfig
+from dmoe_gym.config import named
 from dmoe_gym.dmoe.config import Count, DMoEConfig, Fraction
-from dmoe_gym.models.catalogue import ModelConfig, named_model
+from dmoe_gym.models.catalogue import named_model
+from dmoe_gym.models.process import ModelSource
 
 
 class InferenceConfig(DMoEConfig):
@@ -39,7 +40,7 @@ class InferenceConfig(DMoEConfig):
     threshold: Fraction = 0.8
     importance_factor: Annotated[float, Field(gt=0, le=1)] = 0.8
     wrong_answer_price: Annotated[float, Field(ge=0)] = 50.0
-    relevance: ModelConfig  # type: ignore[assignment]
+    relevance: ModelSource  # type: ignore[assignment]
 
     @model_validator(mode="before")
     @classmethod
@@ -52,6 +53,14 @@ class InferenceConfig(DMoEConfig):
         sizes = source.sizes()
         own = {"num_experts": sizes.experts, "num_layers": sizes.layers, "num_states": sizes.most_states}
         return {**own, **fields, "relevance": source}
+
+    def replace(self, **overrides: Any) -> Self:
+        """As in `DMoEConfig`; where `model` is another one, what the old one set is not kept: queries and sizes."""
+        if overrides.get("model", self.model) == self.model:
+            return super().replace(**overrides)
+        of_the_model = {"model", "prompts", "relevance", "num_experts", "num_layers", "num_states"}
+        kept = {name: getattr(self, name) for name in type(self).model_fields if name not in of_the_model}
+        return type(self)(**{**kept, **overrides})
 
     @model_validator(mode="after")
     def _has_no_limits(self) -> InferenceConfig:
@@ -83,25 +92,4 @@ def inference_scenario(name: str) -> InferenceConfig:
     Raises:
         ValueError: for an unknown name; the message lists the valid ones.
     """
-    if not isinstance(name, str) or name not in INFERENCE_SCENARIOS:
-        raise ValueError(f"scenario = {name!r}: valid are {', '.join(INFERENCE_SCENARIOS)}")
-    return INFERENCE_SCENARIOS[name]
-
-
-def inference_config(scenario: str | None, overrides: Mapping[str, Any]) -> InferenceConfig:
-    """A named scenario with some fields overridden; None is the first scenario of the model asked for.
-
-    Where `model` is another than the scenario's, radio and prices are the scenario's, and what the model sets is not.
-
-    Raises:
-        ValueError: for an unknown scenario, field or model, or an invalid value.
-    """
-    model = overrides.get("model")
-    if scenario is None:
-        scenario = "digits"
-    base = inference_scenario(scenario)
-    if model is None or model == base.model:
-        return base.replace(**overrides)
-    of_the_model = {"model", "prompts", "relevance", "num_experts", "num_layers", "num_states"}
-    kept = {name: getattr(base, name) for name in type(base).model_fields if name not in of_the_model}
-    return InferenceConfig(**{**kept, **overrides})
+    return named(INFERENCE_SCENARIOS, name)

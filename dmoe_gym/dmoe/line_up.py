@@ -6,20 +6,21 @@ from collections.abc import Callable
 
 from gymnasium.spaces import MultiBinary
 
-from dmoe_gym.channel import CSIConfig
+from dmoe_gym.dmoe.bounds import BOUNDS, INFERENCE_BOUNDS
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.policies import DESPolicy, JointPolicy
 from dmoe_gym.dmoe.schedulers.episode import BatteryJESA
 from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneous, OneShot, Random, TopK, ValueGreedy
-from dmoe_gym.dmoe.schedulers.scheduler import Planner
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.dmoe.schedulers.tuned import tuned
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours, PredictedJESA
-from dmoe_gym.dmoe.solvers.informed_bound import informed_about
-from dmoe_gym.line_up import LineUp
+from dmoe_gym.dmoe.solvers.channel_law import Outlook
 from dmoe_gym.policy import RandomActionPolicy
+from dmoe_gym.system import LineUp, affordable_bounds
 
 # where every round stands alone and is known
-SCHEDULERS: dict[str, Callable[[DMoEConfig], Planner]] = {
+SCHEDULERS: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "random": Random,
     "top-1": lambda config: TopK(config, 1),
     "top-2": lambda config: TopK(config, min(2, config.max_experts)),
@@ -31,15 +32,18 @@ SCHEDULERS: dict[str, Callable[[DMoEConfig], Planner]] = {
     "value-greedy-search": ValueGreedy,
     "one-shot": OneShot,
 }
-# knowledge is stale or noisy
-UNCERTAIN: dict[str, Callable[[DMoEConfig], Planner]] = {
+# knowledge is stale or noisy, and the channel's law is known
+PREDICTING: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "JESA-predicted": PredictedJESA,
     "JESA-margin": tuned("JESA-margin"),
+}
+# ... and has the closed form that compiled code needs
+EXPECTING: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "JESA-expected": tuned("JESA-expected"),
     "JESA-expected-detours": tuned("JESA-expected", ExpectedCostDetours),
 }
 # relevance is a budget of the episode: schedulers of thresholds get one that is tuned to it
-BUDGET: dict[str, Callable[[DMoEConfig], Planner]] = {
+BUDGET: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "random": Random,
     "top-1": SCHEDULERS["top-1"],
     "top-2": SCHEDULERS["top-2"],
@@ -48,19 +52,26 @@ BUDGET: dict[str, Callable[[DMoEConfig], Planner]] = {
     "Lagrangian-adaptive": tuned("Lagrangian-adaptive"),
 }
 # nodes have batteries
-BATTERY: dict[str, Callable[[DMoEConfig], Planner]] = {
+BATTERY: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "JESA-guarded": lambda config: BatteryJESA(config, strength=0.0),
     "JESA-battery": tuned("JESA-battery"),
 }
+# a model answers; thresholds are chosen by what right answers are worth
+INFERENCE: dict[str, Callable[[DMoEConfig], Scheduler]] = {
+    **{name: SCHEDULERS[name] for name in ("random", "top-1", "top-2")},
+    "top-3": lambda config: TopK(config, min(3, config.max_experts)),
+    **{name: SCHEDULERS[name] for name in ("channel-greedy", "homogeneous", "DES", "JESA")},
+}
 
 
-def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Planner]]:
+def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Scheduler]]:
     """The schedulers that make sense in a configuration's regime, by name."""
     named = dict(SCHEDULERS if config.relevance_budget is None else BUDGET)
-    if config.csi != CSIConfig() and config.relevance_budget is None:
-        named.update(UNCERTAIN)
-        if getattr(config.channel, "small_scale", config.channel).kind == "rician":
-            del named["JESA-expected"], named["JESA-expected-detours"]
+    law = config.gain_law(0)
+    if not config.csi.is_perfect and config.relevance_budget is None and law is not None:
+        named.update(PREDICTING)
+        if Outlook.fits(law):
+            named.update(EXPECTING)
     if config.battery_j is not None:
         named.update(BATTERY)
     if config.is_limited:
@@ -68,41 +79,52 @@ def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Planne
     return named
 
 
-def line_up(env_id: str, config: DMoEConfig) -> LineUp:
-    """The analytic policies of a DMoE environment.
+def line_up(config: DMoEConfig) -> LineUp:
+    """The analytic policies of the environments that decide rounds.
 
-    The environments that decide rounds share their episodes bit for bit, so their analytic policies all run on
-    `DMoE-JESA-v0`, where a schedule is one action.
-
-    Raises:
-        ValueError: for an id that is not of the DMoE system.
+    They share their episodes bit for bit, so their analytic policies all run on `DMoE-JESA-v0`, where a schedule is
+    one action.
     """
-    if env_id == "DMoE-DES-v0":
-        limit = config.max_experts
-        return LineUp(
-            env_id=env_id,
-            policies={
-                "random": RandomActionPolicy(MultiBinary(config.num_experts), "gate_scores", 1),
-                "top-1": DESPolicy(limit, k=1),
-                "top-2": DESPolicy(limit, k=min(2, limit)),
-                "DES": DESPolicy(limit),
-            },
-            bounds=(),
-            random="random",
-            optimum="DES",
-            reference="DES",
-        )
-    if env_id.startswith("DMoE-JESA-"):
-        alone = config.relevance_budget is None and config.battery_j is None
-        bounds: tuple[str, ...] = ("exact", "lower-bound") if alone else ("clairvoyant",)
-        if informed_about(config):
-            bounds += ("informed",)
-        return LineUp(
-            env_id="DMoE-JESA-v0",
-            policies={name: JointPolicy(build(config)) for name, build in schedulers_of(config).items()},
-            bounds=bounds,
-            random="random",
-            optimum=bounds[0],
-            reference="JESA",
-        )
-    raise ValueError(f"env_id = {env_id!r}: valid are DMoE-DES-v0 and the DMoE-JESA ids")
+    bounds = affordable_bounds(BOUNDS, config)
+    return LineUp(
+        env_id="DMoE-JESA-v0",
+        policies={name: JointPolicy(build(config)) for name, build in schedulers_of(config).items()},
+        bounds=bounds,
+        random="random",
+        optimum=bounds[0],
+        reference="JESA",
+    )
+
+
+def des_line_up(config: DMoEConfig) -> LineUp:
+    """The analytic policies of `DMoE-DES-v0`; DES is optimal there."""
+    limit = config.max_experts
+    return LineUp(
+        env_id="DMoE-DES-v0",
+        policies={
+            "random": RandomActionPolicy(MultiBinary(config.num_experts), "gate_scores", 1),
+            "top-1": DESPolicy(limit, k=1),
+            "top-2": DESPolicy(limit, k=min(2, limit)),
+            "DES": DESPolicy(limit),
+        },
+        bounds=(),
+        random="random",
+        optimum="DES",
+        reference="DES",
+    )
+
+
+def inference_line_up(config: InferenceConfig) -> LineUp:
+    """The analytic policies of inference; they decide whole schedules, so they run on `DMoE-Inference-Joint-v0`.
+
+    No per-round optimum exists, for a round's choice changes later rounds: what stands in its place is a bound, every
+    hidden state at its expert of least energy and every answer right.
+    """
+    return LineUp(
+        env_id="DMoE-Inference-Joint-v0",
+        policies={name: JointPolicy(build(config)) for name, build in INFERENCE.items()},
+        bounds=affordable_bounds(INFERENCE_BOUNDS, config),
+        random="random",
+        optimum="lower-bound",
+        reference="JESA",
+    )

@@ -9,10 +9,10 @@ import numpy as np
 
 from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.dmoe.env.sequential import next_picks
-from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneous, Random, Scheduler, TopK
-from dmoe_gym.dmoe.schedulers.scheduler import Planner
+from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneous, Random, TopK
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.dmoe.solvers import solve_des
-from dmoe_gym.policy import BatchPolicy, as_batch
+from dmoe_gym.policy import BatchPolicy, SchedulerPolicy, as_batch
 
 __all__ = [
     "DES",
@@ -28,16 +28,13 @@ __all__ = [
 ]
 
 
-class JointPolicy(BatchPolicy):
+class JointPolicy(SchedulerPolicy):
     """A scheduler that acts in `DMoE-JESA-v0`."""
 
     key, dimensions = "gate_scores", 3
 
-    def __init__(self, scheduler: Planner) -> None:
-        self.scheduler = scheduler
-
     def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-        return encode_joint(*self.scheduler.plan(batch))
+        return encode_joint(*self.scheduler.schedule(batch))
 
 
 class SequentialPolicy:
@@ -47,7 +44,7 @@ class SequentialPolicy:
     again, to the same effect, as long as the scheduler is deterministic.
     """
 
-    def __init__(self, scheduler: Planner) -> None:
+    def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
 
     def predict(
@@ -70,7 +67,7 @@ class SequentialPolicy:
         if first.any():
             rows = np.flatnonzero(first)
             part = {key: values[rows] for key, values in batch.items()}
-            state[0][rows], state[1][rows] = self.scheduler.plan(part)
+            state[0][rows], state[1][rows] = self.scheduler.schedule(part)
         actions = next_picks(
             state[0], state[1], batch["selected"], batch["turn"], batch["spectral_efficiency"].shape[-1]
         )

@@ -11,6 +11,7 @@ from dmoe_gym.channel import (
     RandomWaypointConfig,
     TappedDelayLineConfig,
 )
+from dmoe_gym.config import named
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.relevance import TraceConfig
 
@@ -91,6 +92,4 @@ def scenario(name: str) -> DMoEConfig:
     Raises:
         ValueError: for an unknown name; the message lists the valid ones.
     """
-    if not isinstance(name, str) or name not in SCENARIOS:
-        raise ValueError(f"scenario = {name!r}: valid are {', '.join(SCENARIOS)}")
-    return SCENARIOS[name]
+    return named(SCENARIOS, name)

@@ -1,20 +1,24 @@
 """Policies on shared episodes: rows, paired statistics, scores."""
 
-from dmoe_gym.evaluation.aggregate import (
-    crossed_bootstrap,
+from dmoe_gym.evaluation.line_up import evaluate_line_up
+from dmoe_gym.evaluation.run import Row, evaluate, evaluate_bound
+from dmoe_gym.evaluation.scores import charted_means, scores
+from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
+from dmoe_gym.evaluation.statistics import (
+    Comparison,
+    Interval,
+    by_policy,
+    compare,
     interquartile_mean,
     paired_difference,
+    percent_change,
     performance_profile,
     probability_of_improvement,
     seed_matrix,
     stratified_interquartile_mean,
     two_way_mean,
 )
-from dmoe_gym.evaluation.line_up import evaluate_line_up, line_up_of
-from dmoe_gym.evaluation.run import Row, evaluate, evaluate_bound
-from dmoe_gym.evaluation.scores import charted_means, scores
-from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
-from dmoe_gym.evaluation.statistics import Comparison, Interval, by_policy, compare
+from dmoe_gym.registration import line_up_of
 
 __all__ = [
     "FIRST_HELD_OUT_SEED",
@@ -24,7 +28,6 @@ __all__ = [
     "by_policy",
     "charted_means",
     "compare",
-    "crossed_bootstrap",
     "evaluate",
     "evaluate_bound",
     "evaluate_line_up",
@@ -32,6 +35,7 @@ __all__ = [
     "interquartile_mean",
     "line_up_of",
     "paired_difference",
+    "percent_change",
     "performance_profile",
     "probability_of_improvement",
     "scores",

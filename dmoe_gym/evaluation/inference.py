@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.rounds import JESA, Random, TopK
-from dmoe_gym.dmoe.schedulers.scheduler import Planner
-from dmoe_gym.evaluation.run import Row, evaluate, make_core
-from dmoe_gym.evaluation.statistics import CONFIDENCE, RESAMPLES, Interval, by_policy
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
+from dmoe_gym.evaluation.run import Row, evaluate
+from dmoe_gym.evaluation.statistics import Interval, by_policy, percent_change
 from dmoe_gym.io.files import read_csv, write_csv
 from dmoe_gym.policy import Policy
+from dmoe_gym.registration import create_core
 
 ENV_ID = "DMoE-Inference-Joint-v0"
 Z_GRID = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -38,7 +38,7 @@ class Contender:
 
     name: str
     family: str
-    build: Callable[[InferenceConfig], Planner]
+    build: Callable[[InferenceConfig], Scheduler]
     overrides: dict[str, Any]
 
 
@@ -146,28 +146,7 @@ def tradeoff(rows: Sequence[Row], policy: str, reference: str) -> Tradeoff:
         raise ValueError(f"policy {policy!r} ran on other seeds than {reference!r}: differences would not be paired")
     difference = Interval.of([100 * (a[ACCURACY] - b[ACCURACY]) for a, b in zip(one, other, strict=True)])
     energies = [np.array([row[ENERGY] for row in group]) for group in (one, other)]
-    return Tradeoff(policy, reference, difference, ratio_change(*energies))
-
-
-def ratio_change(values: np.ndarray, base: np.ndarray) -> Interval:
-    """100 (mean / mean of the base - 1), paired, with its 95 % percentile bootstrap interval."""
-
-    def statistic(one: np.ndarray, other: np.ndarray, axis: int = -1) -> np.ndarray:
-        return 100 * (one.mean(axis) / other.mean(axis) - 1)
-
-    estimate = float(statistic(values, base))
-    if len(values) < 2 or np.array_equal(values, base):
-        return Interval(estimate, estimate, estimate)
-    result = bootstrap(
-        (values, base),
-        statistic,
-        paired=True,
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    return Interval(estimate, float(result.confidence_interval.low), float(result.confidence_interval.high))
+    return Tradeoff(policy, reference, difference, percent_change(*energies))
 
 
 @dataclass(frozen=True)
@@ -187,7 +166,7 @@ def selection_by_layer(
     policy: Policy, env_id: str, seeds: Sequence[int], scenario: str = "digits", **overrides: Any
 ) -> Selection:
     """Selections of the policy's episodes, one per seed."""
-    core = make_core(env_id, len(seeds), scenario, overrides)
+    core = create_core(env_id, len(seeds), scenario, overrides)
     core.seed(core.all_rows, [(seed, 0) for seed in seeds])
     core.start(core.all_rows)
     by_expert, by_rank = [], []

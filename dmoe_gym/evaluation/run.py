@@ -5,16 +5,15 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.create import create_core
 from dmoe_gym.policy import Policy
+from dmoe_gym.registration import create_core, system_of
+from dmoe_gym.system import ClairvoyantBound
 
 Row = dict[str, Any]
 # Called with the number of episodes that were finished since the last call.
@@ -65,7 +64,7 @@ def evaluate(
     rows: list[Row] = []
     for first in range(0, len(seeds), batch):
         chunk = seeds[first : first + batch]
-        core = make_core(env_id, len(chunk), scenario, overrides)
+        core = create_core(env_id, len(chunk), scenario, overrides)
         core.seed(core.all_rows, [(seed, 0) for seed in chunk])
         results = _run(core, policy, check)
         label = {"policy": name or type(policy).__name__, "env_id": env_id, "scenario": scenario or "default"}
@@ -85,11 +84,12 @@ def evaluate_bound(
     progress: Progress | None = None,
     **overrides: Any,
 ) -> list[Row]:
-    """The rows of a bound, which sees the true rounds and is no policy.
+    """The rows of a bound, which sees what no policy sees.
 
     Args:
-        name: one of the environment's bounds: "exact" or "lower-bound" for DMoE, "informed" where the channel is
-            seen late or with error, "clairvoyant" under a relevance budget or with batteries.
+        name: one of the bounds in the system's record that hold for the configuration: for DMoE "exact" and
+            "lower-bound", "informed" where the channel is seen late or with error, "clairvoyant" under a relevance
+            budget or with batteries.
         jobs: processes (joblib); -1 for one per core.
         others: as in `evaluate`.
 
@@ -101,8 +101,8 @@ def evaluate_bound(
     if jobs == 0:
         raise ValueError("jobs = 0: valid are whole numbers of at least 1, or -1 for one per core")
     seeds = list(seeds)
-    core = make_core(env_id, 1, scenario, overrides)
-    known = [*core.bounds, *core.observed_bounds, *core.episode_bounds]
+    system = system_of(env_id)
+    known = system.bounds_of(system.configuration(scenario, overrides))
     if name not in known:
         raise ValueError(f"bound = {name!r}: valid for {env_id} here are {', '.join(known) or 'none'}")
     task = delayed(_bound_episode)
@@ -115,18 +115,6 @@ def evaluate_bound(
         if progress is not None:
             progress(1)
     return rows
-
-
-def make_core(env_id: str, size: int, scenario: str | None, overrides: Mapping[str, Any]) -> BatchedCore:
-    """A batch of environments of a registered id.
-
-    Raises:
-        ValueError: for an unknown id, scenario or override, or an invalid value.
-    """
-    spec = gym.spec(env_id)
-    if "core" not in spec.kwargs:
-        raise ValueError(f"env_id = {env_id!r}: valid are the ids that dmoe_gym registers")
-    return create_core(spec.kwargs["core"], size, scenario, overrides)
 
 
 def _run(core: BatchedCore, policy: Policy, check: bool) -> list[Row]:
@@ -179,32 +167,21 @@ def _bound_episode(
     if os.getpid() != caller:  # HiGHS prints lines of its own debugging, whatever its options say
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 1)
-    core = make_core(env_id, 1, scenario, overrides)
+    core = create_core(env_id, 1, scenario, overrides)
     core.seed([0], [(seed, 0)])
     core.start(core.all_rows)
-    rounds = []
-    results = []
-    thinking = 0.0
+    bound = system_of(env_id).bounds[name]
+    rounds, observed = [], []
     while not core.terminated[0]:
         rounds.append(core.round(0))
-        if name not in core.episode_bounds:
-            if name in core.bounds:
-                bound = partial(core.bounds[name], rounds[-1])
-            else:
-                bound = partial(core.observed_bounds[name], core.observed_round(0), len(rounds) - 1)
-            if (env_id, name) not in _WARM:  # compilation is no thinking time
-                bound()
-                _WARM.add((env_id, name))
-            began = time.perf_counter()
-            results.append(bound())
-            thinking += time.perf_counter() - began
+        observed.append(core.observed_round(0))
         core.skip_round(core.all_rows)
-    if name in core.episode_bounds:
-        began = time.perf_counter()
-        means = core.episode_bounds[name](rounds)
-        thinking += time.perf_counter() - began
-    else:
-        means = {key: float(np.mean([result[key] for result in results])) for key in results[0]}
+    if (env_id, name) not in _WARM and not isinstance(bound, ClairvoyantBound):  # compilation is no thinking time
+        bound.means(rounds[:1], observed[:1])
+        _WARM.add((env_id, name))
+    began = time.perf_counter()
+    means = bound.means(rounds, observed)
+    thinking = time.perf_counter() - began
     return {
         **core.metrics(means),
         "return": -means["cost"] * core.rounds_per_episode,

@@ -7,24 +7,16 @@ from collections.abc import Iterable
 import numpy as np
 
 from dmoe_gym.evaluation.run import Row
-
-# Means of rows that are charted as they are, under eval/.
-CHARTED = (
-    "cost",
-    "energy_per_state_mJ",
-    "latency_ms",
-    "relevance",
-    "shortfall",
-    "accuracy",
-    "cross_entropy_nat",
-    "violations",
-)
+from dmoe_gym.registration import system_of
+from dmoe_gym.system import VIOLATIONS
 
 
 def charted_means(rows: Iterable[Row]) -> dict[str, float]:
-    """Mean of every charted metric that the rows have."""
+    """Mean of every charted metric that the rows, which are of one environment, have."""
     rows = list(rows)
-    return {key: float(np.mean([row[key] for row in rows])) for key in CHARTED if all(key in row for row in rows)}
+    metrics = (*system_of(rows[0]["env_id"]).metrics, VIOLATIONS)
+    names = [metric.name for metric in metrics if metric.charted and all(metric.name in row for row in rows)]
+    return {name: float(np.mean([row[name] for row in rows])) for name in names}
 
 
 def scores(cost: float, random_cost: float, optimal_cost: float) -> dict[str, float]:

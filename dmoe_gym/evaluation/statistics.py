@@ -1,45 +1,50 @@
-"""Means and paired differences of rows with 95 % intervals: bootstrap over episodes, Student's t over a few seeds."""
+"""Means, paired differences and shares with 95 % intervals: the statistics of every table.
+
+An interval is over what was drawn at random: episodes, training seeds, images, queries. A value that belongs to several
+of them at once (an answer to one image in one episode under one training seed) is no independent draw of any: `units`
+names the draw of each kind that every value belongs to, and they are drawn anew kind by kind, crossed with each other
+(the pigeonhole bootstrap: Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007).
+
+rliable (Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice", NeurIPS 2021) was
+looked at first: it resamples runs per task as if tasks shared nothing, which would give intervals too narrow here, and
+pins an old `arch` with statsmodels and seaborn. The interquartile mean is SciPy's trimmed mean.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import bootstrap
-from scipy.stats import t as student
+from scipy import stats
 
 from dmoe_gym.evaluation.run import Row
 
 CONFIDENCE = 0.95
-RESAMPLES = 4999
+# of episodes alone, and of several kinds of draws at once
+RESAMPLES, CROSSED_RESAMPLES = 4999, 2000
+# Resamples that are weighed together: memory.
+_CHUNK = 100
+Units = Sequence[np.ndarray]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its 95 % interval; `of` makes percentile bootstrap ones over episodes."""
+    """An estimate and its 95 % interval."""
 
     mean: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, values: Sequence[float] | np.ndarray) -> Interval:
-        """The percentile bootstrap interval of a mean over episodes; its ends equal it for one value or no spread."""
-        sample = np.asarray(values, float)
-        mean = float(sample.mean())
-        if len(sample) < 2 or np.ptp(sample) == 0 or not np.isfinite(sample).all():
-            return cls(mean, mean, mean)
-        # a generator of its own: the same rows give the same interval
-        result = bootstrap(
-            (sample,),
-            np.mean,
-            confidence_level=CONFIDENCE,
-            n_resamples=RESAMPLES,
-            method="percentile",
-            rng=np.random.default_rng(0),
-        )
-        return cls(mean, float(result.confidence_interval.low), float(result.confidence_interval.high))
+    def of(cls, values: Sequence[float] | np.ndarray, units: Units | None = None) -> Interval:
+        """The percentile bootstrap interval of a mean; its ends equal the mean for one value or no spread.
+
+        Args:
+            values: (A,).
+            units: of every kind of draw the one that each value belongs to, (A,) each; None where every value is one.
+        """
+        return _ratio(np.asarray(values, float), None, units)
 
     @classmethod
     def of_few(cls, values: Sequence[float] | np.ndarray) -> Interval:
@@ -51,14 +56,16 @@ class Interval:
         sample = np.asarray(values, float)
         if len(sample) < 2:
             raise ValueError(f"values: has {len(sample)} entries, valid are at least two")
-        mean = float(sample.mean())
-        half_width = float(student.ppf((1 + CONFIDENCE) / 2, len(sample) - 1) * sample.std(ddof=1) / len(sample) ** 0.5)
-        return cls(mean, mean - half_width, mean + half_width)
+        return _student(float(sample.mean()), float(stats.sem(sample)), len(sample) - 1)
 
     @property
     def sign(self) -> int:
         """1 or -1 where the interval lies on that side of 0, else 0."""
         return int(self.low > 0) - int(self.high < 0)
+
+    def __mul__(self, factor: float) -> Interval:
+        ends = sorted((self.low * factor, self.high * factor))
+        return Interval(self.mean * factor, *ends)
 
     def __format__(self, spec: str) -> str:
         return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
@@ -107,12 +114,12 @@ def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[C
     seeds = [row["seed"] for row in groups[reference]]
     if metric not in groups[reference][0]:
         raise ValueError(f"metric = {metric!r}: valid are {', '.join(groups[reference][0])}")
-    base = np.array([row[metric] for row in groups[reference]], float)
+    base = column(groups[reference], metric)
     comparisons = []
     for name, group in groups.items():
         if [row["seed"] for row in group] != seeds:
             raise ValueError(f"policy {name!r} ran on other seeds than {reference!r}: differences would not be paired")
-        values = np.array([row[metric] for row in group], float)
+        values = column(group, metric)
         comparisons.append(
             Comparison(
                 policy=name,
@@ -124,3 +131,221 @@ def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[C
             )
         )
     return comparisons
+
+
+def column(rows: Iterable[Row], metric: str) -> np.ndarray:
+    """(E,) one metric of rows, in their order."""
+    return np.array([row[metric] for row in rows], float)
+
+
+def seed_matrix(rows: Iterable[Row], metric: str, stated: Sequence[int], name: str = "rows") -> np.ndarray:
+    """(seeds, episodes) values of one scheduler, in the order of `stated` and of rising episodes.
+
+    Args:
+        rows: each with `run_seed`, `seed` (the episode's) and the metric.
+        stated: the training seeds that a table will claim.
+        name: how messages call the rows.
+
+    Raises:
+        ValueError: if a stated seed has no rows, or the seeds' episodes differ: no result is reported from fewer seeds
+            than stated.
+    """
+    by_seed: dict[int, dict[int, float]] = {}
+    for row in rows:
+        by_seed.setdefault(row["run_seed"], {})[row["seed"]] = float(row[metric])
+    missing = [seed for seed in stated if seed not in by_seed]
+    if missing or not stated:
+        have = len(stated) - len(missing)
+        raise ValueError(f"{name}: {have} of {len(stated)} seeds, missing are {', '.join(map(str, missing)) or 'all'}")
+    episodes = sorted(by_seed[stated[0]])
+    for seed in stated:
+        if sorted(by_seed[seed]) != episodes:
+            raise ValueError(f"{name}: seed {seed} ran on other episodes than seed {stated[0]}")
+    return np.array([[by_seed[seed][episode] for episode in episodes] for seed in stated])
+
+
+def two_way_mean(values: np.ndarray, columns: np.ndarray | None = None) -> Interval:
+    """The mean over seeds x episodes and its 95 % interval for new seeds and new episodes.
+
+    Two-way random effects without replication: the mean's variance is (MS_seeds + MS_episodes - MS_rest) / (S E), its
+    degrees of freedom are Satterthwaite's. It may not be estimated below either effect's own share. With one seed or
+    one episode this is Student's interval over the other.
+
+    Args:
+        values: (S, E), as paired differences.
+        columns: (E,) which draw each column belongs to (its image, say), where that is not a draw of its own; the
+            columns of one draw count as one then, with the sum of their deviations from the mean.
+    """
+    values = np.atleast_2d(np.asarray(values, float))
+    mean = float(values.mean())
+    if columns is not None:
+        known, place = np.unique(columns, return_inverse=True)
+        sums = np.stack([np.bincount(place, row - mean, len(known)) for row in values])
+        values = mean + sums * (len(known) / len(place))
+    seeds, episodes = values.shape
+    if not np.isfinite(values).all() or values.size == 1:
+        return Interval(mean, mean, mean)
+    of_seeds, of_episodes = values.mean(1), values.mean(0)
+    rest = values - of_seeds[:, None] - of_episodes + mean
+    freedom = np.array([seeds - 1, episodes - 1, (seeds - 1) * (episodes - 1)], float)
+    sums_of_squares = np.array(
+        [episodes * ((of_seeds - mean) ** 2).sum(), seeds * ((of_episodes - mean) ** 2).sum(), (rest**2).sum()]
+    )
+    squares = np.divide(sums_of_squares, freedom, out=np.zeros(3), where=freedom > 0)
+    total = max(squares[0] + squares[1] - squares[2], squares[0], squares[1])
+    terms = np.divide(squares**2, freedom, out=np.zeros(3), where=freedom > 0)
+    return _student(mean, float(np.sqrt(total / values.size)), total**2 / terms.sum() if total else 1.0)
+
+
+def paired_difference(values: np.ndarray, reference: np.ndarray, columns: np.ndarray | None = None) -> Interval:
+    """Mean difference of a scheduler's (S, E) values to a reference's (E,) on the same episodes (`two_way_mean`).
+
+    Raises:
+        ValueError: if the reference has another number of episodes.
+    """
+    values, reference = np.atleast_2d(values), np.asarray(reference, float)
+    if reference.shape != values.shape[1:]:
+        raise ValueError(f"reference: has shape {reference.shape}, valid is {values.shape[1:]}, one value per episode")
+    return two_way_mean(values - reference, columns)
+
+
+def percent_change(
+    values: np.ndarray, base: np.ndarray, *, unit: float | None = None, units: Units | None = None
+) -> Interval:
+    """How far the mean of values is above the mean of a base, paired, in percent, with its bootstrap interval.
+
+    Args:
+        values, base: (A,) of the same episodes, prompts, answers.
+        unit: what 100 % is, where that is a given number; by default the base's mean, drawn anew with it.
+        units: as in `Interval.of`.
+
+    Raises:
+        ValueError: if the two have different numbers of values.
+    """
+    values, base = np.asarray(values, float), np.asarray(base, float)
+    if values.shape != base.shape:
+        raise ValueError(f"base: has shape {base.shape}, valid is {values.shape}, one value per pair")
+    if unit is not None:
+        return Interval.of(100 * (values - base) / unit, units)
+    return _ratio(100 * (values - base), base, units)
+
+
+def interquartile_mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Mean of the middle half of the values (25 % trimmed from each end), which one failed run does not move."""
+    return stats.trim_mean(values, 0.25, axis=axis)
+
+
+def stratified_interquartile_mean(scores: Mapping[str, np.ndarray]) -> Interval:
+    """Interquartile mean over all scores, with its 95 % percentile bootstrap interval stratified by key.
+
+    Args:
+        scores: one score per seed, by scenario; seeds are drawn anew within each scenario.
+    """
+    generator = np.random.default_rng(0)  # the same scores give the same interval
+    strata = [np.asarray(values, float) for values in scores.values()]
+    shape = [(CROSSED_RESAMPLES, len(values)) for values in strata]
+    drawn = [values[generator.integers(len(values), size=size)] for values, size in zip(strata, shape, strict=True)]
+    return _percentiles(float(interquartile_mean(np.concatenate(strata))), interquartile_mean(np.hstack(drawn), axis=1))
+
+
+def probability_of_improvement(costs: np.ndarray, reference: np.ndarray) -> Interval:
+    """Probability that on a random episode a random seed's run costs less than the reference's; ties count one half.
+
+    The 95 % percentile bootstrap interval draws seeds of both and episodes anew (crossed).
+
+    Args:
+        costs: (S, E).
+        reference: (T, E), or (E,) of a scheduler that is not trained.
+
+    Raises:
+        ValueError: if they have different numbers of episodes.
+    """
+    costs, reference = np.atleast_2d(costs), np.atleast_2d(reference)
+    if costs.shape[1] != reference.shape[1]:
+        raise ValueError(f"reference: {reference.shape[1]} episodes, valid are the scheduler's {costs.shape[1]}")
+    wins = (costs[:, None] < reference) + 0.5 * (costs[:, None] == reference)  # (S, T, E)
+    return _percentiles(float(wins.mean()), _crossed_means(wins.reshape(-1, 1), axes(wins.shape))[:, 0])
+
+
+def performance_profile(values: np.ndarray, thresholds: np.ndarray) -> list[Interval]:
+    """Share of seeds x episodes whose value is at most each threshold, with pointwise 95 % crossed bootstrap intervals.
+
+    Args:
+        values: (S, E), as gaps to a bound: less is better.
+        thresholds: (T,).
+    """
+    values = np.atleast_2d(values)
+    below = (values.reshape(-1, 1) <= np.asarray(thresholds)).astype(float)  # (S E, T)
+    drawn = _crossed_means(below, axes(values.shape))
+    return [_percentiles(float(share), column_) for share, column_ in zip(below.mean(0), drawn.T, strict=True)]
+
+
+def axes(shape: Sequence[int]) -> list[np.ndarray]:
+    """Units of the entries of an array, flat, whose every axis is a kind of draw."""
+    return list(np.indices(shape).reshape(len(shape), -1))
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray | None, units: Units | None) -> Interval:
+    """Mean of the numerator over that of the denominator (1 where there is none), bootstrapped together."""
+    parts = (numerator,) if denominator is None else (numerator, denominator)
+    estimate = float(_quotient(*parts))
+    finite = all(np.isfinite(part).all() for part in parts)
+    if len(numerator) < 2 or not finite or not numerator.any() or all(np.ptp(part) == 0 for part in parts):
+        return Interval(estimate, estimate, estimate)
+    if units is not None:
+        means = _crossed_means(np.stack(parts, 1), units)
+        return _percentiles(estimate, means[:, 0] if denominator is None else means[:, 0] / means[:, 1])
+    # a generator of its own: the same rows give the same interval
+    result = stats.bootstrap(
+        parts,
+        _quotient,
+        paired=True,
+        vectorized=True,
+        confidence_level=CONFIDENCE,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    return Interval(estimate, float(result.confidence_interval.low), float(result.confidence_interval.high))
+
+
+def _quotient(numerator: np.ndarray, denominator: np.ndarray | None = None, axis: int = -1) -> np.ndarray:
+    return numerator.mean(axis) if denominator is None else numerator.mean(axis) / denominator.mean(axis)
+
+
+def _crossed_means(values: np.ndarray, units: Units) -> np.ndarray:
+    """(CROSSED_RESAMPLES, T) means of the columns of values (A, T), every kind of unit drawn anew.
+
+    A value counts as often as all its units together were drawn: the product of their counts.
+    """
+    generator = np.random.default_rng(0)
+    weights, places = [], []
+    for labels in units:
+        known, place = np.unique(labels, return_inverse=True)
+        if len(place) != len(values):
+            raise ValueError(f"units: has {len(place)} labels, valid are {len(values)}, one per value")
+        places.append(place)
+        weights.append(generator.multinomial(len(known), np.full(len(known), 1 / len(known)), CROSSED_RESAMPLES))
+    means = np.empty((CROSSED_RESAMPLES, values.shape[1]))
+    for first in range(0, CROSSED_RESAMPLES, _CHUNK):
+        part = slice(first, first + _CHUNK)
+        drawn = np.ones((len(weights[0][part]), len(values)))
+        for counts, place in zip(weights, places, strict=True):
+            drawn *= counts[part][:, place]
+        with np.errstate(invalid="ignore"):
+            means[part] = drawn @ values / drawn.sum(1, keepdims=True)
+    return means
+
+
+def _student(mean: float, error: float, freedom: float) -> Interval:
+    if error == 0:
+        return Interval(mean, mean, mean)
+    low, high = stats.t.interval(CONFIDENCE, freedom, loc=mean, scale=error)
+    return Interval(mean, float(low), float(high))
+
+
+def _percentiles(estimate: float, drawn: np.ndarray) -> Interval:
+    tail = (1 - CONFIDENCE) / 2
+    # crossed, a few values may all be left out of a resample: it has no mean
+    low, high = np.nanquantile(drawn, (tail, 1 - tail))
+    return Interval(estimate, float(low), float(high))

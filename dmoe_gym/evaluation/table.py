@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
@@ -12,39 +11,20 @@ from rich.table import Table
 from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.statistics import Interval, by_policy, compare
 from dmoe_gym.evaluation.tensorboard import mean_cost
-
-
-@dataclass(frozen=True)
-class Column:
-    """A metric of the rows with its heading, unit included, and number format."""
-
-    metric: str
-    heading: str
-    format: str
-    interval: bool = True
-
-
-COLUMNS = (
-    Column("cost", "cost", ".4f"),
-    Column("energy_per_state_mJ", "energy per hidden state [mJ]", ".4f"),
-    Column("energy_per_answer_mJ", "energy per answer [mJ]", ".2f"),
-    Column("latency_ms", "block latency [ms]", ".3f"),
-    Column("relevance", "relevance", ".3f"),
-    Column("shortfall", "shortfall", ".4f"),
-    Column("accuracy", "accuracy", ".4f"),
-    Column("cross_entropy_nat", "cross-entropy [nat]", ".4f"),
-    Column("decision_ms", "time per decision [ms]", ".3g", interval=False),
-)
+from dmoe_gym.registration import system_of
+from dmoe_gym.system import DECISION_TIME, Metric
 
 
 def cells(rows: Sequence[Row], optimum: str, reference: str) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of the table, dearest policy first.
 
     The gap to the optimum is a ratio of means minus one; the difference to the reference is paired by episode.
-    Metrics that no row has are left out; the optimum and the reference must be among the rows to be compared to.
+    Columns are those of the system's record that a row has; the optimum and the reference must be among the rows to be
+    compared to.
     """
     groups = by_policy(rows)
-    columns = [column for column in COLUMNS if any(column.metric in row for row in rows)]
+    metrics = (*system_of(rows[0]["env_id"]).metrics, DECISION_TIME)
+    columns = [metric for metric in metrics if any(metric.name in row for row in rows)]
     headings = ["policy", *(column.heading for column in columns)]
     if optimum in groups:
         headings.append(f"gap to {optimum}")
@@ -55,7 +35,7 @@ def cells(rows: Sequence[Row], optimum: str, reference: str) -> tuple[list[str],
     for name in sorted(groups, key=lambda name: -mean_cost(groups[name], name)):
         line = [name]
         for column in columns:
-            values = [row[column.metric] for row in groups[name] if column.metric in row]
+            values = [row[column.name] for row in groups[name] if column.name in row]
             line.append(_cell(values, column))
         if optimum in groups:
             optimal = mean_cost(groups[optimum], optimum)
@@ -66,7 +46,7 @@ def cells(rows: Sequence[Row], optimum: str, reference: str) -> tuple[list[str],
     return headings, body
 
 
-def _cell(values: Sequence[float], column: Column) -> str:
+def _cell(values: Sequence[float], column: Metric) -> str:
     if not values or any(value != value for value in values):
         return "–"
     interval = Interval.of(values)

@@ -10,7 +10,7 @@ import numpy as np
 from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.scores import charted_means, scores
 from dmoe_gym.evaluation.statistics import by_policy
-from dmoe_gym.line_up import LineUp
+from dmoe_gym.system import LineUp
 
 
 def mean_cost(rows: Iterable[Row], policy: str) -> float:

@@ -7,13 +7,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.evaluation.seeds import held_out_seeds
-from dmoe_gym.facades.create import create_core
 from dmoe_gym.policy import Policy
+from dmoe_gym.registration import create_core
 
 ROUNDS = 1024
 
@@ -41,7 +40,7 @@ def time_per_decision(
         rounds: in a batch.
         repeats: batches that are timed, after one that is not.
     """
-    core = create_core(gym.spec(env_id).kwargs["core"], rounds, scenario, dict(overrides or {}))
+    core = create_core(env_id, rounds, scenario, dict(overrides or {}))
     core.rounds_per_episode = 1
     durations = []
     for repeat in range(repeats + 1):

@@ -8,10 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from dmoe_gym.evaluation.inference import ratio_change
 from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
-from dmoe_gym.evaluation.statistics import Interval
+from dmoe_gym.evaluation.statistics import Interval, percent_change
 from dmoe_gym.models.digits import InferenceModel, load_inputs, load_model
 from dmoe_gym.wdmoe import WDMoEConfig
 from dmoe_gym.wdmoe.env.base import DEEPEST_FADE
@@ -139,7 +138,7 @@ def serve(
     nearest, farthest = config.distance_range_m
     squares = np.stack([one.uniform(nearest**2, farthest**2, config.num_devices) for one in generators])
     mean_gains = path_gain(np.sqrt(squares), config.carrier_hz)
-    fading = config.channel.build(count, (2, config.num_devices), 1)
+    fading = config.channel.process(count, (2, config.num_devices), 1)
     fading.start(range(count), generators)
     states = model.embed(inputs.patches[prompts.domains, prompts.images])
     latency, relevance = np.empty((2, count, config.num_blocks))
@@ -148,7 +147,7 @@ def serve(
             fading.advance(range(count), generators)
         states, scores = model.open_layer(block + 1, states)
         seen = _observed(config, scores, mean_gains, fading.gains[..., 0])
-        selected, bandwidth = scheduler.schedule(seen)
+        selected, bandwidth = scheduler.decide(seen)
         latency[:, block] = seen.latency(selected, bandwidth)
         relevance[:, block] = (seen.gate_weights * selected).sum(2).mean(1)
         if observe is not None:
@@ -219,7 +218,7 @@ class Results:
 
     def faster(self, policy: str, reference: str = VANILLA) -> Interval:
         """Change of the mean latency in per cent of the reference's, over prompts."""
-        return ratio_change(self.latency[policy], self.latency[reference])
+        return percent_change(self.latency[policy], self.latency[reference])
 
     def accuracy_change(self, policy: str, reference: str = VANILLA) -> Interval:
         """Change of the accuracy in points of per cent, over digits."""

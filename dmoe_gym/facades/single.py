@@ -8,14 +8,17 @@ import gymnasium as gym
 import numpy as np
 
 from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.create import create_core
+from dmoe_gym.facades.viewed import watched
+from dmoe_gym.facades.window import Window
+from dmoe_gym.registration import create_core
+from dmoe_gym.rendering import Viewer
 
 
 class SingleEnv(gym.Env):
     """A `BatchedCore` with one environment, seen through Gymnasium's interface.
 
     Args:
-        core: import path of the core's class, "module:Class"; set by the registration.
+        env_id: its own; set by the registration.
         scenario: name of a scenario; None for the environment's default.
         render_mode: None, "rgb_array", "ansi" or "human".
         overrides: fields of the system's configuration.
@@ -25,20 +28,16 @@ class SingleEnv(gym.Env):
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (as Gymnasium declares it)
-        "render_modes": ["rgb_array", "ansi", "human"],
+        "render_modes": list(Viewer.modes),
         "render_fps": 2,
     }
 
     def __init__(
-        self, core: str, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
+        self, env_id: str, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
     ) -> None:
-        self.core: BatchedCore = create_core(core, 1, scenario, overrides)
-        valid = self.core.render_modes
-        if render_mode is not None and render_mode not in valid:
-            raise ValueError(f"render_mode = {render_mode!r}: valid are None, {', '.join(map(repr, valid))}")
+        self.core: BatchedCore = create_core(env_id, 1, scenario, overrides)
         self.render_mode = render_mode
-        if render_mode is not None:
-            self.core.record()
+        self._viewer = watched(self.core, env_id, render_mode, Viewer.modes)
         self.observation_space = self.core.observation_space
         self.action_space = self.core.action_space
         self._window: Any = None
@@ -96,16 +95,14 @@ class SingleEnv(gym.Env):
 
     def render(self) -> Any:
         """A picture (rgb_array), text (ansi), or nothing (human: drawn in a window)."""
-        if self.render_mode is None:
+        if self._viewer is None:
             gym.logger.warn("render() without render_mode: name one in gym.make(..., render_mode=...)")
             return None
         if self.render_mode == "human":
-            from dmoe_gym.facades.window import Window
-
             self._window = self._window or Window(self.metadata["render_fps"])
-            self._window.show(self.core.render(0, "rgb_array"))
+            self._window.show(self._viewer.render(self.core, 0, "rgb_array"))
             return None
-        return self.core.render(0, self.render_mode)
+        return self._viewer.render(self.core, 0, str(self.render_mode))
 
     def close(self) -> None:
         """Close the window, if there is one."""

@@ -11,7 +11,8 @@ import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.create import create_core
+from dmoe_gym.facades.viewed import watched
+from dmoe_gym.registration import create_core
 
 
 class BatchedVecEnv(VecEnv):
@@ -31,17 +32,11 @@ class BatchedVecEnv(VecEnv):
     def __init__(
         self, env_id: str, num_envs: int, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
     ) -> None:
-        spec = gym.spec(env_id)
-        if "core" not in spec.kwargs:
-            raise ValueError(f"env_id = {env_id!r}: valid are the ids that dmoe_gym registers")
-        self.core: BatchedCore = create_core(spec.kwargs["core"], num_envs, scenario, overrides)
-        self.spec = spec
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"render_mode = {render_mode!r}: valid for a batch are None and 'rgb_array'")
+        self.core: BatchedCore = create_core(env_id, num_envs, scenario, overrides)
+        self.spec = gym.spec(env_id)
+        self._viewer = watched(self.core, env_id, render_mode, ("rgb_array",))
         # read by VecEnv.__init__ through get_attr
         self.render_mode = render_mode
-        if render_mode is not None:
-            self.core.record()
         super().__init__(num_envs, self.core.observation_space, self.core.action_space)
         self._actions: np.ndarray | None = None
         # from the first reset on: environments that end start again in the same step
@@ -170,7 +165,9 @@ class BatchedVecEnv(VecEnv):
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         """One picture per environment."""
-        return [self.core.render(row, "rgb_array") for row in range(self.num_envs)]
+        if self._viewer is None:
+            return [None] * self.num_envs
+        return [self._viewer.render(self.core, row, "rgb_array") for row in range(self.num_envs)]
 
 
 def _records(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> list[dict[str, Any]]:

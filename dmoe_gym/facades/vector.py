@@ -10,7 +10,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.create import create_core
+from dmoe_gym.facades.viewed import watched
+from dmoe_gym.registration import create_core
 
 
 class BatchedVectorEnv(VectorEnv):
@@ -20,7 +21,7 @@ class BatchedVectorEnv(VectorEnv):
     single environment with its seed gets.
 
     Args:
-        core: import path of the core's class, "module:Class"; set by the registration.
+        env_id: its own; set by the registration.
         num_envs: size of the batch.
         scenario, overrides: as in `gym.make`.
         autoreset_mode: NEXT_STEP (Gymnasium's default), SAME_STEP or DISABLED, as `AutoresetMode` or its value.
@@ -34,7 +35,7 @@ class BatchedVectorEnv(VectorEnv):
 
     def __init__(
         self,
-        core: str,
+        env_id: str,
         num_envs: int = 1,
         scenario: str | None = None,
         render_mode: str | None = None,
@@ -42,13 +43,10 @@ class BatchedVectorEnv(VectorEnv):
         copy: bool = True,
         **overrides: Any,
     ) -> None:
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"render_mode = {render_mode!r}: valid for a batch are None and 'rgb_array'")
-        self.core: BatchedCore = create_core(core, num_envs, scenario, overrides)
+        self.core: BatchedCore = create_core(env_id, num_envs, scenario, overrides)
         self.num_envs = self.core.num_envs
         self.render_mode = render_mode
-        if render_mode is not None:
-            self.core.record()
+        self._viewer = watched(self.core, env_id, render_mode, ("rgb_array",))
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = self.core.observation_space
@@ -159,9 +157,9 @@ class BatchedVectorEnv(VectorEnv):
 
     def render(self) -> tuple[Any, ...] | None:
         """One picture per environment."""
-        if self.render_mode is None:
+        if self._viewer is None:
             return None
-        return tuple(self.core.render(row, self.render_mode) for row in range(self.num_envs))
+        return tuple(self._viewer.render(self.core, row, "rgb_array") for row in range(self.num_envs))
 
     def close_extras(self, **_: Any) -> None:
         """Nothing is held open."""

@@ -5,11 +5,10 @@ The only part of the library that needs torch; `import dmoe_gym` does not import
 
 from __future__ import annotations
 
-from dmoe_gym.gating.config import GatingConfig
+from dmoe_gym.gating.config import GatingConfig, SNRDistribution
 from dmoe_gym.gating.data import DataSplit, LabelledImages, load_digits_split, load_split
 from dmoe_gym.gating.evaluation import evaluate_accuracy, receive
 from dmoe_gym.gating.networks import GatedModel
-from dmoe_gym.gating.snr import SNRDistribution
 from dmoe_gym.gating.training import train_two_stage
 from dmoe_gym.gating.transmission import Analog, Digital
 

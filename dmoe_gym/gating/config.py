@@ -1,9 +1,10 @@
-"""Configuration of the networks and of the two-stage training."""
+"""Configuration of the networks, of the channels that they meet, and of the two-stage training."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from dmoe_gym.config import StrictConfig
@@ -12,6 +13,27 @@ GateKind = Literal["naive", "channel_aware", "best_snr", "random"]
 BackboneKind = Literal["lenet", "resnet18", "vit"]
 
 Count = Annotated[int, Field(ge=1, le=65_536)]  # the upper end keeps a foreign model file from filling the memory
+
+
+class SNRDistribution(StrictConfig):
+    """Every expert's SNR of every input is drawn on its own: normal in dB (log-normal shadowing), fading on top.
+
+    Fields:
+        mean_db: mean of the SNR in dB, that is the median of the linear SNR (assumed).
+        spread_db: its standard deviation over experts and inputs [dB] (assumed); 0 makes all experts alike.
+        fading: "fixed", or "rayleigh": the linear SNR is multiplied by an exponential variable of mean 1.
+    """
+
+    mean_db: float = 0.0
+    spread_db: Annotated[float, Field(ge=0)] = 6.0
+    fading: Literal["fixed", "rayleigh"] = "fixed"
+
+    def draw(self, generator: np.random.Generator, inputs: int, experts: int) -> np.ndarray:
+        """Linear SNRs, (inputs, experts) float64. The count of random numbers depends on the shape alone."""
+        shadowing = generator.standard_normal((inputs, experts))
+        power_gain = generator.standard_exponential((inputs, experts))
+        snr = 10 ** ((self.mean_db + self.spread_db * shadowing) / 10)
+        return snr * power_gain if self.fading == "rayleigh" else snr
 
 
 class GatingConfig(StrictConfig):

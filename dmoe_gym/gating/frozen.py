@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dmoe_gym.gating.config import GatingConfig
 from dmoe_gym.gating.networks import GatedModel, gate_snr_input
-from dmoe_gym.gating.one_thread import one_thread
+from dmoe_gym.models.reproducible import one_thread
 
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = ("digits_analog", "digits_digital")

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from dmoe_gym.gating.bounds import BOUNDS
 from dmoe_gym.gating.frozen import load_frozen, weights_path
-from dmoe_gym.gating.policies import GatePolicy, RandomExperts, SNRGreedy
-from dmoe_gym.gating.system import GatingSystemConfig
-from dmoe_gym.line_up import LineUp
-from dmoe_gym.policy import Policy
+from dmoe_gym.gating.policies import SelectionPolicy
+from dmoe_gym.gating.scenarios import GatingSystemConfig
+from dmoe_gym.gating.schedulers import Gate, RandomExperts, Ranking, SNRGreedy
+from dmoe_gym.system import LineUp, affordable_bounds
 
 
-def line_up(env_id: str, config: GatingSystemConfig) -> LineUp:
-    """The policies and the oracle of a gating environment; the naive gate where its weights are at hand.
-
-    Raises:
-        ValueError: for an id that is not of this system.
-    """
-    if env_id != "ChannelAwareGating-v0":
-        raise ValueError(f"env_id = {env_id!r}: valid is ChannelAwareGating-v0")
-    policies: dict[str, Policy] = {"random": RandomExperts(config.top_k), "SNR-greedy": SNRGreedy(config.top_k)}
+def line_up(config: GatingSystemConfig) -> LineUp:
+    """The policies and the oracle; the naive gate where its weights are at hand."""
+    schedulers: dict[str, Ranking] = {"random": RandomExperts(config), "SNR-greedy": SNRGreedy(config)}
     for gate in ("naive", "channel_aware"):
         try:
             path = weights_path(config.networks, gate)
@@ -25,11 +20,11 @@ def line_up(env_id: str, config: GatingSystemConfig) -> LineUp:
             if gate == "naive":
                 continue
             raise
-        policies[f"{gate.replace('_', '-')}-gate"] = GatePolicy(load_frozen(str(path)), config.top_k)
+        schedulers[f"{gate.replace('_', '-')}-gate"] = Gate(config, load_frozen(str(path)))
     return LineUp(
-        env_id=env_id,
-        policies=policies,
-        bounds=("oracle",),
+        env_id="ChannelAwareGating-v0",
+        policies={name: SelectionPolicy(scheduler) for name, scheduler in schedulers.items()},
+        bounds=affordable_bounds(BOUNDS, config),
         random="random",
         optimum="oracle",
         reference="channel-aware-gate",

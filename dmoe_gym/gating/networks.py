@@ -9,6 +9,11 @@ from torch import Tensor, nn
 
 from dmoe_gym.gating.backbones import Backbone
 from dmoe_gym.gating.config import GatingConfig
+from dmoe_gym.io.files import write_whole
+from dmoe_gym.io.model_file import model_bytes, read_model_file
+
+# Of the files that models are kept in.
+FORMAT = "dmoe_gym.gating.GatedModel/2"
 
 # What the gate is told of an SNR: dB, clipped (infinity, a perfect channel, reads as the upper end), over 10 dB.
 GATE_SNR_RANGE_DB = (-30.0, 30.0)
@@ -139,17 +144,32 @@ class GatedModel(nn.Module):
         return mixture(self.gate_log_weights(features, snr), self.expert_log_probabilities(heard))
 
     def save(self, path: Path | str, overwrite: bool = False) -> None:
-        """Write weights and configuration to one safetensors file, see `storage.save_model`."""
-        from dmoe_gym.gating.storage import save_model
+        """Write weights and configuration to one safetensors file, whole or not at all.
 
-        save_model(self, Path(path), overwrite)
+        Raises:
+            FileExistsError: if `path` exists and `overwrite` is False.
+        """
+        if Path(path).exists() and not overwrite:
+            raise FileExistsError(f"path = {str(path)!r}: exists already; ask for overwriting to replace it")
+        arrays = {name: tensor.numpy() for name, tensor in self.state_dict().items()}
+        write_whole(Path(path), model_bytes(FORMAT, self.config.model_dump(mode="json"), arrays))
 
     @classmethod
     def load(cls, path: Path | str) -> GatedModel:
-        """Read what `save` wrote, see `storage.load_model`."""
-        from dmoe_gym.gating.storage import load_model
+        """Rebuild what `save` wrote, ready for evaluation. Loading runs no code from the file.
 
-        return load_model(Path(path))
+        Raises:
+            FileNotFoundError, ValueError: as `read_model_file`.
+            ValueError: one line, for weights that do not fit the configuration.
+        """
+        config, arrays = read_model_file(Path(path), FORMAT)
+        try:
+            model = cls(GatingConfig(**config))
+            model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"path = {str(path)!r}: weights and configuration do not fit ({reason})") from None
+        return model.eval()
 
 
 def mixture(log_weights: Tensor, log_probabilities: Tensor) -> Tensor:

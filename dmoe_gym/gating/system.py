@@ -1,75 +1,22 @@
-"""Configuration of the system that `ChannelAwareGating-v0` runs, and its named scenarios."""
+"""The record of channel-aware gating."""
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import Annotated, Literal
+from dmoe_gym.gating.bounds import BOUNDS
+from dmoe_gym.gating.line_up import line_up
+from dmoe_gym.gating.policies import SelectionPolicy
+from dmoe_gym.gating.scenarios import SCENARIOS
+from dmoe_gym.gating.viewer import VIEWER
+from dmoe_gym.system import COST, Metric, System
 
-from pydantic import Field, field_validator
-
-from dmoe_gym.channel import ChannelConfig, CSIConfig, GaussMarkovConfig
-from dmoe_gym.config import StrictConfig, kind_alone
-from dmoe_gym.gating.data import DatasetName
-from dmoe_gym.gating.transmission import Analog, Digital, Transmission
-
-
-class GatingSystemConfig(StrictConfig):
-    """A server with a gate, K expert clients behind channels of their own, and the images they are asked about.
-
-    DESIGN section 5, this project's reading of arXiv 2504.00819; every default is assumed.
-
-    Fields:
-        networks: trained backbone, gate and experts: a shipped name, or a path that `GatedModel.save` wrote to (a naive
-            gate for the same experts is looked for beside it, as NAME_naive.safetensors).
-        inputs: the images that an episode draws from, out of three disjoint parts of the data set: "test", which
-            policies are judged by; "validation", which agents train on; "train", which the networks were trained on.
-        dataset, data_root: see `data.load_split`; the split is that of seed 0.
-        num_inputs: inputs of an episode, one per step.
-        top_k: the most experts that may serve an input; 1 makes the action a choice of one.
-        reward: what the cost of a step is, and minus the reward: "correctness", 1 for a wrong label and 0 for the right
-            one, or "cross_entropy", minus the log of the right label's probability [nat].
-        transmission: analog or digital, by its `kind` and parameters.
-        mean_snr_db, snr_spread_db: mean and standard deviation of the experts' SNRs, normal in dB, drawn anew for
-            every input and expert [dB].
-        channel: fading on top, by its `kind` and parameters: it multiplies the linear SNRs; None for none.
-        csi: what the server knows of the fading.
-    """
-
-    networks: str = "digits_analog"
-    inputs: Literal["test", "validation", "train"] = "test"
-    dataset: DatasetName = "digits"
-    data_root: str | None = None
-    num_inputs: Annotated[int, Field(ge=1)] = 32
-    top_k: Annotated[int, Field(ge=1)] = 1
-    reward: Literal["correctness", "cross_entropy"] = "correctness"
-    transmission: Transmission = Analog()
-    mean_snr_db: Annotated[float, Field(ge=-100, le=100)] = -5.0
-    snr_spread_db: Annotated[float, Field(ge=0, le=50)] = 6.0
-    channel: ChannelConfig | None = None
-    csi: CSIConfig = CSIConfig()
-
-    _kind_alone = field_validator("channel", "transmission", mode="before")(kind_alone)
-
-
-# `stale`: the server's knowledge of the fading is one input old, and the fading has lost part of its memory by then.
-SCENARIOS = MappingProxyType(
-    {
-        "analog": GatingSystemConfig(),
-        "digital": GatingSystemConfig(networks="digits_digital", transmission=Digital(), mean_snr_db=0.0),
-        "coded": GatingSystemConfig(networks="digits_digital", transmission=Digital(code="hamming74"), mean_snr_db=0.0),
-        "stale": GatingSystemConfig(
-            mean_snr_db=0.0, snr_spread_db=0.0, channel=GaussMarkovConfig(), csi=CSIConfig(delay_rounds=1)
-        ),
-    }
+GATING = System(
+    name="channel-aware gating",
+    scenarios=SCENARIOS,
+    metrics=(COST, Metric("accuracy", "accuracy", ".4f"), Metric("cross_entropy_nat", "cross-entropy [nat]", ".4f")),
+    line_up=line_up,
+    bounds=BOUNDS,
+    scheduler_policy=SelectionPolicy,
+    viewer=VIEWER,
+    published=("analog",),
+    page="gating.md",
 )
-
-
-def scenario(name: str) -> GatingSystemConfig:
-    """The preset of that name; `.replace(**overrides)` changes fields.
-
-    Raises:
-        ValueError: for an unknown name, listing the valid ones.
-    """
-    if name not in SCENARIOS:
-        raise ValueError(f"scenario = {name!r}: valid are {', '.join(SCENARIOS)}")
-    return SCENARIOS[name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,8 @@ from dmoe_gym.gating.data import DataSplit
 from dmoe_gym.gating.link import hear
 from dmoe_gym.gating.logs import EpochMeans, scalar_writer
 from dmoe_gym.gating.networks import GatedModel, mixture
-from dmoe_gym.gating.one_thread import one_thread
 from dmoe_gym.gating.transmission import Analog, Digital
+from dmoe_gym.models.reproducible import reproducible
 
 
 def train_two_stage(
@@ -63,7 +62,7 @@ def train_stage_one(
     config = config or GatingConfig()
     _check_data(data, config)
     generator = np.random.default_rng([seed, 1])
-    with _reproducible(int(generator.integers(2**31))):
+    with reproducible(int(generator.integers(2**31))):
         model = GatedModel(config)
         _train(model, data, None, generator, log_dir, progress)
     return model.eval()
@@ -81,7 +80,7 @@ def train_stage_two(
     """Train a copy of a stage-1 model under simulated channels; arguments as in `train_two_stage`."""
     _check_data(data, model.config)
     generator = np.random.default_rng([seed, 2])
-    with _reproducible(int(generator.integers(2**31))):
+    with reproducible(int(generator.integers(2**31))):
         model = copy.deepcopy(model)
         _train(model, data, transmission or Analog(), generator, log_dir, progress)
     return model.eval()
@@ -105,7 +104,7 @@ def train_gate(
     """
     _check_data(data, experts.config)
     generator = np.random.default_rng([seed, 4])
-    with _reproducible(int(generator.integers(2**31))):
+    with reproducible(int(generator.integers(2**31))):
         model = GatedModel(experts.config.replace(gate=gate))
         for part, trained in ((model.backbone, experts.backbone), (model.experts, experts.experts)):
             part.load_state_dict(trained.state_dict())
@@ -213,11 +212,3 @@ def _check_data(data: DataSplit, config: GatingConfig) -> None:
         )
     if data.train.labels.max() >= config.classes:
         raise ValueError(f"data: label {data.train.labels.max()}, valid is below classes = {config.classes}")
-
-
-@contextmanager
-def _reproducible(torch_seed: int) -> Iterator[None]:
-    """One thread and a torch random generator of our own, both put back at the end."""
-    with torch.random.fork_rng(devices=[]), one_thread():
-        torch.manual_seed(torch_seed)
-        yield

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from importlib import import_module
 from typing import Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from dmoe_gym.io.yaml_file import parse_yaml
 
 # What a command exits with after bad input.
 BAD_INPUT = 2
@@ -26,8 +30,9 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
         except (ValueError, OSError, ImportError, TimeoutError) as error:
             Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False)
             raise typer.Exit(BAD_INPUT) from None
-        except KeyboardInterrupt:
-            Console(stderr=True).print("interrupted: finished files are whole, unfinished ones were not written")
+        except KeyboardInterrupt as interrupt:
+            told = str(interrupt) or "finished files are whole, unfinished ones were not written"
+            Console(stderr=True, soft_wrap=True, highlight=False).print(f"interrupted: {told}", markup=False)
             raise typer.Exit(130) from None
 
     return run
@@ -45,10 +50,32 @@ def overrides_of(assignments: Sequence[str]) -> dict[str, Any]:
         if not equals or not key:
             raise ValueError(f"--set {assignment!r}: valid is FIELD=VALUE")
         try:
-            overrides[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"--set {assignment!r}: the value is no YAML") from None
+            overrides[key] = parse_yaml(value)
+        except ValueError as error:
+            raise ValueError(f"--set {assignment!r}: the value {error}") from None
     return overrides
+
+
+def named_objects(assignments: Sequence[str]) -> dict[str, Any]:
+    """Import what NAME=MODULE:OBJECT pairs name, with the current folder on the path.
+
+    Raises:
+        ValueError: for an assignment of another form, or an object that the module has not.
+        ImportError: for a module that cannot be imported.
+    """
+    if assignments and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    objects = {}
+    for assignment in assignments:
+        name, _, place = assignment.partition("=")
+        module, _, attribute = place.partition(":")
+        if not (name and module and attribute):
+            raise ValueError(f"{assignment!r}: valid is NAME=MODULE:OBJECT")
+        try:
+            objects[name] = getattr(import_module(module), attribute)
+        except AttributeError:
+            raise ValueError(f"{assignment!r}: {module} has no {attribute}") from None
+    return objects
 
 
 def wide_console() -> Console:

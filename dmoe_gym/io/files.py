@@ -43,13 +43,27 @@ def replace_section(path: Path | str, name: str, content: str) -> Path:
         ValueError: if the page has no such section.
         OSError: if it cannot be read.
     """
-    text = Path(path).read_text()
+    before, _, after = _around_section(Path(path), name)
+    return write_whole(path, f"{before}\n\n{content.strip()}\n\n{after}")
+
+
+def read_section(path: Path | str, name: str) -> str:
+    """What stands between `<!-- name begins -->` and `<!-- name ends -->` in a Markdown page.
+
+    Raises:
+        ValueError, OSError: as `replace_section`.
+    """
+    return _around_section(Path(path), name)[1].strip()
+
+
+def _around_section(path: Path, name: str) -> tuple[str, str, str]:
+    """What stands before a section, its first mark included, in it, and after it, from its last mark on."""
     begins, ends = f"<!-- {name} begins -->", f"<!-- {name} ends -->"
-    before, found, rest = text.partition(begins)
-    _, closed, after = rest.partition(ends)
+    before, found, rest = path.read_text().partition(begins)
+    inside, closed, after = rest.partition(ends)
     if not found or not closed:
         raise ValueError(f"{path}: has no section from {begins} to {ends}")
-    return write_whole(path, f"{before}{begins}\n\n{content.strip()}\n\n{ends}{after}")
+    return before + begins, inside, ends + after
 
 
 def write_csv(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> Path:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from dmoe_gym.models.digits.relevance import ClassifierRelevanceConfig
 from dmoe_gym.models.huggingface.source import HuggingFaceSource
 from dmoe_gym.models.language.source import LanguageSource
 from dmoe_gym.models.process import ModelSource
-
-ModelConfig = Annotated[ClassifierRelevanceConfig | LanguageSource | HuggingFaceSource, Field(discriminator="kind")]
 
 FOLDER = "hf:"
 

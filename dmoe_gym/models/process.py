@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dmoe_gym.relevance import RelevanceProcess, RelevanceSource, Sizes
+from dmoe_gym.relevance import RelevanceConfig, RelevanceProcess, Sizes
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ModelSizes:
     most_states: int
 
 
-class ModelSource(RelevanceSource):
+class ModelSource(RelevanceConfig):
     """The configuration of a model in the loop."""
 
     @abstractmethod

@@ -16,7 +16,7 @@ import typer
 from dmoe_gym.io.command_line import one_line_errors
 from dmoe_gym.recorders.versions import versions
 from dmoe_gym.relevance import Trace, write_trace
-from dmoe_gym.relevance.trace_file import SUM_TOLERANCE
+from dmoe_gym.validation import SUM_TOLERANCE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -13,10 +13,12 @@ from dmoe_gym.compiled.draws import GAMMAS_PER_ROUND, compiled, fill_gammas, int
 from dmoe_gym.compiled.njit import njit_no_refcount
 from dmoe_gym.compiled.pcg64 import gammas_as_known
 from dmoe_gym.compiled.threads import serial_or_parallel
-from dmoe_gym.relevance.process import RelevanceProcess, RelevanceSource
+from dmoe_gym.components import register
+from dmoe_gym.relevance.process import RelevanceConfig, RelevanceProcess
 
 
-class DirichletConfig(RelevanceSource):
+@register
+class DirichletConfig(RelevanceConfig):
     """Dirichlet gate scores (assumed; this project's choice).
 
     Fields:

@@ -1,4 +1,8 @@
-"""The interface of every source of gate scores (task-expert relevance), batched over environments."""
+"""The interface of every source of gate scores (task-expert relevance), batched over environments.
+
+An own source is two classes: a `RelevanceProcess` that draws scores, and a `RelevanceConfig` that builds it
+(`docs/extending.md`).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.components import Component, is_foreign
+from dmoe_gym.validation import checked_rows, require_sum_of_one
 
 
 @dataclass(frozen=True)
@@ -27,21 +32,6 @@ class Sizes:
     layer_field: str = "num_layers"
     expert_field: str = "num_experts"
     state_field: str = "num_states"
-
-
-class RelevanceSource(StrictConfig, ABC):
-    """The configuration of a source, told apart by its `kind`; it builds the process."""
-
-    @abstractmethod
-    def build(self, batch: int, nodes: int, states: int, experts: int) -> RelevanceProcess:
-        """The process for `batch` environments."""
-
-    def require_fit(self, sizes: Sizes) -> None:
-        """Refuse a system that the source has no scores for; most fit any.
-
-        Raises:
-            ValueError: naming the source's sizes and the configuration's.
-        """
 
 
 class RelevanceProcess(ABC):
@@ -69,3 +59,60 @@ class RelevanceProcess(ABC):
     @abstractmethod
     def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
         """Draw the next round for the environments in `rows`."""
+
+
+class RelevanceConfig(Component):
+    """What a source of gate scores is: builds its process."""
+
+    @abstractmethod
+    def build(self, batch: int, nodes: int, states: int, experts: int) -> RelevanceProcess:
+        """The process for `batch` environments."""
+
+    def require_fit(self, sizes: Sizes) -> None:
+        """Refuse a system that the source has no scores for; most fit any.
+
+        Raises:
+            ValueError: naming the source's sizes and the configuration's.
+        """
+
+    def process(self, batch: int, nodes: int, states: int, experts: int) -> RelevanceProcess:
+        """The process as systems use it: an own one is checked whenever it moves.
+
+        Raises:
+            ValueError: naming the source, if `build` returns no process or one of other shapes.
+        """
+        built = self.build(batch, nodes, states, experts)
+        return CheckedRelevance(self, built, batch, nodes, states, experts) if is_foreign(self) else built
+
+
+class CheckedRelevance(RelevanceProcess):
+    """A process from outside of the package, whose scores are checked and copied whenever it moves.
+
+    Raises:
+        ValueError: naming the source and what is wrong with its scores: their shape, an entry that is negative or no
+            finite number, or a hidden state whose scores do not sum to one.
+    """
+
+    def __init__(
+        self, config: RelevanceConfig, process: RelevanceProcess, batch: int, nodes: int, states: int, experts: int
+    ) -> None:
+        super().__init__(batch, nodes, states, experts)
+        self._name = f"relevance: {type(config).__name__}"
+        if not isinstance(process, RelevanceProcess):
+            raise ValueError(f"{self._name}.build returned {process!r}, valid is a RelevanceProcess")
+        self._process = process
+
+    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+        self._process.start(rows, generators)
+        self._copy(rows)
+
+    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+        self._process.advance(rows, generators)
+        self._copy(rows)
+
+    def _copy(self, rows: Sequence[int] | np.ndarray) -> None:
+        name, process = f"{self._name}: gate_scores", self._process
+        scores = checked_rows(name, process.gate_scores, self.gate_scores.shape, rows)
+        require_sum_of_one(name, scores)
+        self.gate_scores[rows] = scores
+        self.domains[rows] = checked_rows(f"{self._name}: domains", process.domains, self.domains.shape, rows)

@@ -13,13 +13,15 @@ from pydantic import Field
 
 from dmoe_gym.compiled.draws import integers, uniform
 from dmoe_gym.compiled.njit import njit
-from dmoe_gym.relevance.process import RelevanceProcess, RelevanceSource, Sizes
+from dmoe_gym.components import register
+from dmoe_gym.relevance.process import RelevanceConfig, RelevanceProcess, Sizes
 from dmoe_gym.relevance.trace_file import Trace, read_trace
 
 SHIPPED = ("digits",)
 
 
-class TraceConfig(RelevanceSource):
+@register
+class TraceConfig(RelevanceConfig):
     """Gate scores from a trace file (`trace_file`).
 
     An episode gives every node one of the file's domains, uniformly, and N tokens of it that stand one after the
@@ -97,6 +99,13 @@ class TraceRelevance(RelevanceProcess):
             raise ValueError(f"advance: the trace has {layers} layers and all of them were shown")
         self.layer[chosen] += 1
         _show(self.trace.gate_scores, self.layer, self.first, chosen, self.gate_scores)
+
+
+def named_trace(value: object) -> object:
+    """Read "trace:FILE" as that file's scores."""
+    if isinstance(value, str) and value.startswith("trace:"):
+        return {"kind": "trace", "file": value.removeprefix("trace:")}
+    return value
 
 
 def load_trace(file: str) -> Trace:

@@ -20,12 +20,10 @@ from pydantic import Field, field_validator
 
 from dmoe_gym.config import StrictConfig, list_as_tuple
 from dmoe_gym.io.files import write_whole
-from dmoe_gym.validation import checked_array
+from dmoe_gym.validation import checked_array, require_sum_of_one
 
 FORMAT: Literal["dmoe_gym.relevance.trace/1"] = "dmoe_gym.relevance.trace/1"
 MEMBERS = ("header", "gate_scores", "domains")
-# Scores that travelled as 32-bit numbers sum to one within this.
-SUM_TOLERANCE = 1e-4
 
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
@@ -87,13 +85,7 @@ class Trace:
         if scores.ndim != 3 or 0 in scores.shape or scores.shape[2] < 2:
             raise ValueError(f"gate_scores: has shape {scores.shape}, valid is (layers, tokens, 2 or more experts)")
         scores = checked_array("gate_scores", scores, scores.shape, minimum=0, dtype=np.float32)
-        sums = scores.sum(axis=2, dtype=np.float64)
-        wrong = np.abs(sums - 1) > SUM_TOLERANCE
-        if wrong.any():
-            layer, token = np.argwhere(wrong)[0]
-            raise ValueError(
-                f"gate_scores[{layer}, {token}] sum to {sums[layer, token]}: valid is a sum of 1 within {SUM_TOLERANCE}"
-            )
+        require_sum_of_one("gate_scores", scores)
         object.__setattr__(self, "gate_scores", scores)
         object.__setattr__(self, "domains", self._checked_domains())
         object.__setattr__(self, "domain_names", tuple(self.domain_names))

@@ -1,13 +1,52 @@
-"""What pictures and texts of every system share."""
+"""What pictures and texts of every system share.
+
+A system's viewer is three files: `recorder` keeps an episode's rounds and makes a scene of one, `text` says it in
+words, `picture` draws it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 # An ansi text shows at most so many lines of one kind.
 MOST_LINES = 64
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """How one environment of a batch is seen.
+
+    Fields:
+        recorder: makes a `rendering.recorder.Recorder` for a core.
+        text: says a scene in words.
+        picture: the module whose `draw` makes (height, width, 3) uint8 of a scene; it needs matplotlib.
+    """
+
+    modes: ClassVar[tuple[str, ...]] = ("rgb_array", "ansi", "human")
+    recorder: Callable[[Any], Any]
+    text: Callable[[Any], str]
+    picture: str
+
+    def render(self, core: Any, row: int, mode: str) -> Any:
+        """What the last step decided in one environment, as "ansi" text or as a picture (height, width, 3) uint8.
+
+        Args:
+            core: a `BatchedCore` with a recorder.
+
+        Raises:
+            ImportError: with the command that installs matplotlib, if it is missing and a picture is asked for.
+        """
+        scene = core.recorder.scene(core, row)
+        if mode == "ansi":
+            return self.text(scene)
+        try:
+            draw = import_module(self.picture).draw
+        except ImportError as error:
+            raise ImportError(f"pictures need matplotlib: pip install 'dmoe_gym[render]' ({error})") from None
+        return draw(scene)
 
 
 def left_out(count: int, what: str) -> list[str]:
@@ -15,15 +54,6 @@ def left_out(count: int, what: str) -> list[str]:
     return [f"... and {count - MOST_LINES} more {what}"] if count > MOST_LINES else []
 
 
-def drawing(module: str) -> Callable[[Any], Any]:
-    """The function `draw` of a module that needs matplotlib.
-
-    Raises:
-        ImportError: with the command that installs matplotlib, if it is missing.
-    """
-    try:
-        return import_module(module).draw
-    except ImportError as error:
-        raise ImportError(
-            f"render_mode='rgb_array' needs matplotlib: pip install 'dmoe_gym[render]' ({error})"
-        ) from None
+def marked(values: Iterable[float], chosen: Iterable[bool]) -> str:
+    """Numbers in columns of ten, the chosen ones with a star."""
+    return "".join(f"{value:9.3f}{'*' if bit else ' '}" for value, bit in zip(values, chosen, strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,10 +15,16 @@ INCHES, DOTS_PER_INCH = (12.8, 8.0), 100
 MARK = "#ff2d2d"
 
 
+def new_figure(inches: tuple[float, float], **options: Any) -> Figure:
+    """An empty figure of that width and height."""
+    figure = Figure(figsize=inches, dpi=DOTS_PER_INCH, **options)
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def four_panels() -> tuple[Figure, GridSpec]:
     """A figure with a 2 x 2 grid under room for a title."""
-    figure = Figure(figsize=INCHES, dpi=DOTS_PER_INCH)
-    FigureCanvasAgg(figure)
+    figure = new_figure(INCHES)
     grid = figure.add_gridspec(
         2, 2, left=0.065, right=0.985, bottom=0.075, top=0.87, width_ratios=(1, 1.55), height_ratios=(1.35, 1),
         wspace=0.17, hspace=0.36,
@@ -32,7 +40,7 @@ def head(figure: Figure, title: str, sizes: str, outcome: str) -> None:
 
 
 def pixels(figure: Figure) -> np.ndarray:
-    """(800, 1280, 3) uint8."""
+    """(height, width, 3) uint8, (800, 1280, 3) of four panels."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()

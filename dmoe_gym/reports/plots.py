@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from dmoe_gym.evaluation import Interval, Row, by_policy
 from dmoe_gym.evaluation.tensorboard import mean_cost
-from dmoe_gym.line_up import LineUp
+from dmoe_gym.system import LineUp
 
 OPTIMUM_COLOUR, BASELINE_COLOUR = "#111111", "#9aa5b1"
 # one colour per learned run, told apart by the colour-blind too (Okabe and Ito)

@@ -9,8 +9,8 @@ from dmoe_gym.evaluation import Row
 from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.table import cells
 from dmoe_gym.io.files import write_whole
-from dmoe_gym.line_up import LineUp
 from dmoe_gym.reports.plots import cost_bars, learning_curves
+from dmoe_gym.system import LineUp
 
 
 def write_report(

@@ -8,9 +8,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from dmoe_gym.channel import ChannelConfig, CSIConfig, RayleighConfig
-from dmoe_gym.config import StrictConfig, kind_alone, list_as_tuple
-from dmoe_gym.relevance import DirichletConfig, RelevanceConfig, Sizes, named_source
+from dmoe_gym.channel import ChannelField, CSIConfig, KnowledgeField, RayleighConfig
+from dmoe_gym.config import StrictConfig, list_as_tuple
+from dmoe_gym.relevance import DirichletConfig, RelevanceField, Sizes
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -65,12 +65,10 @@ class WDMoEConfig(StrictConfig):
     distance_range_m: tuple[Positive, Positive] = (20.0, 200.0)
     device_speed_range_flops: tuple[Speed, Speed] = (20e12, 2e12)
     device_speeds_flops: tuple[Speed, ...] | None = None
-    channel: ChannelConfig = RayleighConfig()
-    relevance: RelevanceConfig = DirichletConfig()
-    csi: CSIConfig = CSIConfig()
+    channel: ChannelField = RayleighConfig()
+    relevance: RelevanceField = DirichletConfig()
+    csi: KnowledgeField = CSIConfig()
 
-    _kind_alone = field_validator("channel", mode="before")(kind_alone)
-    _named_source = field_validator("relevance", mode="before")(named_source)
     _list_as_tuple = field_validator(
         "distance_range_m", "device_speed_range_flops", "device_speeds_flops", mode="before"
     )(list_as_tuple)

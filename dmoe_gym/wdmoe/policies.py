@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dmoe_gym.policy import BatchPolicy
+from dmoe_gym.policy import SchedulerPolicy
 from dmoe_gym.wdmoe.env.joint import encode_joint
 from dmoe_gym.wdmoe.schedulers.blocks import WLR, Greedy, Priced, Random, Scheduler, TopK
 from dmoe_gym.wdmoe.schedulers.observed import Observed
@@ -14,13 +14,10 @@ from dmoe_gym.wdmoe.schedulers.observed import Observed
 __all__ = ["WLR", "Greedy", "JointPolicy", "Observed", "Priced", "Random", "Scheduler", "TopK"]
 
 
-class JointPolicy(BatchPolicy):
+class JointPolicy(SchedulerPolicy):
     """A scheduler that acts in `WDMoE-Joint-v0`."""
 
     key, dimensions = "gate_weights", 2
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
-
     def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-        return encode_joint(*self.scheduler.schedule(Observed.of(self.scheduler.config, batch)))
+        return encode_joint(*self.scheduler.schedule(batch))

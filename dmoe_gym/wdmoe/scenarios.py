@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from dmoe_gym.config import named
 from dmoe_gym.wdmoe.config import WDMoEConfig
 
 # Sizes and speeds are assumed; `mixtral` has Mixtral-8x7B's 8 experts, 32 blocks and top-2.
@@ -24,6 +25,4 @@ def scenario(name: str) -> WDMoEConfig:
     Raises:
         ValueError: for an unknown name, listing the valid ones.
     """
-    if name not in SCENARIOS:
-        raise ValueError(f"scenario = {name!r}: valid are {', '.join(SCENARIOS)}")
-    return SCENARIOS[name]
+    return named(SCENARIOS, name)

@@ -38,9 +38,7 @@ def test_following_the_teacher_in_any_order_gives_its_schedules(name: str) -> No
     observation = env.reset()
     teacher = Teacher(name, env.config)
     rounds = [env.core.round(row) for row in range(8)]
-    plans = teacher.scheduler.schedule(
-        observation["gate_scores"], observation["spectral_efficiency"], observation["threshold"][:, 0]
-    )
+    plans = teacher.scheduler.schedule(observation)
     generator = np.random.default_rng(0)
     paid, running = np.zeros(8), np.ones(8, bool)
     while running.any():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,12 +17,11 @@ import yaml
 from typer.testing import CliRunner
 
 from agents.__main__ import app
+from agents.checkpoint import checkpoint_steps
 from agents.config import TrainingConfig
-from agents.learners import checkpoint_steps
 from agents.run_folder import RunFolder
 from agents.status import Status, StatusKeeper, read_status, write_status
-from agents.sweep import Job, is_finished, jobs_of, seeds_of, sweep
-from agents.sweep.local import DEATHS, run_local
+from agents.sweep import DEATHS, Job, is_finished, jobs_of, run_local, seeds_of, sweep
 
 
 @pytest.fixture
@@ -143,8 +143,8 @@ def test_finished_runs_are_not_repeated(jobs: list[Job], monkeypatch: pytest.Mon
         ran.extend(job.seed for job in left)
         return iter(())
 
-    monkeypatch.setitem(sys.modules["agents.sweep.run"].ENGINES, "joblib", engine)
-    monkeypatch.setattr(sys.modules["agents.sweep.run"], "is_finished", lambda job: job.seed == 1)
+    monkeypatch.setitem(sys.modules["agents.sweep"].ENGINES, "joblib", engine)
+    monkeypatch.setattr(sys.modules["agents.sweep"], "is_finished", lambda job: job.seed == 1)
     outcomes = list(sweep(jobs))
     assert ran == [0, 2]
     assert [(outcome.job.seed, outcome.state) for outcome in outcomes] == [(1, "finished")]
@@ -221,3 +221,28 @@ def test_ray_trains_the_same_runs_on_two_workers(recipe_file: Path, tmp_path: Pa
     assert status is not None
     assert status.state == "failed"
     assert "is no YAML" in status.error
+
+
+def test_a_terminated_sweep_stops_its_trainings(recipe_file: Path, tiny: dict[str, Any], tmp_path: Path) -> None:
+    """SIGTERM to the sweep's process: the trainings end with a checkpoint, and none goes on."""
+    references = {**tiny["evaluation"], "references": ["random"]}
+    recipe_file.write_text(yaml.safe_dump({**tiny, "total_timesteps": 400_000, "evaluation": references}))
+    runs = tmp_path / "runs"
+    job = jobs_of([recipe_file], [0], runs)[0]
+    command = ["sweep", str(recipe_file), "--seeds", "0", "--runs", str(runs), "--jobs", "1"]
+    process = subprocess.Popen([sys.executable, "-m", "agents", *command], stderr=subprocess.PIPE, text=True)
+    try:
+        limit = time.monotonic() + 120
+        while checkpoint_steps(job.folder.checkpoint_file) == 0 and time.monotonic() < limit:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "the same command goes on" in said
+    status = read_status(job.folder.path)
+    assert status is not None
+    assert (status.state, status.steps) == ("interrupted", checkpoint_steps(job.folder.checkpoint_file))
+    with job.folder.locked():  # nobody trains it
+        pass

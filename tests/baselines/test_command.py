@@ -3,7 +3,6 @@
 import pytest
 from typer.testing import CliRunner
 
-import dmoe_gym
 from baselines.__main__ import app
 from dmoe_gym.evaluation import line_up_of
 from dmoe_gym.io.files import read_csv
@@ -51,20 +50,3 @@ def test_list_names_every_environment():
     result = runner.invoke(app, ["list"])
     assert result.exit_code == 0
     assert "DMoE-JESA-Sequential-v0" in result.output
-
-
-def test_regimes_command_says_bad_input_in_one_line():
-    result = runner.invoke(app, ["regimes", "tune", "nowhere"])
-    assert result.exit_code == 2
-    assert "nowhere" in result.output
-    assert "Traceback" not in result.output
-
-
-def test_list_names_every_environment_and_scenarios_of_every_system():
-    result = runner.invoke(app, ["list"])
-    assert result.exit_code == 0
-    words = result.output.split()
-    for env_id in dmoe_gym.ENVIRONMENTS:
-        assert f"{env_id}:" in words
-    for name in ("scarce", "digits-stale", "mixtral", "coded"):
-        assert any(word.strip(",;") == name for word in words)

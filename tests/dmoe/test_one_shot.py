@@ -18,11 +18,17 @@ from dmoe_gym.dmoe.solvers.link_assignment import assign_links, new_assignment, 
 from dmoe_gym.dmoe.solvers.link_sets import share_subcarriers, value_sets
 
 
+def observed(scores: np.ndarray, efficiency: np.ndarray, thresholds: np.ndarray) -> dict[str, np.ndarray]:
+    """A batch of rounds as environments show it: in 32 bit."""
+    arrays = {"gate_scores": scores, "spectral_efficiency": efficiency, "threshold": thresholds[:, None]}
+    return {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
+
+
 def _decide(round: Round, **options) -> Schedule:
     """The schedule for one round as it is observed: in 32 bit."""
     scheduler = OneShot(round.config, **options)
-    arrays = round.gate_scores[None], round.spectral_efficiency[None], np.array([round.threshold])
-    selected, subcarrier = scheduler.schedule(*(np.ascontiguousarray(array, np.float32) for array in arrays))
+    seen = observed(round.gate_scores[None], round.spectral_efficiency[None], np.array([round.threshold]))
+    selected, subcarrier = scheduler.schedule(seen)
     return Schedule.from_subcarriers(selected[0], subcarrier[0], round.config.num_subcarriers)
 
 
@@ -81,7 +87,7 @@ def test_it_is_far_below_jesa_and_near_the_optimum_where_subcarriers_are_scarce(
     own = np.mean([cost(round, _decide(round)) for round in rounds])
     efficiency = np.stack([round.spectral_efficiency for round in rounds])
     scores = np.stack([round.gate_scores for round in rounds])
-    selected, subcarrier = JESA(config).schedule(scores, efficiency, np.full(25, config.threshold))
+    selected, subcarrier = JESA(config).schedule(observed(scores, efficiency, np.full(25, config.threshold)))
     jesa = np.mean(
         [cost(r, Schedule.from_subcarriers(s, m, 4)) for r, s, m in zip(rounds, selected, subcarrier, strict=True)]
     )
@@ -112,12 +118,11 @@ def test_a_round_is_decided_alike_alone_and_in_any_batch():
     scores = np.stack([round.gate_scores for round in rounds]).astype(np.float32)
     efficiency = np.stack([round.spectral_efficiency for round in rounds]).astype(np.float32)
     thresholds = np.full(70, 0.5, np.float32)
-    together = scheduler.schedule(scores, efficiency, thresholds)
+    seen = observed(scores, efficiency, thresholds)
+    together = scheduler.schedule(seen)
     for row in (0, 31, 32, 69):
-        part = slice(row, row + 1)
-        for one, many in zip(
-            scheduler.schedule(scores[part], efficiency[part], thresholds[part]), together, strict=True
-        ):
+        alone = scheduler.schedule({name: values[row : row + 1] for name, values in seen.items()})
+        for one, many in zip(alone, together, strict=True):
             np.testing.assert_array_equal(one[0], many[row])
 
 

@@ -37,7 +37,7 @@ def observation(config) -> dict[str, np.ndarray]:
 def expected_costs(scheduler: ExpectedCostJESA, observation: dict[str, np.ndarray]) -> np.ndarray:
     """(B,) expected costs of a scheduler's plans."""
     config = scheduler.config
-    selected, subcarrier = scheduler.plan(observation)
+    selected, subcarrier = scheduler.schedule(observation)
     outlook = scheduler.outlooks[round(config.num_layers * 0.5) - 1]
     costs = np.empty((ROUNDS, config.num_experts))
     for row in range(ROUNDS):
@@ -66,13 +66,13 @@ def test_more_detours_never_cost_more(config, observation):
 
 def test_plans_are_feasible_and_the_same_in_any_batch(config, observation):
     scheduler = ExpectedCostDetours(config)
-    selected, subcarrier = scheduler.plan(observation)
+    selected, subcarrier = scheduler.schedule(observation)
     assert selected.any(-1).all()
     assert (selected.sum(-1) <= config.max_experts).all()
     for row in range(ROUNDS):
         used = subcarrier[row][subcarrier[row] >= 0]
         assert len(set(used)) == len(used)
-        alone = scheduler.plan({key: values[row : row + 1] for key, values in observation.items()})
+        alone = scheduler.schedule({key: values[row : row + 1] for key, values in observation.items()})
         np.testing.assert_array_equal(alone[0][0], selected[row])
         np.testing.assert_array_equal(alone[1][0], subcarrier[row])
 

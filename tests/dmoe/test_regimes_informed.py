@@ -106,5 +106,5 @@ def test_it_is_offered_where_it_holds():
     for name in ("small", "mobile", "budget", "battery", "selective"):
         assert "informed" not in line_up_of("DMoE-JESA-v0", name).bounds
         assert not informed_about(scenario(name))
-    with pytest.raises(ValueError, match="rayleigh, gauss_markov, jakes"):
+    with pytest.raises(ValueError, match=r"channel = RayleighConfig.*independent"):
         informed_bound(drawn(np.random.default_rng(2), scenario("small")), 0)

@@ -12,9 +12,9 @@ import pytest
 import dmoe_gym  # noqa: F401  registers the environments
 from dmoe_gym.dmoe.schedulers.tuned import TUNABLE, refined
 from dmoe_gym.evaluation import by_policy, evaluate_bound, evaluate_line_up, held_out_seeds, line_up_of
-from dmoe_gym.evaluation.optima import ENV_ID, OPTIMA, build_optima, cached_optima, episode_digest
-from dmoe_gym.evaluation.tuning import TUNED, tunable_in, tune
+from dmoe_gym.evaluation.optima import ENV_ID, OPTIMA, cached_optima, episode_digest
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
+from experiments.tuning import TUNED, tunable_in, tune
 
 REGIMES = ("scarce", "stale", "selective", "budget", "battery", "mobile")
 # compiled for minutes the first time, and no match for the others anyway
@@ -81,16 +81,6 @@ def test_published_optima_can_be_computed_again(scenario):
     entry = json.loads(OPTIMA.read_text())[scenario]
     rows = evaluate_bound(entry["bound"], ENV_ID, scenario=scenario, seeds=[entry["first_seed"]])
     assert rows[0]["cost"] == pytest.approx(entry["cost"][0], rel=1e-5)
-
-
-def test_optima_are_added_to_the_file_and_nothing_else_is_lost(tmp_path):
-    path = tmp_path / "optima.json"
-    build_optima(["budget"], 1, path=path, report=lambda _: None)
-    build_optima(["small"], 1, path=path, report=lambda _: None)
-    found = json.loads(path.read_text())
-    assert found["budget"]["bound"] == "clairvoyant"
-    assert found["small"]["bound"] == "exact"
-    assert len(found["small"]["cost"]) == 1
 
 
 def test_tuned_parameters_are_those_that_the_line_up_uses():

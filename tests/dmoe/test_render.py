@@ -11,11 +11,15 @@ import pytest
 
 import dmoe_gym  # noqa: F401 - registers the environments
 from dmoe_gym.dmoe import Schedule, energy, solve_jesa
-from dmoe_gym.dmoe.viewer.recorder import current_scene
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
 IDS = ["DMoE-DES-v0", "DMoE-JESA-v0", "DMoE-JESA-Sequential-v0", "DMoE-JESA-Price-v0"]
 ENERGIES = ("energy_communication_J", "energy_computation_J")
+
+
+def scene_of(env):
+    core = env.unwrapped.core
+    return core.recorder.scene(core, 0)
 
 
 def make(env_id: str, mode: str | None, scenario: str = "small") -> tuple[gym.Env, dict]:
@@ -85,7 +89,7 @@ def test_energy_so_far_is_the_sum_of_infos_and_jesa_s_is_solve_jesa_s(env_id, sc
         own += sum(info[name] for name in ENERGIES)
         if complete:
             reference += energy(round, solve_jesa(round)).total
-            scene = current_scene(env.unwrapped.core, 0)
+            scene = scene_of(env)
             # DMoE-DES-v0 charges link energies rounded to 32 bit
             np.testing.assert_allclose(scene.energies.sum(), own, rtol=1e-6)
             np.testing.assert_allclose(scene.jesa_energies.sum(), reference, rtol=1e-12)
@@ -116,7 +120,7 @@ def test_the_text_holds_the_round_s_terms(env_id):
 def test_the_shown_round_is_the_one_the_step_decided(env_id):
     env, info = make(env_id, "rgb_array")
     for _, complete, round in episode(env, info):
-        scene = current_scene(env.unwrapped.core, 0)
+        scene = scene_of(env)
         np.testing.assert_array_equal(scene.round.gains, round.gains)
         np.testing.assert_array_equal(scene.round.gate_scores, round.gate_scores)
         assert scene.round.threshold == round.threshold
@@ -130,7 +134,7 @@ def test_an_encoded_schedule_is_the_schedule_shown():
     env, _ = make("DMoE-JESA-v0", "rgb_array", "scarce")
     schedule = solve_jesa(env.unwrapped.round)
     env.step(env.unwrapped.encode(schedule))
-    shown = current_scene(env.unwrapped.core, 0).schedule
+    shown = scene_of(env).schedule
     assert isinstance(shown, Schedule)
     np.testing.assert_array_equal(shown.selected, schedule.selected)
     np.testing.assert_array_equal(shown.allocated, schedule.allocated)
@@ -139,7 +143,7 @@ def test_an_encoded_schedule_is_the_schedule_shown():
 def test_a_new_episode_starts_without_energies_of_the_last_one():
     env, info = make("DMoE-JESA-v0", "ansi")
     list(episode(env, info))
-    assert len(current_scene(env.unwrapped.core, 0).energies) == env.unwrapped.config.num_layers
+    assert len(scene_of(env).energies) == env.unwrapped.config.num_layers
     env.reset()
     assert "nothing decided yet" in env.render()
     assert number_after("energy so far", env.render()) == 0

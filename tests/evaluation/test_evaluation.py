@@ -16,8 +16,9 @@ from dmoe_gym.evaluation import (
     held_out_seeds,
     line_up_of,
 )
-from dmoe_gym.evaluation.table import COLUMNS, rich_table
-from dmoe_gym.policy import ConstantPolicy
+from dmoe_gym.evaluation.table import rich_table
+from dmoe_gym.policy import ConstantPolicy, Scheduler
+from dmoe_gym.registration import system_of
 
 SEEDS = held_out_seeds(6)
 JOINT = "DMoE-JESA-v0"
@@ -136,14 +137,37 @@ def test_random_schedules_are_feasible_and_differ():
     assert (costs(rows) != costs(other)).all()
 
 
-def test_no_metric_has_two_columns():
-    metrics = [column.metric for column in COLUMNS]
-    assert len(set(metrics)) == len(metrics)
-
-
 def test_a_table_on_the_terminal_keeps_units_and_names_in_brackets():
+    headings = [metric.heading for metric in system_of(JOINT).metrics]
     console = Console(width=200)
     with console.capture() as captured:
-        console.print(rich_table("cost [%]", [column.heading for column in COLUMNS], [["run [bold]", "[link] 1"]]))
-    for text in ("cost [%]", "run [bold]", "[link] 1", *(column.heading for column in COLUMNS)):
+        console.print(rich_table("cost [%]", headings, [["run [bold]", "[link] 1"]]))
+    for text in ("cost [%]", "run [bold]", "[link] 1", *headings):
         assert text in captured.get()
+
+
+class AllAlone(Scheduler):
+    """Every node serves its own hidden states."""
+
+    def schedule(self, observation):
+        batch, nodes, states, _ = observation["gate_scores"].shape
+        selected = np.broadcast_to(np.eye(nodes, dtype=bool)[:, None], (batch, nodes, states, nodes)).copy()
+        return selected, np.full((batch, nodes, nodes), -1)
+
+
+def test_a_scheduler_of_ones_own_joins_the_line_up():
+    config = scenario("budget")
+    ways = {"class": AllAlone, "scheduler": AllAlone(config), "policy": JointPolicy(AllAlone(config))}
+    rows = evaluate_line_up(JOINT, scenario="budget", seeds=SEEDS, names=["JESA", *ways], extra=ways)
+    by_name = {name: costs(rows, name) for name in ways}
+    assert {row["policy"] for row in rows} == {"JESA", *ways}
+    assert all(row["violations"] == 0 and row["energy_communication_J"] == 0 for row in rows if row["policy"] != "JESA")
+    for name in ways:
+        np.testing.assert_array_equal(by_name[name], by_name["class"])
+
+
+def test_what_cannot_join_is_refused():
+    with pytest.raises(ValueError, match="extra = 'JESA'"):
+        evaluate_line_up(JOINT, seeds=SEEDS, extra={"JESA": AllAlone})
+    with pytest.raises(ValueError, match="valid are schedulers, policies"):
+        evaluate_line_up(JOINT, seeds=SEEDS, extra={"nothing": lambda config: None})

@@ -16,7 +16,7 @@ from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.gating import GatedModel, SNRDistribution, evaluate_accuracy, load_digits_split
 from dmoe_gym.gating.env.core import GatingCore
 from dmoe_gym.gating.frozen import SHIPPED, WEIGHTS, load_frozen, observed_snr, weights_path
-from dmoe_gym.gating.system import SCENARIOS, GatingSystemConfig
+from dmoe_gym.gating.scenarios import SCENARIOS, GatingSystemConfig
 
 ENV_ID = "ChannelAwareGating-v0"
 PERFECT: dict[str, Any] = {"mean_snr_db": 100.0, "snr_spread_db": 0.0}
@@ -25,7 +25,8 @@ PERFECT: dict[str, Any] = {"mean_snr_db": 100.0, "snr_spread_db": 0.0}
 def all_inputs(**overrides: Any) -> GatingCore:
     """A batch in which environment i is asked about image i."""
     part = load_digits_split(0)
-    core = GatingCore.create(len(getattr(part, overrides.get("inputs", "test"))), "analog", num_inputs=1, **overrides)
+    count = len(getattr(part, overrides.get("inputs", "test")))
+    core = GatingCore(count, SCENARIOS["analog"].replace(num_inputs=1, **overrides))
     core.seed(core.all_rows, [(0, int(row)) for row in core.all_rows])
     core.start(core.all_rows)
     core.image[:] = core.all_rows
@@ -235,7 +236,9 @@ def test_stale_knowledge_shows_the_fading_before_and_perfect_knowledge_the_prese
 
 
 def test_the_three_parts_of_the_data_share_no_image():
-    parts = {name: GatingCore.create(1, "analog", inputs=name).images for name in ("train", "validation", "test")}
+    parts = {
+        name: GatingCore(1, SCENARIOS["analog"].replace(inputs=name)).images for name in ("train", "validation", "test")
+    }
     known = [image.tobytes() for images in parts.values() for image in images]
     assert len(known) == 1797
     # scikit-learn's data hold no image twice, so any overlap would show

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from dmoe_gym.gating import GatedModel
-from dmoe_gym.gating.storage import FORMAT
+from dmoe_gym.gating.networks import FORMAT
 
 
 def test_round_trip(tmp_path, trained, digits):

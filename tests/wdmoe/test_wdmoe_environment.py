@@ -28,10 +28,11 @@ from dmoe_gym.wdmoe import (
     solve_greedy,
     top_k,
 )
-from dmoe_gym.wdmoe.env.bounds import allocation_terms
+from dmoe_gym.wdmoe.bounds import allocation_terms
 from dmoe_gym.wdmoe.env.discount import DiscountCore
 from dmoe_gym.wdmoe.env.joint import JointCore
 from dmoe_gym.wdmoe.solvers.discounts import discounted_relevance, select_discounted
+from dmoe_gym.wdmoe.system import WDMOE
 
 IDS = ("WDMoE-v0", "WDMoE-Joint-v0")
 CORES = (DiscountCore, JointCore)
@@ -40,7 +41,7 @@ STALE = {"csi": {"delay_rounds": 1, "error_variance": 0.1}, "channel": {"kind": 
 
 
 def started(core_class, size=3, seed=0, scenario="testbed", **overrides):
-    core = core_class.create(size, scenario, **overrides)
+    core = core_class(size, WDMOE.configuration(scenario, overrides))
     core.seed(core.all_rows, [(seed, index) for index in range(size)])
     core.start(core.all_rows)
     return core

@@ -17,6 +17,7 @@ from dmoe_gym.wdmoe import (
     top_k,
 )
 from dmoe_gym.wdmoe.env.joint import JointCore
+from dmoe_gym.wdmoe.system import WDMOE
 
 
 def equal_shares(block, selected):
@@ -50,7 +51,7 @@ SOLVERS = {
 def test_policies_reproduce_the_solvers_latency(name, scenario):
     """Within 1e-5: 32-bit observations and actions cost that little."""
     policy = line_up_of("WDMoE-v0", scenario).policies[name]
-    core = JointCore.create(4, scenario, num_blocks=2)
+    core = JointCore(4, WDMOE.configuration(scenario, {"num_blocks": 2}))
     core.seed(core.all_rows, [(5, row) for row in core.all_rows])
     core.start(core.all_rows)
     while not core.terminated.any():

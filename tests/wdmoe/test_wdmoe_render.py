@@ -11,9 +11,13 @@ import pytest
 
 import dmoe_gym  # noqa: F401 - registers the environments
 from dmoe_gym.wdmoe import latency, solve_greedy
-from dmoe_gym.wdmoe.viewer.recorder import current_scene
 
 IDS = ["WDMoE-v0", "WDMoE-Joint-v0"]
+
+
+def scene_of(env):
+    core = env.unwrapped.core
+    return core.recorder.scene(core, 0)
 
 
 def make(env_id: str, mode: str | None, scenario: str = "testbed", **overrides: object) -> gym.Env:
@@ -88,7 +92,7 @@ def test_the_text_holds_the_block_s_terms(env_id):
 def test_the_shown_block_is_the_one_the_step_decided(env_id):
     env = make(env_id, "rgb_array", csi={"error_variance": 0.1})
     for number, (info, block) in enumerate(episode(env), 1):
-        scene = current_scene(env.unwrapped.core, 0)
+        scene = scene_of(env)
         assert scene.number == number
         np.testing.assert_array_equal(scene.block.gate_weights, block.gate_weights)
         np.testing.assert_array_equal(scene.block.downlink_gains, block.downlink_gains)
@@ -116,7 +120,7 @@ def test_marks_and_tokens_of_the_text_are_the_allocation():
 def test_a_new_episode_starts_without_latencies_of_the_last_one():
     env = make("WDMoE-v0", "ansi")
     list(episode(env))
-    assert len(current_scene(env.unwrapped.core, 0).latencies) == 8
+    assert len(scene_of(env).latencies) == 8
     env.reset()
     assert "nothing decided yet" in env.render()
     assert number_after("latency so far", env.render()) == 0

@@ -3,60 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from dmoe_gym.channel.csi import ChannelKnowledge
+from dmoe_gym.channel.csi import PerfectKnowledge
 from dmoe_gym.channel.rayleigh import RayleighChannel
 from dmoe_gym.compiled.draws import compiled
+from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.batch import Batch, Rules, round_of
-from dmoe_gym.dmoe.env.bounds import EPISODE_BOUNDS, OBSERVED_BOUNDS
 from dmoe_gym.dmoe.env.charge import BATTERY
 from dmoe_gym.dmoe.env.observe import OBSERVED_PER_DRAWN, begin_rounds
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
-from dmoe_gym.dmoe.scenarios import scenario
-from dmoe_gym.dmoe.solvers.informed_bound import informed_about
-from dmoe_gym.dmoe.viewer.recorder import Recorder
-from dmoe_gym.line_up import LineUp
 from dmoe_gym.relevance import RelevanceProcess
 from dmoe_gym.relevance.dirichlet import DirichletRelevance
-from dmoe_gym.rounds import RoundsCore
 
 TERMS = ("cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs", "outages")
 
 
-class DMoECore(RoundsCore):
+class DMoECore(BatchedCore):
     """A batch of DMoE inferences, each of L rounds; subclasses say what an action is.
 
     Terms of a step are the share of its round that the step decided: over a round they sum to the round's cost
-    (DESIGN section 3), energies [J], mean relevance and mean shortfall. The reward is minus the cost. What is
+    (docs/environments.md), energies [J], mean relevance and mean shortfall. The reward is minus the cost. What is
     observed of the channel, and what actions are repaired by, is `knowledge`; what is charged is the channel itself.
     """
 
-    default_scenario = "small"
     term_names: ClassVar[tuple[str, ...]] = TERMS
-    render_modes = ("rgb_array", "ansi", "human")
     config: DMoEConfig
     # (num_envs,) the hidden state whose turn it is, where a step decides less than a round
     turn: np.ndarray | None = None
-    recorder: Recorder | None = None
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
         super().__init__(num_envs, config, config.num_layers)
         experts, states, subcarriers = config.num_experts, config.num_states, config.num_subcarriers
         self.constants = Constants.of(config)
-        self.channel = config.channel.build(num_envs, (experts, experts), subcarriers)
-        if self.bounds and (config.relevance_budget is not None or config.battery_j is not None):
-            # rounds that do not stand alone have bounds over the whole episode
-            self.bounds, self.episode_bounds = {}, dict(EPISODE_BOUNDS)
-        elif self.bounds and informed_about(config):
-            self.observed_bounds = OBSERVED_BOUNDS
-        self.knowledge = config.csi.build(self.channel)
-        self.relevance: RelevanceProcess = config.relevance.build(num_envs, experts, states, experts)
+        self.channel = config.channel.process(num_envs, (experts, experts), subcarriers)
+        self.knowledge = config.csi.knowledge(self.channel)
+        self.relevance: RelevanceProcess = config.relevance.process(num_envs, experts, states, experts)
         # the default processes' draws are compiled into one pass with what is observed
-        self._gains_inside = type(self.channel) is RayleighChannel and type(self.knowledge) is ChannelKnowledge
+        self._gains_inside = type(self.channel) is RayleighChannel and type(self.knowledge) is PerfectKnowledge
         self._scores_inside = type(self.relevance) is DirichletRelevance
         self.rules = Rules.of(config)
         self.efficiency = np.zeros((num_envs, experts, experts, subcarriers), np.float32)
@@ -69,17 +56,6 @@ class DMoECore(RoundsCore):
         self.selected = np.zeros((num_envs, experts, states, experts), np.bool_)
         self.subcarrier = np.full((num_envs, experts, experts), -1, np.int64)
         self._build_spaces()
-
-    @staticmethod
-    def named_scenario(name: str) -> DMoEConfig:
-        return scenario(name)
-
-    @classmethod
-    def line_up(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
-        # policies encode their schedules as this package's actions, so they import it
-        from dmoe_gym.dmoe.line_up import line_up
-
-        return line_up(env_id, cls._config(scenario, overrides))
 
     def _name_views(self) -> None:
         super()._name_views()
@@ -153,11 +129,6 @@ class DMoECore(RoundsCore):
         scores = self._scores_inside
         return self._gains_inside and (scores or not (first or self.relevance.draws_rounds)), scores
 
-    def _finish_round(self, rows: np.ndarray) -> None:
-        if self.recorder is not None:
-            self.recorder.keep_round(self, rows)
-        super()._finish_round(rows)
-
     def _begin_round(self, rows: np.ndarray, first: bool) -> None:
         gains, scores = self._inside(first)
         self._draw_outside(rows, first, not gains, not scores)
@@ -188,9 +159,6 @@ class DMoECore(RoundsCore):
         """The schedule that the last step of one environment decided (so far, in the sequential environment)."""
         return Schedule.from_subcarriers(self.selected[row], self.subcarrier[row], self.config.num_subcarriers)
 
-    def record(self) -> None:
-        self.recorder = Recorder(self)
-
     def check(self, round: Round, schedule: Schedule) -> list[str]:
         """See `dmoe.check`."""
         return check(round, schedule)
@@ -199,8 +167,3 @@ class DMoECore(RoundsCore):
         """Adds the energy of one hidden state in one round [mJ]."""
         joules = means["energy_communication_J"] + means["energy_computation_J"]
         return {**means, "energy_per_state_mJ": 1e3 * joules / (self.config.num_experts * self.config.num_states)}
-
-    def render(self, row: int, mode: str) -> Any:
-        from dmoe_gym.dmoe.viewer.render import render_ansi, render_rgb
-
-        return render_ansi(self, row) if mode == "ansi" else render_rgb(self, row)

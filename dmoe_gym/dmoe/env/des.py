@@ -9,7 +9,6 @@ import numpy as np
 from gymnasium import spaces
 from numba import prange
 
-from dmoe_gym.channel import CSIConfig
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import DMoECore
@@ -47,7 +46,7 @@ class DESCore(DMoECore):
         self.turn = np.zeros(num_envs, np.int64)
         self.link_energy = np.zeros((num_envs, config.num_experts, config.num_experts))
         # the energies of the true channel; the same array where knowledge is perfect
-        perfect = config.csi == CSIConfig()
+        perfect = config.csi.is_perfect
         self.paid_energy = self.link_energy if perfect else np.zeros_like(self.link_energy)
         self.state_scores = np.zeros((num_envs, config.num_experts), np.float32)
         self.state_energy = np.zeros((num_envs, config.num_experts), np.float32)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -18,27 +16,13 @@ from dmoe_gym.dmoe.env.base import TERMS, DMoECore
 from dmoe_gym.dmoe.env.charge import charge_served, new_workspace
 from dmoe_gym.dmoe.env.joint import JointCore, apply_joint, encode_joint
 from dmoe_gym.dmoe.env.price import price_links
-from dmoe_gym.dmoe.inference import InferenceConfig, inference_config, inference_scenario
+from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.physics import Round, Schedule
-from dmoe_gym.dmoe.solvers import lower_bound
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
-from dmoe_gym.line_up import LineUp
 from dmoe_gym.models.process import ModelRelevance
 
 # What an action of 1 means for a hidden state (this project's choice): a threshold four times as high, at most 1.
 LOG_STATE_FACTOR = float(np.log(4.0))
-
-
-def _least_energy(round: Round) -> dict[str, float]:
-    """Every hidden state at the expert of least energy, no exclusivity, and every answer right: no scheduler is below.
-
-    It knows nothing of which answers are right, so it is loose; an exact optimum would search all schedules of all
-    layers through the model.
-    """
-    nan = float("nan")
-    cost = lower_bound(Round(round.gate_scores, round.gains, 0.0, round.config))
-    names = ("energy_communication_J", "energy_computation_J", "relevance", "shortfall", "correct")
-    return {"cost": cost, **dict.fromkeys(names, nan)}
 
 
 class InferenceBase(DMoECore):
@@ -50,29 +34,13 @@ class InferenceBase(DMoECore):
     reported and not priced.
     """
 
-    default_scenario = "digits"
     term_names = (*TERMS, "correct")
-    bounds = MappingProxyType({"lower-bound": _least_energy})
     config: InferenceConfig
     relevance: ModelRelevance
 
     def __init__(self, num_envs: int, config: InferenceConfig) -> None:
         super().__init__(num_envs, config)
         self.served = np.zeros(self.selected.shape, np.bool_)
-
-    @staticmethod
-    def named_scenario(name: str) -> InferenceConfig:
-        return inference_scenario(name)
-
-    @classmethod
-    def _config(cls, scenario: str | None, overrides: Mapping[str, Any]) -> InferenceConfig:
-        return inference_config(scenario, overrides)
-
-    @classmethod
-    def line_up(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
-        from dmoe_gym.dmoe.inference_line_up import inference_line_up
-
-        return inference_line_up(cls._config(scenario, overrides))
 
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
         self._decide(actions, rows)

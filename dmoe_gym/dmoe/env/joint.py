@@ -9,7 +9,6 @@ from numba import prange
 from dmoe_gym.compiled.njit import njit_no_refcount
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.env.base import DMoECore
-from dmoe_gym.dmoe.env.bounds import BOUNDS
 from dmoe_gym.dmoe.env.charge import charge, new_workspace, repair_draft
 from dmoe_gym.dmoe.env.observe import next_round
 from dmoe_gym.dmoe.physics import Schedule
@@ -26,7 +25,6 @@ class JointCore(DMoECore):
     """
 
     decides_rounds = True
-    bounds = BOUNDS
 
     def _action_space(self) -> spaces.Space:
         config = self.config

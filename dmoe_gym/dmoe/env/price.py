@@ -9,7 +9,6 @@ from numba import prange
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.env.base import DMoECore
-from dmoe_gym.dmoe.env.bounds import BOUNDS
 from dmoe_gym.dmoe.env.charge import charge, new_workspace
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 from dmoe_gym.dmoe.solvers.priced import relevance_priced
@@ -33,7 +32,6 @@ class PriceCore(DMoECore):
     """
 
     decides_rounds = True
-    bounds = BOUNDS
 
     def _action_space(self) -> spaces.Space:
         links = self.config.num_experts * (self.config.num_experts - 1)

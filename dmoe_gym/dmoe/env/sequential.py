@@ -13,7 +13,6 @@ from dmoe_gym.compiled.njit import njit
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
-from dmoe_gym.dmoe.env.bounds import BOUNDS
 from dmoe_gym.dmoe.env.charge import charge, new_workspace, raise_relevance
 from dmoe_gym.dmoe.env.masks import nearest_feasible, write_mask
 from dmoe_gym.dmoe.physics.terms import attainable
@@ -33,7 +32,6 @@ class SequentialCore(DMoECore):
 
     turn: np.ndarray
     masked = True
-    bounds = BOUNDS
     _upper: ClassVar[Mapping[str, float]] = {**DMoECore._upper, "selected": 1, "allocated": 1, "turn": 1}
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:

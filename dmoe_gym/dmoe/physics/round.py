@@ -8,10 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.validation import checked_array, checked_bool_array
-
-# Scores that travelled as 32-bit numbers sum to one within this.
-SUM_TOLERANCE = 1e-4
+from dmoe_gym.validation import checked_array, checked_bool_array, require_sum_of_one
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +40,7 @@ class Round:
             raise ValueError(f"config = {self.config!r}: valid is a DMoEConfig")
         experts, states, subcarriers = self.config.num_experts, self.config.num_states, self.config.num_subcarriers
         scores = checked_array("gate_scores", self.gate_scores, (experts, states, experts), minimum=0)
-        sums = scores.sum(-1)
-        if (np.abs(sums - 1) > SUM_TOLERANCE).any():
-            i, n = np.argwhere(np.abs(sums - 1) > SUM_TOLERANCE)[0]
-            raise ValueError(f"gate_scores[{i}, {n}] sum to {sums[i, n]}: valid is a sum of 1 within {SUM_TOLERANCE}")
+        require_sum_of_one("gate_scores", scores)
         threshold = float(checked_array("threshold", self.threshold, (), minimum=0, maximum=1))
         gains = checked_array("gains", self.gains, (experts, experts, subcarriers), minimum=0)
         if self.battery is not None:

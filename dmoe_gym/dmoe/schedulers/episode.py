@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.schedulers.scheduler import Planner, planned_rounds
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds
 from dmoe_gym.dmoe.solvers.priced import best_multiplier, best_node_priced, node_priced
 
 # Multipliers among which the adaptive rule chooses in the last round, where the budget falls due.
 LAST_ROUND_MULTIPLIERS = np.geomspace(0.05, 200.0, 49)
 
 
-class LagrangianJESA(Planner):
+class LagrangianJESA(Scheduler):
     """JESA that pays a fixed multiplier for relevance instead of asking for a threshold.
 
     Args:
@@ -30,14 +30,13 @@ class LagrangianJESA(Planner):
         super().__init__(config)
         self.multiplier = float(multiplier)
 
-    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        selected, subcarrier, rounds = planned_rounds(observation)
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
         multipliers, owed = self.terms_of(observation)
+        rounds = observed_rounds(observation, selected, subcarrier)
         for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
             # the fixed multiplier is a grid of one
             grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1]
             best_multiplier(scores, efficiency, self.constants, max(owed[row], 0.0), grid, chosen, route)
-        return selected, subcarrier
 
     def terms_of(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Every round's multiplier (B,), and what it owes (B,), negative where the multiplier decides."""
@@ -74,7 +73,7 @@ class AdaptiveLagrangianJESA(LagrangianJESA):
         return multipliers, np.where(layers == self.config.num_layers, left, -1.0)
 
 
-class BatteryJESA(Planner):
+class BatteryJESA(Scheduler):
     """JESA with node prices that rise as a battery falls behind the episode; nodes are not overdrawn knowingly.
 
     Args:
@@ -104,8 +103,22 @@ class BatteryJESA(Planner):
             relevance = AdaptiveLagrangianJESA(config)
         self.relevance = relevance
 
-    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        return self.plan_at(observation, self.prices(observation))
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        battery = observation["battery"].astype(float) * (float(self.config.battery_j or 0) / self.config.energy_unit_j)
+        prices, rounds = self.prices(observation), observed_rounds(observation, selected, subcarrier)
+        if self.relevance is None:
+            asked = self.constants.shortfall_price
+            for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
+                node_priced(
+                    scores, efficiency, threshold, asked, self.constants, prices[row], battery[row], chosen, route
+                )
+            return
+        multipliers, owed = self.relevance.terms_of(observation)
+        for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
+            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1]
+            best_node_priced(
+                scores, efficiency, self.constants, prices[row], battery[row], max(owed[row], 0.0), grid, chosen, route
+            )
 
     def prices(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
         """Every node's price (B, K)."""
@@ -117,22 +130,3 @@ class BatteryJESA(Planner):
         rounds = self.config.num_layers
         left = (rounds - self.layers(observation) + 1) / rounds
         return np.maximum(observation["battery"].astype(float), 1e-3), left[:, None]
-
-    def plan_at(self, observation: Mapping[str, np.ndarray], prices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `plan`, at other prices (B, K)."""
-        selected, subcarrier, rounds = planned_rounds(observation)
-        battery = observation["battery"].astype(float) * (float(self.config.battery_j or 0) / self.config.energy_unit_j)
-        if self.relevance is None:
-            asked = self.constants.shortfall_price
-            for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
-                node_priced(
-                    scores, efficiency, threshold, asked, self.constants, prices[row], battery[row], chosen, route
-                )
-            return selected, subcarrier
-        multipliers, owed = self.relevance.terms_of(observation)
-        for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
-            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1]
-            best_node_priced(
-                scores, efficiency, self.constants, prices[row], battery[row], max(owed[row], 0.0), grid, chosen, route
-            )
-        return selected, subcarrier

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +9,7 @@ from numba import prange
 
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.schedulers.scheduler import Planner, observed_rounds
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
 from dmoe_gym.dmoe.solvers.heuristics import channel_greedy_round, des_round, random_round
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.dmoe.solvers.single_pass import one_shot_batch
@@ -18,47 +17,14 @@ from dmoe_gym.dmoe.solvers.top_k import top_k_round
 from dmoe_gym.dmoe.solvers.value_greedy import MAX_PASSES, value_greedy_round
 
 
-class Scheduler(Planner):
-    """Schedules of whole rounds from gate scores, channel and threshold alone."""
-
-    @abstractmethod
-    def fill(
-        self,
-        gate_scores: np.ndarray,
-        efficiency: np.ndarray,
-        thresholds: np.ndarray,
-        selected: np.ndarray,
-        subcarrier: np.ndarray,
-    ) -> None:
-        """Write selected (B, K, N, K) and subcarrier (B, K, K; -1 for none).
-
-        Args:
-            gate_scores: (B, K, N, K); efficiency: (B, K, K, M) bit/s/Hz; thresholds: (B,).
-        """
-
-    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        return self.schedule(
-            observation["gate_scores"], observation["spectral_efficiency"], observation["threshold"][:, 0]
-        )
-
-    def schedule(
-        self, gate_scores: np.ndarray, efficiency: np.ndarray, thresholds: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """selected (B, K, N, K) bool and subcarrier (B, K, K) int64 of a batch of rounds."""
-        selected = np.zeros(gate_scores.shape, np.bool_)
-        subcarrier = np.full(efficiency.shape[:3], -1, np.int64)
-        self.fill(gate_scores, efficiency, thresholds, selected, subcarrier)
-        return selected, subcarrier
-
-
 class JESA(Scheduler):
     """JESA with the system's own threshold."""
 
-    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
-        jesa_batch(len(thresholds), gate_scores, efficiency, thresholds, self.constants, selected, subcarrier)
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        jesa_batch(*seen(observation), self.constants, selected, subcarrier)
 
 
-class Homogeneous(JESA):
+class Homogeneous(Scheduler):
     """JESA with one threshold in every layer.
 
     Raises:
@@ -71,8 +37,10 @@ class Homogeneous(JESA):
         super().__init__(config)
         self.z = z
 
-    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
-        super().fill(gate_scores, efficiency, np.full_like(thresholds, self.z), selected, subcarrier)
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        size, scores, efficiency, thresholds = seen(observation)
+        asked = np.full_like(thresholds, self.z)
+        jesa_batch(size, scores, efficiency, asked, self.constants, selected, subcarrier)
 
 
 class TopK(Scheduler):
@@ -88,22 +56,23 @@ class TopK(Scheduler):
         super().__init__(config)
         self.k = k
 
-    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
-        _top_k(len(thresholds), gate_scores, efficiency, self.k, self.constants, selected, subcarrier)
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        size, scores, efficiency, _ = seen(observation)
+        _top_k(size, scores, efficiency, self.k, self.constants, selected, subcarrier)
 
 
 class DES(Scheduler):
     """DES over every link's best subcarrier, then the assignment."""
 
-    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
-        _des(len(thresholds), gate_scores, efficiency, thresholds, self.constants, selected, subcarrier)
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        _des(*seen(observation), self.constants, selected, subcarrier)
 
 
 class ChannelGreedy(Scheduler):
     """The cheapest experts until the threshold holds."""
 
-    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
-        _greedy(len(thresholds), gate_scores, efficiency, thresholds, self.constants, selected, subcarrier)
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        _greedy(*seen(observation), self.constants, selected, subcarrier)
 
 
 class ValueGreedy(Scheduler):
@@ -113,9 +82,8 @@ class ValueGreedy(Scheduler):
         super().__init__(config)
         self.passes = MAX_PASSES if local_search else 0
 
-    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
-        rows = observed_rounds(gate_scores, efficiency, thresholds, selected, subcarrier)
-        for scores, rates, threshold, chosen, route in rows:
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        for scores, rates, threshold, chosen, route in observed_rounds(observation, selected, subcarrier):
             value_greedy_round(scores, rates, threshold, self.constants, chosen, route, self.passes)
 
 
@@ -140,10 +108,8 @@ class OneShot(Scheduler):
         price = np.inf if hard else self.constants.shortfall_price
         self.constants = self.constants._replace(selection_price=price)
 
-    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
-        one_shot_batch(
-            len(thresholds), gate_scores, efficiency, thresholds, self.constants, self.candidates, selected, subcarrier
-        )
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        one_shot_batch(*seen(observation), self.constants, self.candidates, selected, subcarrier)
 
 
 class Random(Scheduler):
@@ -153,10 +119,11 @@ class Random(Scheduler):
         super().__init__(config)
         self.generator = np.random.default_rng(seed)
 
-    def fill(self, gate_scores, efficiency, thresholds, selected, subcarrier) -> None:
-        for row in range(len(thresholds)):
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        size, scores, efficiency, thresholds = seen(observation)
+        for row in range(size):
             random_round(
-                gate_scores[row],
+                scores[row],
                 efficiency[row],
                 float(thresholds[row]),
                 self.constants,

@@ -1,6 +1,6 @@
 """The parameters of tunable schedulers: which values tuning tries, and what it found for the named scenarios.
 
-`dmoe_gym/dmoe/data/tuned.json` is written by `dmoe_gym.evaluation.tuning` from training episodes.
+`dmoe_gym/dmoe/data/tuned.json` is made from training episodes by the experiment `tuning`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.scenarios import SCENARIOS
 from dmoe_gym.dmoe.schedulers.episode import AdaptiveLagrangianJESA, BatteryJESA, LagrangianJESA
 from dmoe_gym.dmoe.schedulers.rounds import Homogeneous
-from dmoe_gym.dmoe.schedulers.scheduler import Planner
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA, PredictedJESA
 
 Parameters = dict[str, float]
@@ -27,12 +27,12 @@ Grid = dict[str, list[float]]
 _MULTIPLIERS = [round(float(value), 3) for value in np.geomspace(0.5, 16, 21)]
 
 
-def _threshold_jesa(config: DMoEConfig, z: float | None = None) -> Planner:
+def _threshold_jesa(config: DMoEConfig, z: float | None = None) -> Scheduler:
     return Homogeneous(config, config.threshold if z is None else z)
 
 
 # scheduler -> (how it is built, the values that tuning tries of each parameter)
-TUNABLE: dict[str, tuple[Callable[..., Planner], Grid]] = {
+TUNABLE: dict[str, tuple[Callable[..., Scheduler], Grid]] = {
     "JESA": (_threshold_jesa, {"z": [round(0.02 * step, 2) for step in range(10, 46)]}),
     "JESA-margin": (PredictedJESA, {"margin": [1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45]}),
     "JESA-expected": (ExpectedCostJESA, {"caution": [0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0]}),
@@ -84,7 +84,7 @@ def tuned_parameters(name: str, config: DMoEConfig) -> Parameters:
     return {}
 
 
-def tuned(name: str, build: Callable[..., Planner] | None = None) -> Callable[[DMoEConfig], Planner]:
+def tuned(name: str, build: Callable[..., Scheduler] | None = None) -> Callable[[DMoEConfig], Scheduler]:
     """A builder of a tunable scheduler, or of one with its parameters, as found for the configuration's scenario."""
     made = build or TUNABLE[name][0]
     return lambda config: made(config, **tuned_parameters(name, config))

@@ -6,22 +6,23 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dmoe_gym.channel import GainLaw
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.schedulers.scheduler import Planner, empty_plan, observed_rounds, planned_rounds
-from dmoe_gym.dmoe.solvers.channel_law import Outlook, predicted_gains
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
+from dmoe_gym.dmoe.solvers.channel_law import Outlook
 from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.dmoe.solvers.restarts import expected_detours, expected_node_costs
 
 
-class PredictedJESA(Planner):
+class PredictedJESA(Scheduler):
     """JESA on the conditional mean of the present gains given the observed ones, less a safety margin.
 
     Args:
         margin: the predicted spectral efficiencies are multiplied by it; 1 for none.
 
     Raises:
-        ValueError: if margin lies outside (0, 1].
+        ValueError: if margin lies outside (0, 1], or the channel's law is not known.
     """
 
     def __init__(self, config: DMoEConfig, margin: float = 1.0) -> None:
@@ -29,30 +30,34 @@ class PredictedJESA(Planner):
             raise ValueError(f"margin = {margin}: valid are numbers above 0 and at most 1")
         super().__init__(config)
         self.margin = margin
+        self._law(0)
 
-    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        selected, subcarrier = empty_plan(observation)
+    def _law(self, rounds_passed: int) -> GainLaw:
+        law = self.config.gain_law(rounds_passed)
+        if law is None:
+            raise ValueError(f"channel = {self.config.channel!r}: valid are channels whose `law` is known")
+        return law
+
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        size, scores, known, thresholds = seen(observation)
         snr = self.config.mean_snr
-        efficiency = np.empty_like(observation["spectral_efficiency"])
+        efficiency = np.empty_like(known)
         layers = self.layers(observation)
         for layer in np.unique(layers):
             rows = layers == layer
-            gains = (np.exp2(observation["spectral_efficiency"][rows].astype(float)) - 1) / snr
-            efficiency[rows] = self.margin * np.log2(1 + snr * predicted_gains(gains, self.config, int(layer) - 1))
-        thresholds = observation["threshold"][:, 0]
-        scores = observation["gate_scores"]
-        jesa_batch(len(thresholds), scores, efficiency, thresholds, self.constants, selected, subcarrier)
-        return selected, subcarrier
+            gains = (np.exp2(known[rows].astype(float)) - 1) / snr
+            efficiency[rows] = self.margin * np.log2(1 + snr * self._law(int(layer) - 1).mean_gain(gains))
+        jesa_batch(size, scores, efficiency, thresholds, self.constants, selected, subcarrier)
 
 
-class ExpectedCostJESA(Planner):
+class ExpectedCostJESA(Scheduler):
     """Schedules of least expected cost, outages included; see `solvers.expected_cost`.
 
     Args:
         caution: outage probabilities are multiplied by it; 1 to believe them.
 
     Raises:
-        ValueError: if caution is negative, or the channel has a line of sight.
+        ValueError: if caution is negative, or the channel has a line of sight or no known law.
     """
 
     def __init__(self, config: DMoEConfig, caution: float = 1.0) -> None:
@@ -62,12 +67,11 @@ class ExpectedCostJESA(Planner):
         self.caution = float(caution)
         self.outlooks = [Outlook.of(config, passed) for passed in range(config.num_layers)]
 
-    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        selected, subcarrier, rounds = planned_rounds(observation)
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        rounds = observed_rounds(observation, selected, subcarrier)
         for layer, (scores, efficiency, threshold, chosen, route) in zip(self.layers(observation), rounds, strict=True):
             outlook = self.outlooks[layer - 1]
             expected_jesa(scores, efficiency, threshold, self.constants, outlook, self.caution, chosen, route)
-        return selected, subcarrier
 
 
 class ExpectedCostDetours(ExpectedCostJESA):
@@ -89,16 +93,13 @@ class ExpectedCostDetours(ExpectedCostJESA):
         super().__init__(config, caution)
         self.tries = tries
 
-    def plan(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        selected, subcarrier = super().plan(observation)
-        thresholds = observation["threshold"][:, 0]
-        efficiency = observation["spectral_efficiency"]
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        super().fill(observation, selected, subcarrier)
         costs = np.empty(self.config.num_experts)
-        rounds = observed_rounds(observation["gate_scores"], efficiency, thresholds, selected, subcarrier)
+        rounds = observed_rounds(observation, selected, subcarrier)
         for layer, (scores, rates, threshold, chosen, route) in zip(self.layers(observation), rounds, strict=True):
             law = (scores, rates, threshold, self.constants, self.outlooks[layer - 1], self.caution)
             expected_node_costs(*law, chosen, route, costs)
             promise = costs[:, None] * scores.max(1)
             links = np.argsort(-promise.ravel(), kind="stable")[: self.tries]
             expected_detours(*law, links, True, chosen, route, np.empty(len(links)))
-        return selected, subcarrier

@@ -1,15 +1,15 @@
 """What a stale or noisy observation lets one expect of every link: its rate, and whether it delivers in the slot.
 
-The law of the present gain given the observed one is that of Rayleigh-type fading (`dmoe_gym.channel.prediction`).
+The law of the present gain given the observed one is that of Rayleigh-type fading (`dmoe_gym.channel.law.FadingLaw`).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
-from dmoe_gym.channel.prediction import conditional_mean_gain
+from dmoe_gym.channel.law import FadingLaw, GainLaw
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.solvers.outage_table import outage_table, probability_below
@@ -29,15 +29,22 @@ class Outlook(NamedTuple):
         """What the configuration says of an observation when so many rounds of the episode have passed.
 
         Raises:
-            ValueError: for a channel with a line of sight, whose law is another.
+            ValueError: for a channel of unknown law, or with a line of sight, whose law is another.
         """
-        kind = getattr(config.channel, "small_scale", config.channel).kind
-        if kind == "rician":
-            raise ValueError("channel.kind = 'rician': valid are channels without line of sight, of Rayleigh-type law")
-        lag = min(config.csi.delay_rounds, rounds_passed)
-        share = 1 - config.csi.error_variance
-        trust = config.channel.lag_correlation(lag) ** 2
-        return cls(trust, 1 - trust * share, share, config.channel.kind == "large_scale", outage_table())
+        law = config.gain_law(rounds_passed)
+        if not cls.fits(law):
+            raise ValueError(
+                f"channel = {config.channel!r}: valid are channels whose law is known, of Rayleigh type and without "
+                "line of sight"
+            )
+        share = 1 - law.error_variance
+        trust = law.correlation**2
+        return cls(trust, 1 - trust * share, share, not law.known_means, outage_table())
+
+    @staticmethod
+    def fits(law: GainLaw | None) -> TypeGuard[FadingLaw]:
+        """Is a law one that these numbers can say?"""
+        return isinstance(law, FadingLaw) and not law.has_line_of_sight
 
 
 @njit
@@ -89,23 +96,3 @@ def expect(efficiency, constants, outlook, caution, states, predicted, success, 
                         spent = chance * min(time, constants.slot_states) + (1 - chance) * constants.slot_states
                     success[i, j, m, payload - 1] = chance
                     energy[i, j, m, payload - 1] = constants.transmission * spent
-
-
-def predicted_gains(observed: np.ndarray, config: DMoEConfig, rounds_passed: int) -> np.ndarray:
-    """The conditional mean of the present gains (..., K, K, M) given the observed ones.
-
-    Under path loss and shadowing every link's local mean gain is estimated as the mean over its subcarriers.
-    """
-    csi = config.csi
-    mean = 1.0
-    if config.channel.kind == "large_scale":
-        mean = np.maximum(observed.mean(-1, keepdims=True) / (1 - csi.error_variance), 1e-12)
-    lag = min(csi.delay_rounds, rounds_passed)
-    small = getattr(config.channel, "small_scale", config.channel)
-    return conditional_mean_gain(
-        observed,
-        correlation=config.channel.lag_correlation(lag),
-        error_variance=csi.error_variance,
-        k_factor=getattr(small, "k_factor", 0.0),
-        mean_gain=mean,
-    )

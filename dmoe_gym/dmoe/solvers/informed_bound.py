@@ -11,7 +11,6 @@ from math import comb
 
 import numpy as np
 
-from dmoe_gym.channel import CSIConfig
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Constants, Round
@@ -19,8 +18,6 @@ from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.channel_law import Outlook, expect
 from dmoe_gym.dmoe.solvers.expected_cost import expected_relevance_cost
 
-# Channels whose gains are independent over links and subcarriers, of known means.
-KNOWN_LAWS = ("rayleigh", "gauss_markov", "jakes")
 # Selections of a node that enumeration takes on.
 MAX_SELECTIONS = 50_000
 
@@ -118,7 +115,9 @@ def informed_about(config: DMoEConfig) -> bool:
     alone = config.relevance_budget is None and config.battery_j is None
     sets = sum(comb(config.num_experts, size) for size in range(1, config.max_experts + 1))
     few = sets**config.num_states <= MAX_SELECTIONS
-    return alone and few and config.channel.kind in KNOWN_LAWS and config.csi != CSIConfig()
+    law = config.gain_law(0)
+    known = Outlook.fits(law) and law.known_means and law.independent
+    return alone and few and known and not config.csi.is_perfect
 
 
 def informed_bound(observed: Round, rounds_passed: int) -> float:
@@ -137,8 +136,9 @@ def informed_bound(observed: Round, rounds_passed: int) -> float:
     config = observed.config
     if not informed_about(config):
         raise ValueError(
-            f"channel.kind = {config.channel.kind!r}: valid for this bound are {', '.join(KNOWN_LAWS)} under imperfect "
-            f"knowledge, without budget or batteries, with at most {MAX_SELECTIONS} selections per node"
+            f"channel = {config.channel!r}, csi = {config.csi!r}: valid for this bound are gains that are independent "
+            "over links and subcarriers, of known means and law and without line of sight, under imperfect knowledge, "
+            f"without budget or batteries, with at most {MAX_SELECTIONS} selections per node"
         )
     outlook = Outlook.of(config, rounds_passed)
     efficiency = np.log2(1 + config.mean_snr * observed.gains)

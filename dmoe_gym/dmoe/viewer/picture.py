@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from dmoe_gym.dmoe.viewer.recorder import Scene
-from dmoe_gym.dmoe.viewer.words import outcome, sizes, title
+from dmoe_gym.dmoe.viewer.text import outcome, sizes, title
 from dmoe_gym.rendering.canvas import fold, four_panels, head, mark, pixels, running_sums, whole_ticks
 
 # The channel panel shows at most this many rows and columns; more are folded, the largest value of each block stays.

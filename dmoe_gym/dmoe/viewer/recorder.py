@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.env.base import DMoECore
 from dmoe_gym.dmoe.env.batch import round_of
 from dmoe_gym.dmoe.physics import Round, Schedule, energy
 from dmoe_gym.dmoe.solvers import solve_jesa
-from dmoe_gym.rendering.episode import EpisodeRecord
-
-if TYPE_CHECKING:
-    from dmoe_gym.dmoe.env.base import DMoECore
+from dmoe_gym.rendering.recorder import Recorder
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +48,7 @@ class Decided:
         config: of the environment.
         gate_scores, gains, threshold, account: as in `round_of`; the account as it was when the round began.
         selected: (K, N, K) bool; subcarrier: (K, K), -1 for none.
+        efficiency: (K, K, M), as the scheduler saw it.
     """
 
     config: DMoEConfig
@@ -60,6 +58,7 @@ class Decided:
     account: np.ndarray
     selected: np.ndarray
     subcarrier: np.ndarray
+    efficiency: np.ndarray
 
     @cached_property
     def round(self) -> Round:
@@ -82,46 +81,55 @@ class Decided:
         return energy(self.round, solve_jesa(self.round)).total
 
 
-class Recorder:
-    """Keeps the decided rounds of every environment's episode.
-
-    A core has one only where a facade with a render mode asked for it (`DMoECore.record`). JESA meets every round as
-    this episode's batteries left it.
+class DMoERecorder(Recorder[DMoECore, Decided]):
+    """Keeps the decided rounds of every environment's episode; JESA meets every round as its batteries were left.
 
     Attributes:
-        rounds: `Decided`, by environment and layer.
-        accounts: (num_envs, 2 + K) as the running rounds met them; efficiency: of the last decided rounds, as seen.
+        accounts: (num_envs, 2 + K) as the running rounds met them.
     """
 
     def __init__(self, core: DMoECore) -> None:
-        self.rounds: EpisodeRecord[Decided] = EpisodeRecord(core.num_envs)
+        super().__init__(core)
         self.accounts = core.account.copy()
-        self.efficiency: dict[int, np.ndarray] = {}
 
     def begin_round(self, core: DMoECore, rows: np.ndarray) -> None:
-        """Keep what the environments in `rows` have left of their limits before any decision of the round."""
         self.accounts[rows] = core.account[rows]
 
-    def running_round(self, core: DMoECore, row: int) -> Round:
+    def decided(self, core: DMoECore, row: int) -> Decided:
+        return Decided(
+            core.config,
+            core.relevance.gate_scores[row].copy(),
+            core.channel.gains[row].copy(),
+            float(core.threshold[row, 0]),
+            self.accounts[row].copy(),
+            core.selected[row].copy(),
+            core.subcarrier[row].copy(),
+            core.efficiency[row].copy(),
+        )
+
+    def scene(self, core: DMoECore, row: int) -> Scene:
+        """A complete round is the recorder's, for the core holds the next one by then."""
+        complete_rounds = core.decided_rounds(row)
+        energies = self.values(row, complete_rounds, lambda decided: decided.energy)
+        jesa_energies = self.values(row, complete_rounds, lambda decided: decided.jesa_energy)
+        last = self.get(row, complete_rounds)
+        started = (
+            core.turn is not None and not core.terminated[row] and bool(core.turn[row] > 0 or core.selected[row].any())
+        )
+        repairs = int(core.terms["repairs"][row]) if started or complete_rounds else None
+        if started or last is None:
+            schedule = active_part(core.schedule(row)) if started else None
+            round, efficiency = self._running_round(core, row), core.efficiency[row].copy()
+            return Scene(int(core.layer[row]), round, efficiency, schedule, False, repairs, energies, jesa_energies)
+        return Scene(
+            complete_rounds, last.round, last.efficiency, last.schedule, True, repairs, energies, jesa_energies
+        )
+
+    def _running_round(self, core: DMoECore, row: int) -> Round:
         """The true current round, with what was left of its limits before any decision."""
         threshold = float(core.threshold[row, 0])
         gate_scores, gains = core.relevance.gate_scores[row], core.channel.gains[row]
         return round_of(core.config, gate_scores, gains, threshold, self.accounts[row])
-
-    def keep_round(self, core: DMoECore, rows: np.ndarray) -> None:
-        """Keep the rounds that the environments in `rows` have just completed and still hold."""
-        for row in rows.tolist():
-            decided = Decided(
-                core.config,
-                core.relevance.gate_scores[row].copy(),
-                core.channel.gains[row].copy(),
-                float(core.threshold[row, 0]),
-                self.accounts[row].copy(),
-                core.selected[row].copy(),
-                core.subcarrier[row].copy(),
-            )
-            self.rounds.keep(row, int(core.layer[row]), decided)
-            self.efficiency[row] = core.efficiency[row].copy()
 
 
 def active_part(schedule: Schedule) -> Schedule:
@@ -129,28 +137,3 @@ def active_part(schedule: Schedule) -> Schedule:
     active = schedule.payload_states > 0
     np.fill_diagonal(active, False)
     return Schedule(schedule.selected, schedule.allocated & active[..., None])
-
-
-def current_scene(core: DMoECore, row: int) -> Scene:
-    """The round to show of one environment.
-
-    That is the one that the last step worked on: complete, it is the recorder's, for the core holds the next one by
-    then. After a reset it is the first round, with nothing decided.
-    """
-    recorder = core.recorder
-    complete_rounds = core.decided_rounds(row)
-    rounds = recorder.rounds if recorder else EpisodeRecord[Decided](core.num_envs)
-    energies = rounds.values(row, complete_rounds, lambda decided: decided.energy)
-    jesa_energies = rounds.values(row, complete_rounds, lambda decided: decided.jesa_energy)
-    decided = rounds.get(row, complete_rounds)
-    started = (
-        core.turn is not None and not core.terminated[row] and bool(core.turn[row] > 0 or core.selected[row].any())
-    )
-    repairs = int(core.terms["repairs"][row]) if started or complete_rounds else None
-    if started or recorder is None or decided is None:
-        round = recorder.running_round(core, row) if recorder else core.round(row)
-        schedule = active_part(core.schedule(row)) if started else None
-        efficiency = core.efficiency[row].copy()
-        return Scene(int(core.layer[row]), round, efficiency, schedule, False, repairs, energies, jesa_energies)
-    efficiency = recorder.efficiency[row]
-    return Scene(complete_rounds, decided.round, efficiency, decided.schedule, True, repairs, energies, jesa_energies)

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
+from dmoe_gym.core import BatchedCore
 from dmoe_gym.gating.data import DatasetName, load_split
-from dmoe_gym.gating.env.round import GatingRound, check_selection, oracle, outcome_terms
+from dmoe_gym.gating.env.round import GatingRound, check_selection, outcome_terms
 from dmoe_gym.gating.frozen import load_frozen, observed_snr, weights_path
-from dmoe_gym.gating.system import GatingSystemConfig, scenario
-from dmoe_gym.line_up import LineUp
-from dmoe_gym.rounds import RoundsCore
+from dmoe_gym.gating.scenarios import GatingSystemConfig
 
 # A link never fades by more than 90 dB: one draw in 1e9 would, and noise over a gain of zero is no number.
 DEEPEST_FADE = 1e-9
 
 
-class GatingCore(RoundsCore):
+class GatingCore(BatchedCore):
     """A batch of servers, each with a row of inputs; one step chooses the experts of one input.
 
     Action: the expert (`top_k = 1`), or a bit per expert, of which at least one and at most `top_k` count: of more, the
@@ -29,10 +26,7 @@ class GatingCore(RoundsCore):
     are weighted by the frozen networks' own gate, renormalised over the selected. Inputs are drawn with replacement.
     """
 
-    default_scenario = "analog"
-    render_modes = ("ansi", "rgb_array", "human")
     decides_rounds = True
-    bounds = MappingProxyType({"oracle": oracle})
     config: GatingSystemConfig
     term_names = ("cost", "accuracy", "cross_entropy_nat", "selected_snr_db", "experts", "repairs")
 
@@ -54,10 +48,9 @@ class GatingCore(RoundsCore):
         self._noise = np.zeros(
             config.transmission.draw(np.random.default_rng(0), (num_envs, experts), self._feature_size).shape
         )
-        self.fading = None if config.channel is None else config.channel.build(num_envs, (1, experts), 1)
-        self.knowledge = None if self.fading is None else config.csi.build(self.fading)
-        # what pictures show of the last step: image, SNRs and output
-        self.shown: list[tuple[int, np.ndarray, np.ndarray] | None] | None = None
+        self.fading = None if config.channel is None else config.channel.process(num_envs, (1, experts), 1)
+        self.knowledge = None if self.fading is None else config.csi.knowledge(self.fading)
+        self.output = np.zeros((num_envs, self.networks.config.classes))
         self._build_spaces()
 
     def _build_spaces(self) -> None:
@@ -76,17 +69,6 @@ class GatingCore(RoundsCore):
     def _action_space(self) -> spaces.Space:
         experts = self.snr.shape[1]
         return spaces.Discrete(experts) if self.config.top_k == 1 else spaces.MultiBinary(experts)
-
-    @staticmethod
-    def named_scenario(name: str) -> GatingSystemConfig:
-        return scenario(name)
-
-    @classmethod
-    def line_up(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
-        # policies encode their choices as this core's actions, so they import it
-        from dmoe_gym.gating.line_up import line_up
-
-        return line_up(env_id, cls._config(scenario, overrides))
 
     # --- episodes
 
@@ -130,9 +112,7 @@ class GatingCore(RoundsCore):
         for name, values in {**terms, "repairs": repairs}.items():
             self.terms[name][rows] = values
         self.rewards[rows] = -terms["cost"]
-        if self.shown is not None:
-            for position, row in enumerate(rows.tolist()):
-                self.shown[row] = int(self.image[row]), self.snr[row].copy(), output[position]
+        self.output[rows] = output
         self._finish_round(rows)
 
     def _forward(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -179,17 +159,6 @@ class GatingCore(RoundsCore):
     def encode(self, schedule: np.ndarray) -> np.ndarray:
         """The action that selects the given experts, (K,) bool."""
         return encode_selection(np.asarray(schedule, bool)[None], self.config.top_k)[0]
-
-    def record(self) -> None:
-        self.shown = [None] * self.num_envs
-
-    def render(self, row: int, mode: str) -> Any:
-        from dmoe_gym.gating.viewer.picture import picture, text
-
-        draw = text if mode == "ansi" else picture
-        shown = None if self.shown is None else self.shown[row]
-        image, snr, output = shown or (int(self.image[row]), self.snr[row], None)
-        return draw(self.images[image, 0], int(self.labels[image]), snr, self.selected[row], output)
 
 
 def encoded_selection(actions: np.ndarray, experts: int) -> np.ndarray:

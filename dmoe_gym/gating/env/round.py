@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
@@ -61,26 +60,6 @@ def outcome_terms(
         "experts": count.astype(float),
     }
     return terms, output
-
-
-def oracle(round: GatingRound) -> dict[str, float]:
-    """The terms of the selection of least cost, then of least cross-entropy: it knows label and answers."""
-    experts = len(round.snr)
-    chosen = [list(members) for size in range(1, round.top_k + 1) for members in combinations(range(experts), size)]
-    selected = np.zeros((len(chosen), experts), bool)
-    for row, members in enumerate(chosen):
-        selected[row, members] = True
-    many = len(chosen)
-    terms, _ = outcome_terms(
-        np.tile(round.log_weights, (many, 1)),
-        np.tile(round.log_answers, (many, 1, 1)),
-        np.full(many, round.label),
-        np.tile(round.snr, (many, 1)),
-        selected,
-        round.reward,
-    )
-    best = np.lexsort((terms["cross_entropy_nat"], terms["cost"]))[0]
-    return {name: float(values[best]) for name, values in terms.items()}
 
 
 def check_selection(round: GatingRound, selected: np.ndarray) -> list[str]:

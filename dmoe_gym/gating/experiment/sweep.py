@@ -9,12 +9,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from dmoe_gym.config import StrictConfig
-from dmoe_gym.gating.cifar import CLASSES
-from dmoe_gym.gating.config import GateKind, GatingConfig
-from dmoe_gym.gating.data import DatasetName, LabelledImages, load_split
+from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
+from dmoe_gym.gating.data import CLASSES, DatasetName, LabelledImages, load_split
 from dmoe_gym.gating.evaluation import Choice, receive
 from dmoe_gym.gating.networks import GatedModel
-from dmoe_gym.gating.snr import SNRDistribution
 from dmoe_gym.gating.training import train_stage_one, train_stage_two
 from dmoe_gym.gating.transmission import Analog, Digital
 

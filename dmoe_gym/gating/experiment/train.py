@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from dmoe_gym.gating.config import SNRDistribution
 from dmoe_gym.gating.data import load_split
 from dmoe_gym.gating.evaluation import evaluate_accuracy
 from dmoe_gym.gating.experiment.sweep import TRANSMISSIONS, SweepConfig
-from dmoe_gym.gating.snr import SNRDistribution
 from dmoe_gym.gating.training import train_two_stage
 from dmoe_gym.io.command_line import one_line_errors, overrides_of, wide_console
 

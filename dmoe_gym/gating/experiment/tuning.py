@@ -15,10 +15,9 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
-from dmoe_gym.gating.config import GateKind, GatingConfig
+from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
 from dmoe_gym.gating.data import load_digits_split
 from dmoe_gym.gating.evaluation import evaluate_accuracy
-from dmoe_gym.gating.snr import SNRDistribution
 from dmoe_gym.gating.training import train_two_stage
 from dmoe_gym.gating.transmission import Analog, Digital
 from dmoe_gym.io.command_line import one_line_errors

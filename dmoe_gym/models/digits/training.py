@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,6 +13,7 @@ from dmoe_gym.models.digits.domains import DOMAINS, in_every_domain
 from dmoe_gym.models.digits.images import LabelledImages, load_digits_split
 from dmoe_gym.models.digits.network import Classifier
 from dmoe_gym.models.digits.weights import Weights, checked_weights
+from dmoe_gym.models.reproducible import reproducible
 
 # Of images that do not hear every expert, one half hears the best 1 to this many.
 MOST_BEST = 3
@@ -99,16 +97,3 @@ def specialisation_penalty(config: ClassifierConfig, log_scores: list[Tensor], d
     for layer, scores in enumerate(log_scores, 1):
         penalty = penalty - layer / config.layers * (target[:, None] * scores).sum(-1).mean()
     return penalty / config.layers
-
-
-@contextmanager
-def reproducible(seed: int) -> Iterator[None]:
-    """One thread and a torch random generator of our own, both put back at the end: sums depend on the thread count."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)

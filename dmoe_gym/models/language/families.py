@@ -69,7 +69,7 @@ def brackets(draw: Draw) -> tuple[str, str]:
 
 
 def count(draw: Draw) -> tuple[str, str]:
-    """`cabacca:a=3`: how often a letter stands in a text of four to nine of three letters."""
+    """`cabacca:a=4`: how often a letter stands in a text of four to nine of three letters."""
     text = _some(draw, "abc", 4, 9)
     letter = "abc"[draw(0, 3)]
     return f"{text}:{letter}", str(text.count(letter))

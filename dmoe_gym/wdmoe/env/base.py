@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from dmoe_gym.compiled.njit import njit
-from dmoe_gym.line_up import LineUp
-from dmoe_gym.rounds import RoundsCore
+from dmoe_gym.core import BatchedCore
 from dmoe_gym.wdmoe.config import WDMoEConfig
-from dmoe_gym.wdmoe.env.bounds import BOUNDS
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.physics.check import check
-from dmoe_gym.wdmoe.physics.cost import reference_latency
+from dmoe_gym.wdmoe.physics.cost import reference_latency, token_unit
 from dmoe_gym.wdmoe.physics.geometry import path_gain
 from dmoe_gym.wdmoe.physics.latency import LN2
-from dmoe_gym.wdmoe.scenarios import scenario
-from dmoe_gym.wdmoe.viewer.recorder import Recorder
 
 # A link never fades by more than 90 dB: one draw in 1e9 would, and a gain of zero has no finite latency.
 DEEPEST_FADE = 1e-9
@@ -46,7 +42,7 @@ class Constants(NamedTuple):
         )
 
 
-class WDMoECore(RoundsCore):
+class WDMoECore(BatchedCore):
     """A batch of WDMoE prompts, each of `num_blocks` blocks; subclasses say what an action is.
 
     An episode draws the devices' places (uniform over the ring between the two distances; they stay for the
@@ -55,12 +51,8 @@ class WDMoECore(RoundsCore):
     environment adds some (`repairs`), so an optimum under the budget bounds every policy.
     """
 
-    default_scenario = "testbed"
-    render_modes = ("rgb_array", "ansi", "human")
     decides_rounds = True
-    bounds = BOUNDS
     config: WDMoEConfig
-    recorder: Recorder | None = None
     term_names = (
         "cost",
         "latency_s",
@@ -77,9 +69,9 @@ class WDMoECore(RoundsCore):
         super().__init__(num_envs, config, config.num_blocks)
         devices = config.num_devices
         self.constants = Constants.of(config)
-        self.fading = config.channel.build(num_envs, (2, devices), 1)
-        self.knowledge = config.csi.build(self.fading)
-        self.relevance = config.relevance.build(num_envs, 1, config.num_tokens, devices)
+        self.fading = config.channel.process(num_envs, (2, devices), 1)
+        self.knowledge = config.csi.knowledge(self.fading)
+        self.relevance = config.relevance.process(num_envs, 1, config.num_tokens, devices)
         self.path_gains = np.ones((num_envs, devices))
         # (num_envs, direction, device): downlink, uplink
         self.gains = np.ones((num_envs, 2, devices))
@@ -96,17 +88,6 @@ class WDMoECore(RoundsCore):
         self.bandwidth = np.zeros((num_envs, devices))
         self._power_over_noise = np.array([config.base_station_power_w, config.device_power_w])
         self._build_spaces()
-
-    @staticmethod
-    def named_scenario(name: str) -> WDMoEConfig:
-        return scenario(name)
-
-    @classmethod
-    def line_up(cls, env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
-        # policies encode their schedules as this package's actions, so they import it
-        from dmoe_gym.wdmoe.line_up import line_up
-
-        return line_up(env_id, cls._config(scenario, overrides))
 
     def _observations(self) -> dict[str, np.ndarray]:
         return {
@@ -148,11 +129,6 @@ class WDMoECore(RoundsCore):
         for process in (self.fading, self.knowledge, self.relevance):
             process.advance(rows, self.generators)
 
-    def _finish_round(self, rows: np.ndarray) -> None:
-        if self.recorder is not None:
-            self.recorder.keep_round(self, rows)
-        super()._finish_round(rows)
-
     def _observe_round(self, rows: np.ndarray) -> None:
         _observe(
             rows,
@@ -181,9 +157,6 @@ class WDMoECore(RoundsCore):
         """The allocation that the last step of one environment decided."""
         return Allocation(self.selected[row], self.bandwidth[row])
 
-    def record(self) -> None:
-        self.recorder = Recorder(self)
-
     def check(self, round: Block, schedule: Allocation) -> list[str]:
         """See `wdmoe.check`."""
         return check(round, schedule)
@@ -191,16 +164,6 @@ class WDMoECore(RoundsCore):
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """Adds the block latency in milliseconds."""
         return {**means, "latency_ms": 1e3 * means["latency_s"]}
-
-    def render(self, row: int, mode: str) -> Any:
-        from dmoe_gym.wdmoe.viewer.render import render_ansi, render_rgb
-
-        return render_ansi(self, row) if mode == "ansi" else render_rgb(self, row)
-
-
-def token_unit(config: WDMoEConfig) -> float:
-    """Unit of observed computation times [s]: what the reference latency leaves for one token."""
-    return reference_latency(config) * config.num_devices / (config.num_tokens * config.max_experts)
 
 
 @njit

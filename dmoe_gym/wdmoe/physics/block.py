@@ -7,13 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
-from dmoe_gym.validation import checked_array, checked_bool_array
+from dmoe_gym.validation import checked_array, checked_bool_array, require_sum_of_one
 from dmoe_gym.wdmoe.config import WDMoEConfig
 
 # Wider than any link budget (+-400 dB); inside it every formula of this system stays finite in double precision.
 SMALLEST_GAIN, LARGEST_GAIN = 1e-40, 1e40
-# Weights that travelled as 32-bit numbers sum to one within this.
-SUM_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +39,7 @@ class Block:
             raise ValueError(f"config = {self.config!r}: valid is a WDMoEConfig")
         tokens, devices = self.config.num_tokens, self.config.num_devices
         weights = checked_array("gate_weights", self.gate_weights, (tokens, devices), minimum=0)
-        sums = weights.sum(axis=1)
-        wrong = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
-        if len(wrong):
-            raise ValueError(
-                f"gate_weights[{wrong[0]}] sum to {sums[wrong[0]]}: valid is a sum of 1 within {SUM_TOLERANCE}"
-            )
+        require_sum_of_one("gate_weights", weights)
         object.__setattr__(self, "gate_weights", weights)
         for name in ("downlink_gains", "uplink_gains"):
             value = checked_array(name, getattr(self, name), (devices,), minimum=SMALLEST_GAIN, maximum=LARGEST_GAIN)

@@ -26,6 +26,11 @@ def reference_latency(config: WDMoEConfig) -> float:
     return time * config.num_tokens * config.max_experts / config.num_devices
 
 
+def token_unit(config: WDMoEConfig) -> float:
+    """Unit of observed computation times [s]: what the reference latency leaves for one token."""
+    return reference_latency(config) * config.num_devices / (config.num_tokens * config.max_experts)
+
+
 def shortfall(block: Block, allocation: Allocation) -> float:
     """How far the mean relevance stays under the block's budget, in [0, 1]."""
     return max(0.0, block.relevance_budget - mean_relevance(block, allocation.selected))

@@ -16,8 +16,8 @@ def draw_block(config: WDMoEConfig, generator: np.random.Generator) -> Block:
     """
     nearest, farthest = config.distance_range_m
     distances = np.sqrt(generator.uniform(nearest**2, farthest**2, config.num_devices))
-    fading = config.channel.build(1, (2, config.num_devices), 1)
-    relevance = config.relevance.build(1, 1, config.num_tokens, config.num_devices)
+    fading = config.channel.process(1, (2, config.num_devices), 1)
+    relevance = config.relevance.process(1, 1, config.num_tokens, config.num_devices)
     fading.start([0], [generator])
     relevance.start([0], [generator])
     downlink, uplink = path_gain(distances, config.carrier_hz) * fading.gains[0, :, :, 0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 
+from dmoe_gym import policy
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.schedulers.observed import Observed
 from dmoe_gym.wdmoe.solvers.greedy import solve_greedy_batch
@@ -18,7 +20,7 @@ Bandwidth = Literal["equal", "optimal"]
 THETA_STEP = 0.02
 
 
-class Scheduler(ABC):
+class Scheduler(policy.Scheduler):
     """Selections and bandwidths of whole blocks from what is observed of them.
 
     Args:
@@ -29,20 +31,21 @@ class Scheduler(ABC):
         ValueError: for another `bandwidth`.
     """
 
+    config: WDMoEConfig
+
     def __init__(self, config: WDMoEConfig, bandwidth: Bandwidth = "optimal") -> None:
         if bandwidth not in ("equal", "optimal"):
             raise ValueError(f"bandwidth = {bandwidth!r}: valid are 'equal', 'optimal'")
-        self.config = config
+        super().__init__(config)
         self.bandwidth = bandwidth
 
-    @abstractmethod
-    def select(self, blocks: Observed) -> np.ndarray:
-        """Selections (B, J, U) bool."""
-
-    def schedule(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+    def schedule(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Selections (B, J, U) bool and bandwidths (B, U) [Hz], 0 for devices without tokens."""
-        selected = self.select(blocks)
-        return selected, self.share(blocks, selected)
+        return self.decide(Observed.of(self.config, observation))
+
+    @abstractmethod
+    def decide(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+        """As `schedule`, of blocks in physical units."""
 
     def share(self, blocks: Observed, selected: np.ndarray) -> np.ndarray:
         """Bandwidths (B, U) [Hz] of a selection."""
@@ -59,8 +62,9 @@ class TopK(Scheduler):
         super().__init__(config, bandwidth)
         self.k = min(k, config.max_experts)
 
-    def select(self, blocks: Observed) -> np.ndarray:
-        return top_k_batch(blocks, self.k)
+    def decide(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+        selected = top_k_batch(blocks, self.k)
+        return selected, self.share(blocks, selected)
 
 
 class WLR(Scheduler):
@@ -70,10 +74,11 @@ class WLR(Scheduler):
     direction pays with few devices, the other with many, and as a baseline it gets the better of both.
     """
 
-    def select(self, blocks: Observed) -> np.ndarray:
+    def decide(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
         below, above = (self._search(blocks, direction) for direction in (False, True))
         slower = blocks.latency(below, self.share(blocks, below)) > blocks.latency(above, self.share(blocks, above))
-        return np.where(slower[:, None, None], above, below)
+        selected = np.where(slower[:, None, None], above, below)
+        return selected, self.share(blocks, selected)
 
     def _search(self, blocks: Observed, above: bool) -> np.ndarray:
         if self.bandwidth == "equal":
@@ -104,25 +109,10 @@ class WLR(Scheduler):
         return selected
 
 
-class Planned(Scheduler):
-    """A scheduler whose solver selects with optimal bandwidths in view, and gives them as well."""
-
-    @abstractmethod
-    def solve(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
-        """Selections (B, J, U) bool and their optimal bandwidths (B, U) [Hz]."""
-
-    def select(self, blocks: Observed) -> np.ndarray:
-        return self.solve(blocks)[0]
-
-    def schedule(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
-        selected, bandwidth = self.solve(blocks)
-        return selected, bandwidth if self.bandwidth == "optimal" else self.share(blocks, selected)
-
-
-class Greedy(Planned):
+class Greedy(Scheduler):
     """Selection by bandwidth freed per relevance lost (`solve_greedy`)."""
 
-    def solve(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+    def decide(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
         selected = top_k_batch(blocks, self.config.max_experts)
         bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
         solve_greedy_batch(
@@ -137,10 +127,10 @@ class Greedy(Planned):
             bandwidth,
             total,
         )
-        return selected, bandwidth
+        return selected, bandwidth if self.bandwidth == "optimal" else self.share(blocks, selected)
 
 
-class Priced(Planned):
+class Priced(Scheduler):
     """Selection at prices per token of a device, found by pricing again and again (`solve_priced`).
 
     Args:
@@ -153,7 +143,7 @@ class Priced(Planned):
             raise ValueError(f"pricings = {pricings}: valid are whole numbers from 1")
         self.pricings = pricings
 
-    def solve(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
+    def decide(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
         selected = np.empty(blocks.gate_weights.shape, np.bool_)
         bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
         solve_priced_batch(
@@ -170,7 +160,7 @@ class Priced(Planned):
             bandwidth,
             total,
         )
-        return selected, bandwidth
+        return selected, bandwidth if self.bandwidth == "optimal" else self.share(blocks, selected)
 
 
 class Random(Scheduler):
@@ -183,14 +173,13 @@ class Random(Scheduler):
         super().__init__(config)
         self.generator = np.random.default_rng(seed)
 
-    def select(self, blocks: Observed) -> np.ndarray:
+    def decide(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
         shape = blocks.gate_weights.shape
         ranks = self.generator.random(shape).argsort(axis=2).argsort(axis=2)
-        return ranks < self.generator.integers(1, self.config.max_experts, shape[:2], endpoint=True)[:, :, None]
-
-    def share(self, blocks: Observed, selected: np.ndarray) -> np.ndarray:
+        count = self.generator.integers(1, self.config.max_experts, shape[:2], endpoint=True)
+        selected = ranks < count[:, :, None]
         shares = self.generator.standard_exponential(blocks.downlink_cn0.shape) * selected.any(axis=1)
-        return self.config.bandwidth_hz * shares / shares.sum(axis=1, keepdims=True)
+        return selected, self.config.bandwidth_hz * shares / shares.sum(axis=1, keepdims=True)
 
 
 def top_k_batch(blocks: Observed, k: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmoe_gym.wdmoe.config import WDMoEConfig
-from dmoe_gym.wdmoe.env.base import token_unit
+from dmoe_gym.wdmoe.physics.cost import token_unit
 from dmoe_gym.wdmoe.physics.latency import LN2, latency_batch, token_times_batch
 from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth_batch
 

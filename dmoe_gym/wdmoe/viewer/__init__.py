@@ -1,1 +1,7 @@
 """Pictures and text of an episode."""
+
+from dmoe_gym.rendering import Viewer
+from dmoe_gym.wdmoe.viewer.recorder import WDMoERecorder
+from dmoe_gym.wdmoe.viewer.text import text
+
+VIEWER = Viewer(WDMoERecorder, text, "dmoe_gym.wdmoe.viewer.picture")

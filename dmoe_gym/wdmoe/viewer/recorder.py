@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmoe_gym.rendering.episode import EpisodeRecord
+from dmoe_gym.rendering.recorder import Recorder
 from dmoe_gym.wdmoe.config import WDMoEConfig
+from dmoe_gym.wdmoe.env.base import WDMoECore
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.physics.latency import latency
 from dmoe_gym.wdmoe.solvers.greedy import solve_greedy
-
-if TYPE_CHECKING:
-    from dmoe_gym.wdmoe.env.base import WDMoECore
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +47,7 @@ class Decided:
         config: of the environment.
         gate_weights: (J, U); gains: (2, U), downlink and uplink.
         selected: (J, U) bool; bandwidth: (U,) [Hz].
+        efficiency: (2, U), as the scheduler saw it.
     """
 
     config: WDMoEConfig
@@ -57,6 +55,7 @@ class Decided:
     gains: np.ndarray
     selected: np.ndarray
     bandwidth: np.ndarray
+    efficiency: np.ndarray
 
     @cached_property
     def block(self) -> Block:
@@ -79,45 +78,26 @@ class Decided:
         return latency(self.block, solve_greedy(self.block)).total
 
 
-class Recorder:
-    """Keeps the decided blocks of every environment's episode.
+class WDMoERecorder(Recorder[WDMoECore, Decided]):
+    """Keeps the decided blocks of every environment's episode."""
 
-    A core has one only where a facade with a render mode asked for it (`WDMoECore.record`).
-
-    Attributes:
-        blocks: `Decided`, by environment and number.
-        efficiency: of the last decided blocks, as seen.
-    """
-
-    def __init__(self, core: WDMoECore) -> None:
-        self.blocks: EpisodeRecord[Decided] = EpisodeRecord(core.num_envs)
-        self.efficiency: dict[int, np.ndarray] = {}
-
-    def keep_round(self, core: WDMoECore, rows: np.ndarray) -> None:
-        """Keep the blocks that the environments in `rows` have just decided and still hold."""
-        for row in rows.tolist():
-            decided = Decided(
-                core.config,
-                core.gate_weights[row].copy(),
-                core.gains[row].copy(),
-                core.selected[row].copy(),
-                core.bandwidth[row].copy(),
-            )
-            self.blocks.keep(row, int(core.layer[row]), decided)
-            self.efficiency[row] = core.efficiency[:, row].copy()
-
-
-def current_scene(core: WDMoECore, row: int) -> Scene:
-    """The block to show of one environment: the one that the last step decided, after a reset the first one."""
-    recorder = core.recorder
-    number = core.decided_rounds(row)
-    blocks = recorder.blocks if recorder else EpisodeRecord[Decided](core.num_envs)
-    latencies = blocks.values(row, number, lambda decided: decided.latency)
-    greedy = blocks.values(row, number, lambda decided: decided.greedy_latency)
-    last = blocks.get(row, number)
-    if recorder is None or last is None:
-        return Scene(
-            int(core.layer[row]), core.round(row), core.efficiency[:, row].copy(), None, None, latencies, greedy
+    def decided(self, core: WDMoECore, row: int) -> Decided:
+        return Decided(
+            core.config,
+            core.gate_weights[row].copy(),
+            core.gains[row].copy(),
+            core.selected[row].copy(),
+            core.bandwidth[row].copy(),
+            core.efficiency[:, row].copy(),
         )
-    repairs = int(core.terms["repairs"][row])
-    return Scene(number, last.block, recorder.efficiency[row], last.allocation, repairs, latencies, greedy)
+
+    def scene(self, core: WDMoECore, row: int) -> Scene:
+        number = core.decided_rounds(row)
+        latencies = self.values(row, number, lambda decided: decided.latency)
+        greedy = self.values(row, number, lambda decided: decided.greedy_latency)
+        last = self.get(row, number)
+        if last is None:
+            efficiency = core.efficiency[:, row].copy()
+            return Scene(int(core.layer[row]), core.round(row), efficiency, None, None, latencies, greedy)
+        repairs = int(core.terms["repairs"][row])
+        return Scene(number, last.block, last.efficiency, last.allocation, repairs, latencies, greedy)

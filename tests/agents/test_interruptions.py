@@ -1,0 +1,310 @@
+"""What a run has on disk after an interruption and `--resume` is what an uninterrupted run has."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from typer.testing import CliRunner
+
+from agents.__main__ import app
+from agents.callback import EvaluateAndCheckpoint
+from agents.checkpoint import checkpoint_steps
+from agents.config import TrainingConfig
+from agents.learners import build_env, build_learner
+from agents.progress import STEPS, ProgressFile
+from agents.replay_buffer import load_replay, save_replay
+from agents.run_folder import RunFolder
+from agents.status import Status, read_status
+from agents.train import TrainingError, train
+from dmoe_gym.evaluation import FIRST_HELD_OUT_SEED
+from dmoe_gym.io.files import read_csv
+
+RECIPE: dict[str, Any] = {
+    "algorithm": "ppo",
+    "env_id": "WDMoE-v0",
+    "scenario": "testbed",
+    "group": "group",
+    "num_envs": 4,
+    "total_timesteps": 320,
+    "network": [8],
+    "hyperparameters": {"n_steps": 8, "batch_size": 16, "n_epochs": 1, "learning_rate": 0.0005},
+    "checkpoint_every": 96,
+    "evaluation": {"episodes": 2, "every": 64, "references": ["random"]},
+}
+OFF_POLICY = {"buffer_size": 400, "learning_starts": 16, "batch_size": 8}
+RECIPES = {
+    "ppo": RECIPE,
+    "sac": {**RECIPE, "algorithm": "sac", "hyperparameters": OFF_POLICY, "normalization": True},
+}
+
+
+def _train(config: TrainingConfig, root: Path, *, resume: bool = False) -> RunFolder:
+    return train(config, "run", 0, root, [], resume=resume, progress_bar=False)
+
+
+class _Signals:
+    """Sends this process a signal at some environment steps, whatever the learner is doing there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, steps: list[int], number: int, times: int = 1) -> None:
+        left = list(steps)
+
+        def on_step(callback: BaseCallback) -> bool:
+            if left and callback.model.num_timesteps >= left[0]:
+                left.pop(0)
+                for _ in range(times):
+                    os.kill(os.getpid(), number)
+            return True
+
+        monkeypatch.setattr(EvaluateAndCheckpoint, "_on_step", on_step)
+
+
+def _rows(folder: RunFolder) -> list[dict[str, str]]:
+    with (folder.path / "progress.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _filled(folder: RunFolder) -> list[tuple[float, frozenset[str]]]:
+    """Steps of every row of logs, and which of its columns are filled; times differ from run to run."""
+    return [
+        (float(row[STEPS]), frozenset(key for key, cell in row.items() if cell and not key.startswith("time/")))
+        for row in _rows(folder)
+    ]
+
+
+def _events(folder: RunFolder) -> dict[str, list[int]]:
+    events = EventAccumulator(str(folder.path)).Reload()
+    tags = [tag for tag in events.Tags()["scalars"] if not tag.startswith("time/")]
+    return {tag: [point.step for point in events.Scalars(tag)] for tag in tags}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_interrupted_runs_have_what_uninterrupted_ones_have(
+    recipe: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped twice amid a rollout, and gone on with: the same steps in every log, no row lost or doubled."""
+    config = TrainingConfig(**RECIPES[recipe])
+    whole = _train(config, tmp_path / "whole")
+    _Signals(monkeypatch, [100, 200], number)
+    for expected in (range(100, 140), range(200, 240)):
+        with pytest.raises(KeyboardInterrupt, match=r"steps are kept"):
+            _train(config, tmp_path / "parts", resume=True)
+        folder = RunFolder.of(tmp_path / "parts", config, "run", 0)
+        assert checkpoint_steps(folder.checkpoint_file) in expected
+        assert not folder.is_finished(config)
+        status = read_status(folder.path)
+        assert status is not None
+        assert (status.state, status.steps) == ("interrupted", checkpoint_steps(folder.checkpoint_file))
+    parts = _train(config, tmp_path / "parts", resume=True)
+    assert parts.is_finished(config)
+    assert [(row["step"], row["seed"]) for row in parts.evaluations()] == [
+        (row["step"], row["seed"]) for row in whole.evaluations()
+    ]
+    if recipe == "ppo":  # SAC logs by episodes, whose ends differ as episodes are drawn anew
+        assert _filled(parts) == _filled(whole)
+        assert _events(parts) == _events(whole)
+    kept = [torch.load(each.checkpoint_file, weights_only=True) for each in (parts, whole)]
+    assert kept[0]["num_timesteps"] == kept[1]["num_timesteps"]
+    assert kept[0]["counters"]["_n_updates"] == kept[1]["counters"]["_n_updates"]
+    assert not parts.replay_file.exists()
+
+
+def test_a_second_signal_stops_at_once_and_keeps_the_last_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainingConfig(**RECIPE)
+    _Signals(monkeypatch, [100], signal.SIGINT, times=2)
+    with pytest.raises(KeyboardInterrupt):
+        _train(config, tmp_path)
+    folder = RunFolder.of(tmp_path, config, "run", 0)
+    assert checkpoint_steps(folder.checkpoint_file) == 96  # three rollouts of 8 steps in 4 environments
+    assert all(float(row[STEPS]) <= 96 for row in _rows(folder))
+
+
+def test_killed_runs_drop_what_they_make_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed without a word: rows of logs beyond the checkpoint, and a line that was half-written."""
+    config = TrainingConfig(**RECIPE)
+    whole = _train(config, tmp_path / "whole")
+    folder = RunFolder.of(tmp_path / "parts", config, "run", 0)
+    at_150: list[bytes] = []
+
+    def on_step(callback: BaseCallback) -> bool:
+        if callback.model.num_timesteps > 150:
+            at_150.append(folder.checkpoint_file.read_bytes())
+            raise KeyboardInterrupt
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EvaluateAndCheckpoint, "_on_step", on_step)
+        with pytest.raises(KeyboardInterrupt):
+            _train(config, tmp_path / "parts")
+    folder.checkpoint_file.write_bytes(at_150[0])
+    assert checkpoint_steps(folder.checkpoint_file) == 96
+    with (folder.path / "progress.csv").open("a") as file:
+        file.write("160,0.")
+    _train(config, tmp_path / "parts", resume=True)
+    assert [steps for steps, _ in _filled(folder)] == [steps for steps, _ in _filled(whole)]
+    assert _events(folder) == _events(whole)
+    assert len(folder.evaluations()) == len(whole.evaluations())
+
+
+class _Interrupted:
+    """Somebody presses Ctrl-C while the policy is evaluated, from a step on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+        import agents.callback
+
+        self.at, self.evaluate = at, agents.callback.evaluate
+        self.patch = monkeypatch
+        self.patch.setattr("agents.callback.evaluate", self)
+        self.calls = 0
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.calls += 1
+        if self.calls == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return self.evaluate(*arguments, **options)
+
+
+def test_a_run_whose_last_evaluation_was_interrupted_is_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainingConfig(**RECIPE)
+    evaluations = _Interrupted(monkeypatch, at=6)  # of steps 0, 64, 128, 192, 256 and 320
+    with pytest.raises(KeyboardInterrupt):
+        _train(config, tmp_path)
+    folder = RunFolder.of(tmp_path, config, "run", 0)
+    assert checkpoint_steps(folder.checkpoint_file) == 320
+    assert not folder.is_finished(config)
+    before = folder.checkpoint_file.read_bytes()
+    _train(config, tmp_path, resume=True)
+    assert evaluations.calls == 7
+    assert folder.is_finished(config)
+    assert {row["step"] for row in folder.evaluations()} == {0, 64, 128, 192, 256, 320}
+    parameters = [torch.load(folder.checkpoint_file, weights_only=True)["parameters"]["policy"]]
+    folder.checkpoint_file.write_bytes(before)
+    parameters.append(torch.load(folder.checkpoint_file, weights_only=True)["parameters"]["policy"])
+    for name, tensor in parameters[0].items():
+        assert torch.equal(tensor, parameters[1][name])
+
+
+def test_interrupted_right_after_resume_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrainingConfig(**RECIPE)
+    _Signals(monkeypatch, [200], signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        _train(config, tmp_path)
+    folder = RunFolder.of(tmp_path, config, "run", 0)
+    before = {name: (folder.path / name).read_bytes() for name in ("evaluations.csv", "progress.csv")}
+    steps = checkpoint_steps(folder.checkpoint_file)
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agents.train.learn", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _train(config, tmp_path, resume=True)
+    assert checkpoint_steps(folder.checkpoint_file) == steps
+    assert {name: (folder.path / name).read_bytes() for name in before} == before
+    assert _train(config, tmp_path, resume=True).is_finished(config)
+
+
+def test_a_replay_buffer_is_gone_on_with(tmp_path: Path) -> None:
+    config = TrainingConfig(**RECIPES["sac"])
+    env = build_env(config, seed=0)
+    model = build_learner(config, env, seed=0).learn(60)
+    save_replay(model, tmp_path / "replay.safetensors", 60)
+    other = build_learner(config, env, seed=1)
+    assert not load_replay(other, tmp_path / "replay.safetensors", 56)  # of another checkpoint
+    assert load_replay(other, tmp_path / "replay.safetensors", 60)
+    assert other.replay_buffer.size() == model.replay_buffer.size() == 15
+    for key, values in model.replay_buffer.observations.items():
+        np.testing.assert_array_equal(other.replay_buffer.observations[key][:15], values[:15])
+    np.testing.assert_array_equal(other.replay_buffer.rewards[:15], model.replay_buffer.rewards[:15])
+    smaller = config.replace(hyperparameters={**OFF_POLICY, "buffer_size": 40})
+    assert not load_replay(build_learner(smaller, env, 0), tmp_path / "replay.safetensors", 60)
+
+
+def test_a_failed_run_makes_room_for_its_corrected_self(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its first checkpoint nothing is kept of it; after one it is moved aside."""
+    config = TrainingConfig(**RECIPE)
+    folder = RunFolder.of(tmp_path, config, "run", 0)
+    for steps, aside in ((40, 0), (200, 1)):
+
+        def on_step(callback: BaseCallback, steps: int = steps) -> bool:
+            if callback.model.num_timesteps >= steps:
+                raise RuntimeError("two\nlines")
+            return True
+
+        with monkeypatch.context() as patch:
+            patch.setattr(EvaluateAndCheckpoint, "_on_step", on_step)
+            with pytest.raises(TrainingError, match=r"run-seed0: RuntimeError: two lines \(see traceback.txt there\)"):
+                _train(config.replace(num_envs=8), tmp_path)
+        assert "on_step" in (folder.path / "traceback.txt").read_text()
+        _train(config, tmp_path)
+        assert folder.is_finished(config)
+        assert len(list(folder.path.parent.glob(".run-seed0.failed-*"))) == aside
+        with pytest.raises(ValueError, match="holds a run already"):
+            _train(config, tmp_path)
+        for file in folder.path.iterdir():
+            file.unlink()
+
+
+def test_training_draws_no_held_out_and_no_repeated_episode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generators of all parts of a run, the seed as high as recipes may have it."""
+    from dmoe_gym.core import BatchedCore
+
+    drawn: list[tuple[int, int]] = []
+    seed = BatchedCore.seed
+
+    def note(core: BatchedCore, rows: Any, seeds: Any) -> None:
+        drawn.extend(tuple(pair) for pair in seeds)
+        seed(core, rows, seeds)
+
+    monkeypatch.setattr("agents.callback.evaluate", lambda *_, **__: [{"policy": "run", "seed": 1, "cost": 1.0}])
+    monkeypatch.setattr(BatchedCore, "seed", note)
+    config = TrainingConfig(**{**RECIPE, "seeds": [899_999]})
+    _Signals(monkeypatch, [100, 200], signal.SIGINT)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(config, "run", 899_999, tmp_path, [], resume=True, progress_bar=False)
+    train(config, "run", 899_999, tmp_path, [], resume=True, progress_bar=False)
+    assert len(set(drawn)) == len(drawn) == 3 * config.num_envs
+    assert {first for first, _ in drawn} == {899_999}
+    assert all(first < FIRST_HELD_OUT_SEED for first, _ in drawn)
+
+
+def test_progress_rows_are_whole_under_new_columns(tmp_path: Path) -> None:
+    file = ProgressFile(tmp_path / "progress.csv", 0)
+    file.write({"a": 1.5}, {"a": ()}, 10)
+    file.write({"a": 2.5, "b": "two, lines"}, {"a": (), "b": ()}, 20)
+    file.write({"b": 3, "c": 4}, {"b": (), "c": ("csv",)}, 30)
+    expected = [{STEPS: 10, "a": 1.5}, {STEPS: 20, "a": 2.5, "b": "two, lines"}, {STEPS: 30, "b": 3}]
+    assert read_csv(tmp_path / "progress.csv") == expected
+    ProgressFile(tmp_path / "progress.csv", 20).write({"c": 4}, {"c": ()}, 25)
+    assert read_csv(tmp_path / "progress.csv") == [*expected[:2], {STEPS: 25, "c": 4}]
+    ProgressFile(tmp_path / "progress.csv", 0)
+    assert not (tmp_path / "progress.csv").exists()
+
+
+def test_the_command_names_what_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import yaml
+
+    recipe = tmp_path / "run.yaml"
+    recipe.write_text(yaml.safe_dump(RECIPE))
+    _Signals(monkeypatch, [100], signal.SIGINT)
+    arguments = ["train", str(recipe), "--runs", str(tmp_path / "runs"), "--jobs", "1", "--no-progress"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 130
+    assert "--resume" in result.output
+    status = read_status(tmp_path / "runs" / "group" / "run-seed0")
+    assert isinstance(status, Status)

@@ -1,0 +1,220 @@
+"""Every learner by its name in a recipe, from training to shipped weights, and a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from stable_baselines3 import PPO
+from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+
+from agents import NetworkKind, register
+from agents.checkpoint import load_checkpoint, normalization_tensors, save_checkpoint
+from agents.config import TrainingConfig, dump_config, load_config
+from agents.export import export_run
+from agents.learners import build_env, build_learner
+from agents.policy import LearnedPolicy, load_run
+from agents.registry import ALGORITHMS, NETWORKS
+from agents.train import train
+from dmoe_gym.evaluation import evaluate
+
+ON_POLICY = {"n_steps": 8, "batch_size": 16, "n_epochs": 1}
+OFF_POLICY = {"buffer_size": 200, "learning_starts": 16, "batch_size": 8}
+# where each acts, and what makes it quick
+LEARNERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ppo": ("WDMoE-v0", ON_POLICY),
+    "a2c": ("WDMoE-v0", {"n_steps": 8}),
+    "trpo": ("WDMoE-v0", {"n_steps": 8, "batch_size": 16}),
+    "recurrent_ppo": ("WDMoE-v0", ON_POLICY),
+    "sac": ("WDMoE-v0", OFF_POLICY),
+    "td3": ("WDMoE-v0", {**OFF_POLICY, "action_noise": 0.1}),
+    "ddpg": ("WDMoE-v0", {**OFF_POLICY, "train_freq": [2, "step"]}),
+    "tqc": ("WDMoE-v0", OFF_POLICY),
+    "dqn": ("ChannelAwareGating-v0", OFF_POLICY),
+    "qrdqn": ("ChannelAwareGating-v0", OFF_POLICY),
+    "maskable_ppo": ("DMoE-JESA-Sequential-v0", ON_POLICY),
+}
+SCENARIOS = {"WDMoE-v0": "testbed", "ChannelAwareGating-v0": "analog", "DMoE-JESA-Sequential-v0": "small"}
+
+
+def _recipe(learner: str, **changes: Any) -> TrainingConfig:
+    env_id, hyperparameters = LEARNERS[learner]
+    fields: dict[str, Any] = {
+        "algorithm": learner,
+        "env_id": env_id,
+        "scenario": SCENARIOS[env_id],
+        "group": "learners",
+        "num_envs": 4,
+        "total_timesteps": 64,
+        "network": [8],
+        "hyperparameters": hyperparameters,
+        "evaluation": {"episodes": 2, "every": 64, "untrained": False, "references": ["random"]},
+    }
+    return TrainingConfig(**{**fields, **changes})
+
+
+def _trained(config: TrainingConfig, root: Path) -> Path:
+    return train(config, "quick", 0, root, [], progress_bar=False).path
+
+
+def _costs(path: Path) -> list[float]:
+    config, policy = load_run(path)
+    rows = evaluate(policy, config.env_id, scenario=config.scenario, seeds=range(1_000_000, 1_000_003))
+    return [row["cost"] for row in rows]
+
+
+@pytest.mark.parametrize("algorithm", LEARNERS)
+def test_every_learner_goes_from_recipe_to_shipped_weights(algorithm: str, tmp_path: Path) -> None:
+    config = _recipe(algorithm, normalization=algorithm in ("ppo", "sac", "recurrent_ppo"))
+    run = _trained(config, tmp_path)
+    _, policy = load_run(run)
+    assert isinstance(policy.model, ALGORITHMS[algorithm])
+    shipped = export_run(run, tmp_path / "weights", policy.model, [])
+    assert _costs(shipped) == _costs(run)
+
+
+def test_the_dictionary_has_every_learner_of_the_two_libraries() -> None:
+    import sb3_contrib
+    import stable_baselines3
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+    published = {
+        kind
+        for library in (stable_baselines3, sb3_contrib)
+        for kind in vars(library).values()
+        if isinstance(kind, type) and issubclass(kind, BaseAlgorithm)
+    }
+    assert published <= set(ALGORITHMS.values())
+
+
+def test_statistics_of_normalization_travel_as_tensors(tmp_path: Path) -> None:
+    """Loaded statistics are the trained ones, and observations are prepared as training prepared them."""
+    config = _recipe("ppo", normalization={"clip_observations": 2.0})
+    run = _trained(config, tmp_path)
+    loaded = load_run(run)[1]
+    kept = normalization_tensors(loaded.model)
+    # every environment at every step, and at its first reset; SB3 starts counting at 1e-4
+    assert kept["normalization.reward.count"] == pytest.approx(64 + 1e-4)
+    assert {name.split(".")[1] for name in kept} == {"observation", "reward"}
+    env = build_env(config, seed=5)
+    raw = {key: values.copy() for key, values in env.unwrapped.reset().items()}
+    seen, _ = loaded._prepared(raw, None, None)
+    for key, values in raw.items():
+        mean, variance = kept[f"normalization.observation.{key}.mean"], kept[f"normalization.observation.{key}.var"]
+        expected = ((torch.as_tensor(values) - mean) / (variance + 1e-8).sqrt()).clamp(-2, 2)
+        np.testing.assert_allclose(seen[key], expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_checkpoints_keep_temperature_and_counters(tmp_path: Path) -> None:
+    config = _recipe("sac")
+    env = build_env(config, seed=0)
+    model = build_learner(config, env, seed=0).learn(64)
+    save_checkpoint(model, tmp_path / "checkpoint.pt")
+    other = build_learner(config, env, seed=1)
+    assert other.log_ent_coef.item() != model.log_ent_coef.item()
+    load_checkpoint(other, tmp_path / "checkpoint.pt")
+    assert other.log_ent_coef.item() == model.log_ent_coef.item()
+    assert other.log_ent_coef is other.ent_coef_optimizer.param_groups[0]["params"][0]
+    assert other._n_updates == model._n_updates > 0
+
+
+class _Echo:
+    """A model whose action is what it was shown."""
+
+    def get_vec_normalize_env(self) -> None:
+        return None
+
+    def get_env(self) -> None:
+        return None
+
+    def predict(self, observation: Any, state: Any, episode_start: Any, deterministic: bool) -> tuple[Any, Any]:
+        return observation, state
+
+
+def test_history_is_stacked_as_the_training_environments_stack_it() -> None:
+    """Newest last, zeros before an episode's first observation, nothing of the episode before."""
+    policy = LearnedPolicy(_Echo())  # type: ignore[arg-type]
+    policy.history = 3
+    state, starts = None, np.array([True, True])
+    shown = []
+    for step in range(1, 5):
+        observation = np.array([[step], [10.0 * step]])
+        stacked, state = policy.predict(observation, state, starts)
+        shown.append(stacked.tolist())
+        starts = np.array([False, step == 2])  # the second environment's third observation begins an episode
+    assert shown == [
+        [[0, 0, 1], [0, 0, 10]],
+        [[0, 1, 2], [0, 10, 20]],
+        [[1, 2, 3], [0, 0, 30]],
+        [[2, 3, 4], [0, 30, 40]],
+    ]
+
+
+def test_recurrent_policies_carry_their_state() -> None:
+    """The second action depends on the first observation, unless an episode starts between them."""
+    config = _recipe("recurrent_ppo")
+    env = build_env(config, seed=0)
+    policy = LearnedPolicy(build_learner(config, env, seed=0))
+    first, other = ({key: values + shift for key, values in env.reset().items()} for shift in (0.0, 1.0))
+    second = env.reset()
+
+    def act(before: Any, starts: bool) -> np.ndarray:
+        _, state = policy.predict(before, None, np.ones(4, bool))
+        return policy.predict(second, state, np.full(4, starts))[0]
+
+    assert not np.array_equal(act(first, False), act(other, False))
+    np.testing.assert_array_equal(act(first, True), act(other, True))
+
+
+class OwnPPO(PPO):
+    """A user's algorithm."""
+
+
+class OwnNetwork(NetworkKind):
+    """A user's network.
+
+    Fields:
+        layers: how many of width 4.
+    """
+
+    kind: str = "own_network"
+    layers: int = 1
+
+    def check(self, recipe: TrainingConfig) -> None:
+        if recipe.num_envs > 8:
+            raise ValueError(f"num_envs = {recipe.num_envs}: valid for own_network are at most 8")
+
+    def policy(self, recipe: TrainingConfig, env: Any) -> tuple[Any, dict[str, Any]]:
+        assert isinstance(env.observation_space, spaces.Dict)
+        return MultiInputActorCriticPolicy, {"net_arch": [4] * self.layers}
+
+
+@pytest.fixture
+def _own_kinds() -> Iterator[None]:
+    register("own_ppo", OwnPPO)
+    register("own_network", OwnNetwork)
+    yield
+    del ALGORITHMS["own_ppo"], NETWORKS["own_network"]
+
+
+@pytest.mark.usefixtures("_own_kinds")
+def test_an_own_algorithm_and_network_are_named_in_a_recipe(tmp_path: Path) -> None:
+    config = _recipe("ppo", algorithm="own_ppo", network={"kind": "own_network", "layers": 2})
+    (tmp_path / "recipe.yaml").write_text(dump_config(config))
+    assert load_config(tmp_path / "recipe.yaml") == config
+    run = _trained(config, tmp_path)
+    _, policy = load_run(run)
+    assert isinstance(policy.model, OwnPPO)
+    assert policy.model.policy.net_arch == [4, 4]
+    assert _costs(export_run(run, tmp_path / "weights", policy.model, [])) == _costs(run)
+    with pytest.raises(ValueError, match="num_envs = 9: valid for own_network are at most 8"):
+        config.replace(num_envs=9)
+    with pytest.raises(ValueError, match=r"own_ppo.* is taken by OwnPPO"):
+        register("own_ppo", PPO)
+    with pytest.raises(ValueError, match="valid are subclasses of BaseAlgorithm and NetworkKind"):
+        register("own", dict)  # type: ignore[arg-type]

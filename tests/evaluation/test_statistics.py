@@ -1,0 +1,263 @@
+"""Statistics over seeds x episodes, against closed forms and by simulated coverage."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from scipy import stats
+
+from dmoe_gym.evaluation import (
+    Interval,
+    interquartile_mean,
+    paired_difference,
+    percent_change,
+    performance_profile,
+    probability_of_improvement,
+    seed_matrix,
+    stratified_interquartile_mean,
+    two_way_mean,
+)
+from dmoe_gym.evaluation.statistics import axes
+
+FINITE = st.floats(-10, 10, allow_nan=False).map(lambda value: round(value, 3))
+
+
+def _student(values: np.ndarray) -> tuple[float, float]:
+    return stats.ttest_1samp(values, 0).confidence_interval(0.95)
+
+
+@pytest.mark.parametrize("across", ["seeds", "episodes"])
+def test_one_effect_alone_gives_students_interval(across: str) -> None:
+    """Seeds that agree in every episode tell no more than one of them; likewise episodes."""
+    values = np.random.default_rng(1).normal(size=12)
+    matrix = np.tile(values, (5, 1)) if across == "episodes" else np.tile(values[:, None], (1, 5))
+    for sample in (matrix, values[None] if across == "episodes" else values[:, None]):
+        interval = two_way_mean(sample)
+        np.testing.assert_allclose((interval.low, interval.high), _student(values), rtol=1e-9)
+    assert two_way_mean(np.full((3, 4), 2.5)).low == two_way_mean(np.full((3, 4), 2.5)).high == 2.5
+
+
+@pytest.mark.parametrize(
+    ("seed_spread", "episode_spread", "rest"),
+    [(1.0, 0.0, 0.3), (0.0, 1.0, 0.3), (0.0, 0.0, 1.0), (0.5, 2.0, 1.0), (1.0, 1.0, 1.0)],
+)
+def test_coverage_of_the_mean(seed_spread: float, episode_spread: float, rest: float) -> None:
+    """Of 95 % intervals about 95 % hold the true mean, whichever effect dominates; 5 seeds, 40 episodes."""
+    generator = np.random.default_rng(2)
+    repetitions = 1500
+    covered = 0
+    for _ in range(repetitions):
+        values = (
+            3
+            + seed_spread * generator.normal(size=(5, 1))
+            + episode_spread * generator.normal(size=(1, 40))
+            + rest * generator.normal(size=(5, 40))
+        )
+        interval = two_way_mean(values)
+        covered += interval.low <= 3 <= interval.high
+    # the estimate may not fall below either effect's share, which makes it wide where both are nought
+    assert 0.93 <= covered / repetitions <= (1 if seed_spread == episode_spread == 0 else 0.975)
+
+
+def test_naive_intervals_would_not_cover() -> None:
+    """What the crossed interval is for: values pooled as if independent cover far less."""
+    generator = np.random.default_rng(3)
+    covered = 0
+    for _ in range(400):
+        values = generator.normal(size=(5, 1)) + generator.normal(size=(5, 40))
+        low, high = _student(values.ravel())
+        covered += low <= 0 <= high
+    assert covered / 400 < 0.6
+
+
+def test_paired_difference_is_that_of_pairs() -> None:
+    reference = np.array([1.0, 5.0, 9.0])
+    interval = paired_difference(reference + np.array([[0.1], [0.1]]), reference)
+    np.testing.assert_allclose((interval.mean, interval.low, interval.high), 0.1)
+    with pytest.raises(ValueError, match="reference"):
+        paired_difference(np.zeros((2, 3)), np.zeros(4))
+
+
+def test_interquartile_mean_in_closed_form() -> None:
+    assert interquartile_mean(np.arange(1, 9)) == np.mean([3, 4, 5, 6])
+    assert interquartile_mean(np.array([1, 2, 3, 4, 5, 6, 7, 1e9])) == 4.5
+    both = stratified_interquartile_mean({"one": [1.0, 2.0, 3.0, 4.0], "two": [5.0, 6.0, 7.0, 8.0]})
+    assert both.mean == 4.5
+    assert 3 <= both.low < 4.5 < both.high <= 6
+    constant = stratified_interquartile_mean({"one": [1.0, 1.0], "two": [1.0, 1.0]})
+    assert (constant.low, constant.high) == (1.0, 1.0)
+
+
+def test_strata_are_kept_apart() -> None:
+    """Drawn within strata that do not spread at all, nothing varies; drawn together it would."""
+    interval = stratified_interquartile_mean({"low": [0.0] * 8, "high": [1.0] * 8})
+    assert (interval.mean, interval.low, interval.high) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.slow
+def test_coverage_of_the_interquartile_mean() -> None:
+    """Ten seeds in each of eight scenarios, around different centres; the true value from many seeds."""
+    generator = np.random.default_rng(4)
+    centres = np.linspace(0, 2, 8)
+
+    def draw(seeds: int) -> dict[str, np.ndarray]:
+        return {str(centre): centre + generator.exponential(size=seeds) for centre in centres}
+
+    truth = stratified_interquartile_mean({key: values[:4000] for key, values in draw(4000).items()}).mean
+    covered = 0
+    for _ in range(400):
+        interval = stratified_interquartile_mean(draw(10))
+        covered += interval.low <= truth <= interval.high
+    assert 0.9 <= covered / 400 <= 0.98
+
+
+@settings(deadline=None, max_examples=25)
+@given(data=st.data(), seeds=st.integers(1, 4), others=st.integers(1, 4), episodes=st.integers(1, 6))
+def test_probability_of_improvement_is_symmetric(data: st.DataObject, seeds: int, others: int, episodes: int) -> None:
+    """P(X < Y) + P(Y < X) = 1 with ties at one half, and so for their intervals' ends."""
+    ours = data.draw(hnp.arrays(float, (seeds, episodes), elements=FINITE))
+    theirs = data.draw(hnp.arrays(float, (others, episodes), elements=FINITE))
+    one, other = probability_of_improvement(ours, theirs), probability_of_improvement(theirs, ours)
+    assert one.mean + other.mean == pytest.approx(1)
+    assert -1e-9 <= one.low <= one.high <= 1 + 1e-9
+
+
+def test_probability_of_improvement_in_closed_form() -> None:
+    better = probability_of_improvement(np.zeros((3, 5)), np.ones(5))
+    assert (better.mean, better.low, better.high) == pytest.approx((1, 1, 1))
+    assert probability_of_improvement(np.ones((3, 5)), np.ones(5)).mean == 0.5
+    generator = np.random.default_rng(5)
+    ours, theirs = generator.normal(-0.5, 1, (7, 1)), generator.normal(size=(9, 1))
+    wins = stats.mannwhitneyu(theirs[:, 0], ours[:, 0]).statistic / (7 * 9)
+    assert probability_of_improvement(ours, theirs).mean == pytest.approx(wins)
+    # normal costs half a standard deviation apart, drawn independently in 4,000 episodes
+    ours, theirs = generator.normal(-0.5, 1, (1, 4000)), generator.normal(size=(1, 4000))
+    interval = probability_of_improvement(ours, theirs)
+    assert interval.low < stats.norm.cdf(0.5 / np.sqrt(2)) < interval.high
+    with pytest.raises(ValueError, match="episodes"):
+        probability_of_improvement(np.zeros((2, 3)), np.zeros(4))
+
+
+def test_coverage_of_the_probability_of_improvement() -> None:
+    """Ten seeds that differ, sixty episodes that differ: intervals hold the true probability."""
+    generator = np.random.default_rng(6)
+    repetitions, covered = 150, 0
+    # X - Y = a_s + e_se with a reference without seeds: P(X < Y) = P(a + e < 0) = Phi(0.3 / sqrt(0.2^2 + 1))
+    truth = stats.norm.cdf(0.3 / np.sqrt(0.2**2 + 1))
+    for _ in range(repetitions):
+        episode = generator.normal(size=60)
+        costs = episode - 0.3 + 0.2 * generator.normal(size=(10, 1)) + generator.normal(size=(10, 60))
+        interval = probability_of_improvement(costs, episode)
+        covered += interval.low <= truth <= interval.high
+    assert covered / repetitions >= 0.9
+
+
+def test_profiles_are_distribution_functions() -> None:
+    generator = np.random.default_rng(7)
+    gaps = generator.exponential(size=(4, 50))
+    thresholds = np.array([-1.0, 0.1, 0.5, 1.0, 100.0])
+    profile = performance_profile(gaps, thresholds)
+    shares = [point.mean for point in profile]
+    np.testing.assert_allclose(shares, stats.ecdf(gaps.ravel()).cdf.evaluate(thresholds))
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    assert shares == sorted(shares)
+    assert all(point.low - 1e-9 <= point.mean <= point.high + 1e-9 for point in profile)
+
+
+def test_no_result_from_fewer_seeds_than_stated() -> None:
+    rows = [{"run_seed": run, "seed": episode, "cost": 10 * run + episode} for run in (2, 0) for episode in (8, 7)]
+    np.testing.assert_array_equal(seed_matrix(rows, "cost", [0, 2]), [[7, 8], [27, 28]])
+    with pytest.raises(ValueError, match=r"mine: 2 of 3 seeds, missing are 1"):
+        seed_matrix(rows, "cost", [0, 1, 2], "mine")
+    with pytest.raises(ValueError, match="other episodes"):
+        seed_matrix(rows[:-1], "cost", [0, 2])
+    with pytest.raises(ValueError, match="0 of 0 seeds"):
+        seed_matrix(rows, "cost", [])
+
+
+def test_crossed_draws_have_the_spread_of_both_effects() -> None:
+    """Of a mean: resampled n values spread by their population deviation / sqrt(n), whichever effect they belong to."""
+    generator = np.random.default_rng(5)
+    of_seeds, of_episodes = generator.normal(size=60), generator.normal(size=300)
+    spreads = [of_seeds.std() / 60**0.5, of_episodes.std() / 300**0.5]
+    matrices = [np.tile(of_seeds[:, None], (1, 300)), np.tile(of_episodes, (60, 1))]
+    for matrix, spread in [*zip(matrices, spreads, strict=True), (sum(matrices), float(np.hypot(*spreads)))]:
+        interval = Interval.of(matrix.ravel(), axes(matrix.shape))
+        assert interval.mean == pytest.approx(matrix.mean())
+        assert interval.high - interval.low == pytest.approx(2 * 1.96 * spread, rel=0.1)
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0, 5.0], [1.0, 2.0, 4.0, 8.0]])
+def test_the_bootstrap_is_that_of_all_resamples(values: list[float]) -> None:
+    """Of n values there are n^n resamples: the percentiles of their means, enumerated, within a step of them."""
+    means = np.sort([np.mean(drawn) for drawn in product(values, repeat=len(values))])
+    exact = np.quantile(means, (0.025, 0.975), method="inverted_cdf")
+    steps = np.unique(means.round(9))
+    for interval in (Interval.of(values), Interval.of(values, [np.arange(len(values))])):
+        for found, end in zip((interval.low, interval.high), exact, strict=True):
+            near = abs(int(np.abs(steps - found).argmin()) - int(np.abs(steps - end).argmin()))
+            assert near <= 1
+
+
+def test_percent_change_is_that_of_all_resamples() -> None:
+    values, base = np.array([1.0, 2.0, 6.0]), np.array([2.0, 2.0, 5.0])
+    drawn = [list(places) for places in product(range(3), repeat=3)]
+    exact = np.sort([100 * (values[places].mean() / base[places].mean() - 1) for places in drawn])
+    interval = percent_change(values, base)
+    assert interval.mean == pytest.approx(0)
+    assert exact[0] - 1e-9 <= interval.low <= np.quantile(exact, 0.05)
+    assert np.quantile(exact, 0.95) - 1e-9 <= interval.high <= exact[-1] + 1e-9
+    # what 100 % is may be given: then only the differences vary
+    assert percent_change(base + 0.5, base, unit=2.0) == Interval(25.0, 25.0, 25.0)
+    assert percent_change(base, base) == Interval(0.0, 0.0, 0.0)
+    with pytest.raises(ValueError, match="base"):
+        percent_change(values, base[:2])
+
+
+def test_answers_that_share_images_tell_less() -> None:
+    """8 answers to each of 50 images that agree: the interval is that of 50 values, sqrt(8) times as wide."""
+    generator = np.random.default_rng(8)
+    image = np.tile(np.arange(50), 8)
+    values = generator.normal(size=50)[image]
+    naive, by_image = Interval.of(values), Interval.of(values, [image])
+    assert by_image.high - by_image.low == pytest.approx(8**0.5 * (naive.high - naive.low), rel=0.1)
+    crossed = Interval.of(values, [image, np.arange(len(values)) // 4])
+    assert crossed.high - crossed.low > 0.95 * (by_image.high - by_image.low)
+    # and seeds x answers: clusters of one size give Student's interval of the images' means
+    matrix = np.tile(values, (3, 1))
+    by_image = two_way_mean(matrix, image)
+    np.testing.assert_allclose((by_image.low, by_image.high), _student(values[:50]), rtol=1e-9)
+    assert two_way_mean(matrix).high - two_way_mean(matrix).low < 0.5 * (by_image.high - by_image.low)
+
+
+def test_coverage_where_answers_share_images_and_episodes() -> None:
+    """Image and episode effects, 400 answers: crossed intervals hold the true mean, those over answers do not."""
+    generator = np.random.default_rng(9)
+    episode = np.repeat(np.arange(80), 5)
+    covered = np.zeros(3)
+    for _ in range(200):
+        image = generator.integers(40, size=400)
+        values = generator.normal(size=40)[image] + 0.5 * generator.normal(size=80)[episode]
+        values += generator.normal(size=400)
+        intervals = [
+            Interval.of(values, [image, episode]),
+            two_way_mean(values, image),
+            Interval.of(values, [np.arange(400)]),
+        ]
+        covered += [interval.low <= 0 <= interval.high for interval in intervals]
+    assert covered[0] / 200 >= 0.92
+    assert covered[1] / 200 >= 0.88
+    assert covered[2] / 200 < 0.7
+
+
+def test_units_name_every_value() -> None:
+    with pytest.raises(ValueError, match="units"):
+        Interval.of([1.0, 2.0, 3.0], [np.arange(2)])
+    # of one image nothing can be said: no spread
+    assert Interval.of([1.0, 1.0], [np.zeros(2)]) == Interval(1.0, 1.0, 1.0)
