@@ -11,6 +11,7 @@ from dmoe_gym.channel import CSIConfig, GaussMarkovConfig
 from dmoe_gym.config import named
 from dmoe_gym.dmoe.config import Count, DMoEConfig, Fraction
 from dmoe_gym.models.catalogue import named_model
+from dmoe_gym.models.digits.relevance import ClassifierRelevanceConfig
 from dmoe_gym.models.process import ModelSource
 
 
@@ -40,7 +41,7 @@ class InferenceConfig(DMoEConfig):
     threshold: Fraction = 0.8
     importance_factor: Annotated[float, Field(gt=0, le=1)] = 0.8
     wrong_answer_price: Annotated[float, Field(ge=0)] = 50.0
-    relevance: ModelSource  # type: ignore[assignment]
+    relevance: ModelSource = ClassifierRelevanceConfig()  # type: ignore[assignment]
 
     @model_validator(mode="before")
     @classmethod

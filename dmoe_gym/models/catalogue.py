@@ -27,6 +27,7 @@ def named_model(model: object, given: object = None, prompts: str | None = None)
         "digits": (ClassifierRelevanceConfig, {}),
         "language": (LanguageSource, {}),
     }
+    source: type[ModelSource]
     if isinstance(model, str) and model.startswith(FOLDER):
         if prompts is None:
             raise ValueError(f"prompts = None: valid with model = {model!r} is a file of JSON lines")

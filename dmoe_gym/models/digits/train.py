@@ -69,7 +69,7 @@ def main(
         replace_section(document, "inference-model", "\n".join(f"| {' | '.join(line)} |" for line in lines))
     if picture is not None:
         _, scores = infer(model, load_inputs("test").patches, best_experts(2))
-        draw_gate_scores(picture, scores.mean((2, 3)), DOMAINS)
+        draw_gate_scores(picture, scores.mean((2, 3)), list(DOMAINS))
 
 
 def accuracy_cells(model: InferenceModel) -> tuple[list[str], list[list[str]]]:

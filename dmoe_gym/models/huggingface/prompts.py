@@ -56,7 +56,7 @@ def _read_line(line: str, where: str) -> Prompt:
     for name, value in {**fields, "domain": domain}.items():
         if not isinstance(value, str) or not value:
             raise ValueError(f"{where}: {name} = {value!r}; {wanted}")
-    return Prompt(fields.get("prompt", fields.get("text")), fields.get("answer", ""), domain)
+    return Prompt(fields["text"] if "text" in fields else fields["prompt"], fields.get("answer", ""), domain)
 
 
 class PromptQuestions(Questions):

@@ -36,21 +36,29 @@ def starved(layer: int, seed: int = 0) -> Rule:
     return choose
 
 
+def infer(model: LayeredModel, tokens: np.ndarray, rule: Rule) -> tuple[Tensor, Tensor]:
+    """Logits (B, T, vocabulary) after tokens (B, T), and every layer's gate scores (L, B, T, K)."""
+    hidden = model.embed(torch.from_numpy(tokens))
+    kept = []
+    for layer in range(1, model.layers + 1):
+        hidden, scores = model.open_layer(layer, hidden)
+        kept.append(scores)
+        hidden = model.close_layer(layer, hidden, rule(layer, scores))
+    return model.logits(hidden), torch.stack(kept)
+
+
 def answers(model: LayeredModel, part: Part, queries: int, rule: Rule, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Share of exact answers per family, (families,), and mean gate scores (L, families, K)."""
     families = families_in_turn(queries)
     asked = GeneratedQuestions(part).ask(families, seed * queries + np.arange(queries))
     right = np.zeros(queries, np.bool_)
-    scores_of = np.zeros((model.layers, len(FAMILIES), model.experts))
+    sums = np.zeros((len(FAMILIES), model.layers, model.experts))
     for start in range(0, queries, _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
-        tokens, answered = torch.from_numpy(asked.tokens[some]), torch.from_numpy(asked.answered[some])
-        hidden = model.embed(tokens[:, :-1])
-        for layer in range(1, model.layers + 1):
-            hidden, scores = model.open_layer(layer, hidden)
-            np.add.at(scores_of[layer - 1], families[some], scores.mean(1).numpy())
-            hidden = model.close_layer(layer, hidden, rule(layer, scores))
-        likeliest = model.logits(hidden).argmax(-1)
-        right[some] = ((likeliest == tokens[:, 1:]) | ~answered[:, 1:]).all(-1).numpy()
+        tokens, answered = asked.tokens[some], asked.answered[some, 1:]
+        logits, scores = infer(model, tokens[:, :-1], rule)
+        right[some] = ((logits.argmax(-1).numpy() == tokens[:, 1:]) | ~answered).all(-1)
+        np.add.at(sums, families[some], scores.mean(2).transpose(0, 1).numpy())
     counts = np.bincount(families, minlength=len(FAMILIES))
-    return np.bincount(families, right, minlength=len(FAMILIES)) / counts, scores_of / counts[:, None]
+    means = sums / counts[:, None, None]
+    return np.bincount(families, right, minlength=len(FAMILIES)) / counts, means.transpose(1, 0, 2)
