@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import ChannelField, CSIConfig, GainLaw, KnowledgeField, RayleighConfig
 from dmoe_gym.config import StrictConfig, list_as_tuple
+from dmoe_gym.dmoe.harvest import HarvestConfig
 from dmoe_gym.relevance import DirichletConfig, RelevanceField, Sizes
 
 Positive = Annotated[float, Field(gt=0)]
@@ -56,7 +57,9 @@ class DMoEConfig(StrictConfig):
         slot_duration_s: T [s], the time that a round leaves for transmission; None for as long as it takes.
         relevance_budget: mean relevance asked for over the whole episode, instead of the threshold of every hidden
             state; None for the threshold.
-        battery_j: energy of every node at an episode's start [J]; None for no limit.
+        battery_j: energy of every node at an episode's start [J], with a harvest what a battery holds; None for no
+            limit.
+        harvest: energy that arrives at the batteries, which hold `battery_j` at most; None for none.
         residual: what residual scheduling corrects and rewards.
     """
 
@@ -80,6 +83,7 @@ class DMoEConfig(StrictConfig):
     slot_duration_s: Positive | None = None
     relevance_budget: Fraction | None = None
     battery_j: Positive | None = None
+    harvest: HarvestConfig | None = None
     residual: ResidualConfig = ResidualConfig()
 
     _list_as_tuple = field_validator("computation_energy_range", mode="before")(list_as_tuple)
@@ -90,6 +94,8 @@ class DMoEConfig(StrictConfig):
             raise ValueError(
                 f"max_experts = {self.max_experts}: valid are whole numbers from 1 to num_experts = {self.num_experts}"
             )
+        if self.harvest is not None and self.battery_j is None:
+            raise ValueError("harvest without battery_j: valid is a battery that energy can arrive at")
         self.relevance.require_fit(Sizes(self.num_layers, self.num_experts, self.num_states))
         return self
 

@@ -74,6 +74,8 @@ def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Schedu
             named.update(EXPECTING)
     if config.battery_j is not None:
         named.update(BATTERY)
+    if config.harvest is not None:
+        named["JESA-harvest"] = tuned("JESA-harvest")
     if config.is_limited:
         named.pop("single-pass", None)
     return named

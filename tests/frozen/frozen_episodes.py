@@ -18,7 +18,7 @@ import numpy as np
 import dmoe_gym  # noqa: F401  registers the environments
 
 FILE = Path(__file__).with_name("episodes.json")
-DMOE = ("small", "paper", "scarce", "large", "stale", "selective", "budget", "battery", "mobile", "recorded")
+DMOE = ("small", "paper", "scarce", "large", "stale", "selective", "budget", "battery", "mobile", "recorded", "harvest")
 INFERENCE = ("digits", "digits-scarce", "digits-stale")
 WDMOE = ("testbed", "mixtral", "crowd")
 SCENARIOS = {

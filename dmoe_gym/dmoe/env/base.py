@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,8 +42,13 @@ class DMoECore(BatchedCore):
         self.channel = config.channel.process(num_envs, (experts, experts), subcarriers)
         self.knowledge = config.csi.knowledge(self.channel)
         self.relevance: RelevanceProcess = config.relevance.process(num_envs, experts, states, experts)
+        self.harvest = None
+        if config.harvest is not None:
+            self.harvest = config.harvest.build(num_envs, experts, config.energy_unit_j)
+        self.harvest_seen = np.zeros((num_envs, experts), np.float32)
         # the default processes' draws are compiled into one pass with what is observed
-        self._gains_inside = type(self.channel) is RayleighChannel and type(self.knowledge) is PerfectKnowledge
+        plain = type(self.channel) is RayleighChannel and type(self.knowledge) is PerfectKnowledge
+        self._gains_inside = plain and self.harvest is None
         self._scores_inside = type(self.relevance) is DirichletRelevance
         self.rules = Rules.of(config)
         self.efficiency = np.zeros((num_envs, experts, experts, subcarriers), np.float32)
@@ -87,6 +92,8 @@ class DMoECore(BatchedCore):
             limits["budget_left"] = self.budget_left
         if self.config.battery_j is not None:
             limits["battery"] = self.battery
+        if self.harvest is not None:
+            limits["harvest"] = self.harvest_seen
         return {
             "gate_scores": self.relevance.gate_scores,
             "spectral_efficiency": self.efficiency,
@@ -106,6 +113,7 @@ class DMoECore(BatchedCore):
         "computation_energy": 2,
         "budget_left": 1,
         "battery": 1,
+        "harvest": 1,
     }
 
     # --- episodes
@@ -117,8 +125,14 @@ class DMoECore(BatchedCore):
         self._draw_outside(rows, False)
 
     def _draw_outside(self, rows: np.ndarray, first: bool, gains: bool = True, scores: bool = True) -> None:
-        """Draw gains and gate scores, or one of them, by the processes themselves: gains first."""
-        processes = ((self.channel, self.knowledge) if gains else ()) + ((self.relevance,) if scores else ())
+        """Draw gains, with the harvest, and gate scores, or one of them, by the processes themselves: gains first."""
+        processes: tuple[Any, ...] = ()
+        if gains:
+            processes = (
+                (self.channel, self.knowledge) if self.harvest is None else (self.channel, self.knowledge, self.harvest)
+            )
+        if scores:
+            processes = (*processes, self.relevance)
         for process in processes:
             (process.start if first else process.advance)(rows, self.generators)
 
@@ -138,8 +152,19 @@ class DMoECore(BatchedCore):
         """Write what is observed of a round, and draw its gains and its gate scores if that is still to be done."""
         work = len(rows) / (1 if gains else OBSERVED_PER_DRAWN)
         observe_rounds(work, rows, first, gains, scores, self.constants, self.rules, self.batch)
+        self._receive(rows, first, self.batch)
         if self.recorder is not None:
             self.recorder.begin_round(self, rows)
+
+    def _receive(self, rows: np.ndarray, first: bool, batch: Batch) -> None:
+        """Let what was harvested arrive at the batteries, as far as they hold it, and show both."""
+        if self.harvest is None:
+            return
+        full = self.rules.full_battery
+        before = full * self.harvest.config.start_share if first else batch.account[rows, BATTERY:]
+        batch.account[rows, BATTERY:] = np.minimum(full, before + self.harvest.arrived[rows])
+        batch.battery[rows] = batch.account[rows, BATTERY:] / full
+        self.harvest_seen[rows] = np.minimum(1, self.harvest.arrived[rows] / full)
 
     # --- for users of one environment
 
@@ -153,7 +178,10 @@ class DMoECore(BatchedCore):
 
     def _round(self, row: int, gains: np.ndarray) -> Round:
         threshold = float(self.threshold[row, 0])
-        return round_of(self.config, self.relevance.gate_scores[row], gains[row], threshold, self.account[row])
+        harvested = None if self.harvest is None else self.harvest.arrived[row]
+        return round_of(
+            self.config, self.relevance.gate_scores[row], gains[row], threshold, self.account[row], harvested
+        )
 
     def schedule(self, row: int) -> Schedule:
         """The schedule that the last step of one environment decided (so far, in the sequential environment)."""

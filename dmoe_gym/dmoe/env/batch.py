@@ -66,12 +66,18 @@ class Batch(NamedTuple):
 
 
 def round_of(
-    config: DMoEConfig, gate_scores: np.ndarray, gains: np.ndarray, threshold: float, account: np.ndarray
+    config: DMoEConfig,
+    gate_scores: np.ndarray,
+    gains: np.ndarray,
+    threshold: float,
+    account: np.ndarray,
+    harvested: np.ndarray | None = None,
 ) -> Round:
     """One environment's round from its arrays.
 
     Args:
-        gate_scores: (K, N, K); gains: (K, K, M); account: (2 + K,), see `settle.charge_served`.
+        gate_scores: (K, N, K); gains: (K, K, M); account: (2 + K,), see `settle.charge_served`;
+            harvested: (K,) [E_ref / (K N D)].
     """
     return Round(
         gate_scores,
@@ -80,4 +86,5 @@ def round_of(
         config,
         battery=None if config.battery_j is None else account[BATTERY:] * config.energy_unit_j,
         relevance_owed=None if config.relevance_budget is None else float(account[OWED]),
+        harvested=None if harvested is None else harvested * config.energy_unit_j,
     )

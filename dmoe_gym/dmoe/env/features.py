@@ -21,6 +21,8 @@ NODE_FEATURES = (
     "demand",  # its expert's mean gate score over all nodes' hidden states of this round, times K, less 1
     "demand_mean",  # the same over all rounds of the episode so far
     "own_demand_mean",  # its own hidden states' mean gate score for its own expert so far, less 1 / K
+    "harvest",  # what arrived at its battery now over the mean, less 1
+    "harvest_pace",  # log(what the rounds left take at an even pace / its energy and expected arrivals)
     "computation",  # energy per hidden state over the mean node's, less 1
     "sending",  # log of the mean energy of its links to others over their best subcarriers, over a mean link's
     "receiving",  # the same of others' links to it
@@ -54,21 +56,22 @@ class Memory(NamedTuple):
 
 
 @serial_or_parallel
-def write_features(rows, first, rounds, budget, has_battery, constants, batch, memory, features):
+def write_features(rows, first, rounds, budget, has_battery, harvest, constants, batch, memory, features):
     """Bring the memory up to date with the present observation, and write the features of the environments in `rows`.
 
     Args:
         first: does an episode begin?
         rounds: L; budget: mean relevance asked for, NaN for none; has_battery: are there batteries?
+        harvest: (B, K, 2), the two features of it; of no rows without a harvest.
         constants, batch, memory: `Constants`, `Batch`, `Memory`.
         features: (B, features) float32 output.
     """
     for position in prange(rows.shape[0]):
-        _write(rows[position], first, rounds, budget, has_battery, constants, batch, memory, features)
+        _write(rows[position], first, rounds, budget, has_battery, harvest, constants, batch, memory, features)
 
 
 @njit
-def _write(row, first, rounds, budget, has_battery, constants, batch, memory, features):
+def _write(row, first, rounds, budget, has_battery, harvest, constants, batch, memory, features):
     gate_scores, efficiency, out = batch.gate_scores[row], batch.efficiency[row], features[row]
     sums = memory.scores[row]
     experts, states, _ = gate_scores.shape
@@ -76,7 +79,8 @@ def _write(row, first, rounds, budget, has_battery, constants, batch, memory, fe
     if first:
         sums[:] = 0.0
         memory.rounds[row] = 0.0
-        memory.battery[row] = 1.0
+        for node in range(experts):
+            memory.battery[row, node] = np.float64(batch.battery[row, node])
     memory.rounds[row] += 1
     seen = memory.rounds[row]
     out[:] = 0.0
@@ -108,12 +112,15 @@ def _write(row, first, rounds, budget, has_battery, constants, batch, memory, fe
             out[experts + node] = np.log(left / max(share, LEAST))
             out[2 * experts + node] = (memory.battery[row, node] - share) * rounds
             memory.battery[row, node] = share
+        if harvest.shape[0] > 0:
+            out[6 * experts + node] = harvest[row, node, 0]
+            out[7 * experts + node] = harvest[row, node, 1]
         out[3 * experts + node] -= 1
         out[4 * experts + node] -= 1
-        out[6 * experts + node] = constants.computation[node] / mean_computation - 1
-        out[7 * experts + node] = np.log(sending[node] / link_unit)
-        out[8 * experts + node] = np.log(receiving[node] / link_unit)
-    at = 9 * experts
+        out[8 * experts + node] = constants.computation[node] / mean_computation - 1
+        out[9 * experts + node] = np.log(sending[node] / link_unit)
+        out[10 * experts + node] = np.log(receiving[node] / link_unit)
+    at = 11 * experts
     out[at] = batch.threshold[row, 0]
     out[at + 1] = batch.progress[row, 0]
     if not np.isnan(budget):

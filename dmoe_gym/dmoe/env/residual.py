@@ -18,6 +18,7 @@ from dmoe_gym.dmoe.env.charge import charge, new_workspace, repair_draft
 from dmoe_gym.dmoe.env.features import LARGEST, Memory, feature_names, write_features
 from dmoe_gym.dmoe.env.observe import begin_limits
 from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
+from dmoe_gym.dmoe.schedulers.episode import HarvestJESA
 from dmoe_gym.dmoe.schedulers.strongest import strongest
 
 # What an action of 1 multiplies by (this project's choice): so little that random actions cost little, so much that
@@ -94,13 +95,23 @@ class ResidualCore(DMoECore):
             self.rewards[rows] -= self.twin.rewards[rows]
         self._finish_round(rows)
 
+    def _harvest_features(self) -> np.ndarray:
+        """(B, K, 2), or (0, K, 2) without a harvest: see `env.features`."""
+        config, harvest = self.config, self.config.harvest
+        if harvest is None:
+            return np.zeros((0, config.num_experts, 2))
+        need, energy = HarvestJESA(config, horizon=config.num_layers).outlook(self.inputs)
+        now = self.harvest_seen.astype(float) * float(config.battery_j or 0)
+        return np.stack([now / harvest.mean_j - 1, np.log(need / energy)], -1)
+
     def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
         super()._observe_round(rows, first, gains, scores)
         if self.twin is not None:
             begin_limits(len(rows) / 8, rows, first, self.rules, self.twin)
+            self._receive(rows, first, self.twin)
         write_features(
             len(rows) / 8, rows, first, self.config.num_layers, self.rules.budget, self.config.battery_j is not None,
-            self.constants, self.batch, self.memory, self.features,
+            self._harvest_features(), self.constants, self.batch, self.memory, self.features,
         )  # fmt: skip
 
 

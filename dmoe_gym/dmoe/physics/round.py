@@ -21,6 +21,8 @@ class Round:
         threshold: z * gamma^l, in [0, 1].
         config: sizes and physical constants.
         battery: (K,), energy that every node has left [J]; None where nodes have no battery.
+        harvested: (K,), energy that arrived at its beginning, before what the battery could not hold was lost [J];
+            None without harvest.
         relevance_owed: the mean relevance that a relevance budget asks of this round (all that is still missing in
             an episode's last round, 0 before); None where every hidden state has its threshold.
 
@@ -34,6 +36,7 @@ class Round:
     config: DMoEConfig = field(repr=False)
     battery: np.ndarray | None = None
     relevance_owed: float | None = None
+    harvested: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.config, DMoEConfig):
@@ -45,6 +48,8 @@ class Round:
         gains = checked_array("gains", self.gains, (experts, experts, subcarriers), minimum=0)
         if self.battery is not None:
             object.__setattr__(self, "battery", checked_array("battery", self.battery, (experts,), minimum=0))
+        if self.harvested is not None:
+            object.__setattr__(self, "harvested", checked_array("harvested", self.harvested, (experts,), minimum=0))
         if self.relevance_owed is not None:
             owed = float(checked_array("relevance_owed", self.relevance_owed, (), minimum=0))
             object.__setattr__(self, "relevance_owed", owed)

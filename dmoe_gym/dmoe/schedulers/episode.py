@@ -148,3 +148,40 @@ class BatteryJESA(Correctable):
         rounds = self.config.num_layers
         left = (rounds - self.layers(observation) + 1) / rounds
         return np.maximum(observation["battery"].astype(float), 1e-3), left[:, None]
+
+
+class HarvestJESA(BatteryJESA):
+    """Battery prices of a receding horizon: a node's energy and expected arrivals against an even pace.
+
+    Args:
+        strength, power: a node's price is 1 + strength * (need / energy)^power: what the horizon's rounds take if an
+            episode's mean energy is spent evenly, over what the node is expected to have in them.
+        horizon: rounds ahead, cut at the episode's end.
+
+    Raises:
+        ValueError: if the configuration has no harvest, the horizon is less than 1, and as `BatteryJESA`.
+    """
+
+    def __init__(self, config: DMoEConfig, strength: float = 1.0, power: float = 4.0, horizon: float = 16) -> None:
+        if config.harvest is None:
+            raise ValueError("harvest = None: valid for prices of expected arrivals is a harvest")
+        if not horizon >= 1:
+            raise ValueError(f"horizon = {horizon}: valid are numbers of at least 1")
+        super().__init__(config, strength, power)
+        self.horizon = horizon
+
+    def prices(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        need, energy = self.outlook(observation)
+        return 1 + self.strength * (need / energy) ** self.power
+
+    def outlook(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """What the horizon's rounds take at an even pace (B, 1), and what they are expected to have (B, K) [J]."""
+        config, harvest = self.config, self.config.harvest
+        assert harvest is not None
+        assert config.battery_j is not None  # both checked above
+        full, rounds = config.battery_j, config.num_layers
+        ahead = np.minimum(rounds - self.layers(observation), self.horizon)[:, None]
+        now = observation["harvest"].astype(float) * full
+        energy = observation["battery"].astype(float) * full + harvest.expected_arrivals(now, ahead)
+        pace = (harvest.start_share * full + harvest.mean_j * rounds) / rounds
+        return (ahead + 1) * pace, np.maximum(energy, 1e-3 * full)

@@ -26,6 +26,7 @@ CORRECTABLE: dict[str, Callable[[DMoEConfig], Any]] = {
     "Lagrangian": tuned("Lagrangian"),
     "Lagrangian-adaptive": tuned("Lagrangian-adaptive"),
     "JESA-battery": tuned("JESA-battery"),
+    "JESA-harvest": tuned("JESA-harvest"),
     "JESA-expected": tuned("JESA-expected"),
     "JESA-expected-restarts": tuned("JESA-expected", ExpectedCostRestarts),
 }
@@ -43,6 +44,8 @@ def strongest_name(config: DMoEConfig) -> str:
     scenario = scenario_of(config)
     if scenario in recorded():
         return str(recorded()[scenario]["scheduler"])
+    if config.harvest is not None:
+        return "JESA-harvest"
     if config.battery_j is not None:
         return "JESA-battery"
     if config.relevance_budget is not None:
