@@ -76,7 +76,14 @@ def register(
 
 
 def register_environments() -> None:
-    """Register the suite's own."""
+    """Register the suite's own, and the views of them with vector rewards."""
+    for env_id in ("DMoE-JESA-v0", "DMoE-Inference-v0", "WDMoE-v0"):
+        gym.register(
+            id=f"mo-{env_id}",
+            entry_point="dmoe_gym.facades.multi_objective:MultiObjectiveEnv",
+            kwargs={"env_id": env_id},
+            disable_env_checker=True,  # it takes a reward of two numbers for a mistake
+        )
     dmoe, inference = "dmoe_gym.dmoe.system:DMOE", "dmoe_gym.dmoe.system:INFERENCE"
     register("DMoE-DES-v0", "dmoe_gym.dmoe.env.des:DESCore", "dmoe_gym.dmoe.system:DES", multi_binary=True)
     register("DMoE-JESA-v0", "dmoe_gym.dmoe.env.joint:JointCore", dmoe)
