@@ -51,9 +51,9 @@ def settle(core: Any, choices: Choices, selected: np.ndarray, subcarrier: np.nda
     """Charge the nodes' choices by `limited_terms`, the physics of every limited round.
 
     With `collide`, links that share a subcarrier are lost as by an outage: they transmit, for the slot or for as long
-    as their payload would have taken, and deliver nothing. Of more than D experts of a hidden state the best
-    scores stay, and one without any has its own node's; both count as repairs. The core then holds the schedule and its account is
-    brought up to date; without `collide` the core has done that itself.
+    as their payload would have taken, and deliver nothing. Of more than D experts of a hidden state the best scores
+    stay, and one without any has its own node's; both count as repairs. The core then holds the schedule and its
+    account is brought up to date; without `collide` the core has done that itself.
 
     Args:
         core: a `JointCore` with one environment, whose round `choices` is.
