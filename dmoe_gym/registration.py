@@ -115,6 +115,28 @@ def create_core(env_id: str, num_envs: int, scenario: str | None, overrides: Map
         raise ValueError(f"scenario = {scenario!r}: {said}") from None
 
 
+def parallel_env(env_id: str = "DMoE-JESA-v0", scenario: str | None = None, **options: Any) -> Any:
+    """The nodes of a DMoE system as agents of a PettingZoo `ParallelEnv`.
+
+    Args:
+        env_id: "DMoE-JESA-v0", whose episodes it has.
+        scenario, options: see `facades.pettingzoo.NodesEnv`.
+
+    Raises:
+        ImportError: with the command that installs PettingZoo, if it is missing.
+        ValueError: for another id, or an invalid option.
+    """
+    if env_id != "DMoE-JESA-v0":
+        raise ValueError(f"env_id = {env_id!r}: valid is 'DMoE-JESA-v0'")
+    try:
+        facade = import_module("dmoe_gym.facades.pettingzoo")
+    except ModuleNotFoundError as error:
+        if error.name != "pettingzoo":
+            raise
+        raise ImportError("parallel_env needs PettingZoo: pip install 'dmoe_gym[views]'") from None
+    return facade.NodesEnv(scenario, **options)
+
+
 def system_of(env_id: str) -> System:
     """The record of an environment's system.
 
