@@ -88,7 +88,8 @@ class NodesEnv(ParallelEnv):
         self.state_space = self._flat.observation_space
         action = spaces.MultiDiscrete(np.r_[np.full(states * nodes, 2), np.full(nodes - 1, subcarriers)])
         self._check = ActionCheck(action, 1)
-        upper: Any = self.core.observation_space.spaces
+        space: Any = self.core.observation_space
+        upper = space.spaces
         observation: dict[str, spaces.Space] = {
             key: spaces.Box(0, float(upper[key].high.max()) if key in upper else 1, value.shape, np.float32)
             for key, value in self._observation(0).items()
