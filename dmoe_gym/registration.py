@@ -82,6 +82,7 @@ def register_environments() -> None:
     register("DMoE-JESA-v0", "dmoe_gym.dmoe.env.joint:JointCore", dmoe)
     register("DMoE-JESA-Sequential-v0", "dmoe_gym.dmoe.env.sequential:SequentialCore", dmoe, masked=True)
     register("DMoE-JESA-Price-v0", "dmoe_gym.dmoe.env.price:PriceCore", dmoe)
+    register("DMoE-JESA-Residual-v0", "dmoe_gym.dmoe.env.residual:ResidualCore", dmoe)
     register("DMoE-Inference-v0", "dmoe_gym.dmoe.env.inference:InferenceCore", inference)
     register("DMoE-Inference-Joint-v0", "dmoe_gym.dmoe.env.inference:InferenceJointCore", inference)
     register("WDMoE-v0", "dmoe_gym.wdmoe.env.discount:DiscountCore", "dmoe_gym.wdmoe.system:WDMOE")
