@@ -162,7 +162,8 @@ class Trainer:
         return loss.item()
 
     def _learning_rate(self) -> float:
-        return float(np.interp(self.step, *zip(*self.training.learning_rates, strict=True)))
+        steps, rates = zip(*self.training.learning_rates, strict=True)
+        return float(np.interp(self.step, steps, rates))
 
     def _record(self, loss: float, families: np.ndarray, seconds: float) -> None:
         mean = float(families.mean())
