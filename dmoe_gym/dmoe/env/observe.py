@@ -17,10 +17,10 @@ OBSERVED_PER_DRAWN = 8
 
 
 @serial_or_parallel
-def begin_rounds(rows, first, gains, scores, constants, rules, batch):
-    """`begin_round` in the environments in `rows`."""
+def observe_rounds(rows, first, gains, scores, constants, rules, batch):
+    """`observe_round` in the environments in `rows`."""
     for position in prange(rows.shape[0]):
-        begin_round(rows[position], first, gains, scores, constants, rules, batch)
+        observe_round(rows[position], first, gains, scores, constants, rules, batch)
 
 
 @njit_no_refcount(forceinline=True)
@@ -31,11 +31,11 @@ def next_round(row, last, scores, constants, rules, batch):
     else:
         batch.layer[row] += 1
         batch.progress[row, 0] = batch.layer[row] / last
-        begin_round(row, False, True, scores, constants, rules, batch)
+        observe_round(row, False, True, scores, constants, rules, batch)
 
 
 @njit_no_refcount(forceinline=True)
-def begin_round(row, first, gains, scores, constants, rules, batch):
+def observe_round(row, first, gains, scores, constants, rules, batch):
     """Begin a round: draw what is not drawn yet, and write what is observed of it.
 
     Args:

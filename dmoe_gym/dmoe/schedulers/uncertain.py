@@ -9,10 +9,10 @@ import numpy as np
 from dmoe_gym.channel import GainLaw
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
-from dmoe_gym.dmoe.solvers.channel_law import Outlook
+from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw
 from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
-from dmoe_gym.dmoe.solvers.restarts import expected_detours, expected_node_costs
+from dmoe_gym.dmoe.solvers.restarts import expected_node_costs, expected_restarts
 
 
 class PredictedJESA(Scheduler):
@@ -65,17 +65,17 @@ class ExpectedCostJESA(Scheduler):
             raise ValueError(f"caution = {caution}: valid are numbers of at least 0")
         super().__init__(config)
         self.caution = float(caution)
-        self.outlooks = [Outlook.of(config, passed) for passed in range(config.num_layers)]
+        self.laws = [ChannelLaw.of(config, passed) for passed in range(config.num_layers)]
 
     def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
         rounds = observed_rounds(observation, selected, subcarrier)
         for layer, (scores, efficiency, threshold, chosen, route) in zip(self.layers(observation), rounds, strict=True):
-            outlook = self.outlooks[layer - 1]
-            expected_jesa(scores, efficiency, threshold, self.constants, outlook, self.caution, chosen, route)
+            law = self.laws[layer - 1]
+            expected_jesa(scores, efficiency, threshold, self.constants, law, self.caution, chosen, route)
 
 
-class ExpectedCostDetours(ExpectedCostJESA):
-    """Expected-cost JESA, then restarts of its local search with one link given (`solvers.detours`).
+class ExpectedCostRestarts(ExpectedCostJESA):
+    """Expected-cost JESA, then restarts of its local search with one link given (`solvers.restarts`).
 
     The links are tried in the order of their node's expected cost times the largest gate score that they could serve.
 
@@ -98,8 +98,8 @@ class ExpectedCostDetours(ExpectedCostJESA):
         costs = np.empty(self.config.num_experts)
         rounds = observed_rounds(observation, selected, subcarrier)
         for layer, (scores, rates, threshold, chosen, route) in zip(self.layers(observation), rounds, strict=True):
-            law = (scores, rates, threshold, self.constants, self.outlooks[layer - 1], self.caution)
+            law = (scores, rates, threshold, self.constants, self.laws[layer - 1], self.caution)
             expected_node_costs(*law, chosen, route, costs)
             promise = costs[:, None] * scores.max(1)
             links = np.argsort(-promise.ravel(), kind="stable")[: self.tries]
-            expected_detours(*law, links, True, chosen, route, np.empty(len(links)))
+            expected_restarts(*law, links, chosen, route)
