@@ -262,7 +262,7 @@ def test_what_a_channel_says_of_its_law_decides_who_is_in_the_line_up():
     assert "informed" in full.bounds
     mean = line_up_of("DMoE-JESA-v0", channel=CHANNEL, **STALE)
     assert {"JESA-predicted", "JESA-margin"} <= set(mean.policies)
-    assert not {"JESA-expected", "JESA-expected-detours"} & set(mean.policies)
+    assert not {"JESA-expected", "JESA-expected-restarts"} & set(mean.policies)
     assert "informed" not in mean.bounds
     none = line_up_of("DMoE-JESA-v0", channel=CHANNEL, **{**STALE, "csi": CSI})
     assert not any(name.startswith("JESA-") for name in none.policies)
