@@ -45,6 +45,7 @@ class BatchedCore(ABC):
         seeds: (seed, environment index) of every environment's episodes.
         observation_space, action_space: of one environment.
         observations: one float32 array per key, (num_envs, ...); owned by the core and overwritten by every step.
+            Where the observation space is no dictionary they are one array, under the name `alone`.
         first_observation: environment 0's part of each, the same memory.
         rewards: (num_envs,) float64; terminated: (num_envs,) bool, True also before the first episode.
         terms: named reward terms with their unit in the name, (num_envs,) float64 each, of the last step.
@@ -55,6 +56,8 @@ class BatchedCore(ABC):
         recorder: told of every round, where pictures are wanted.
     """
 
+    # the key of the one observation that stands for itself, without a dictionary; None for a dictionary of all
+    alone: ClassVar[str | None] = None
     # does the action space need masks (`masks()`)?
     masked: ClassVar[bool] = False
     # does one action decide a whole round, so that `check` can judge it?
@@ -63,7 +66,7 @@ class BatchedCore(ABC):
     # largest value of each observation; the smallest is 0
     _upper: ClassVar[Mapping[str, float]]
 
-    observation_space: spaces.Dict
+    observation_space: spaces.Space
     action_space: spaces.Space
     observations: dict[str, np.ndarray]
     first_observation: dict[str, np.ndarray]
@@ -93,11 +96,14 @@ class BatchedCore(ABC):
     def _build_spaces(self) -> None:
         """Name terms and observations and derive the spaces; called when a subclass has made its arrays."""
         self._name_views()
+        self.observation_space = self._observation_space()
+        self.action_space = self._action_space()
+
+    def _observation_space(self) -> spaces.Space:
         upper = self._largest()
-        self.observation_space = spaces.Dict(
+        return spaces.Dict(
             {key: spaces.Box(0, upper[key], array.shape[1:], np.float32) for key, array in self.observations.items()}
         )
-        self.action_space = self._action_space()
 
     def _name_views(self) -> None:
         self.terms = {name: self.term_values[:, column] for column, name in enumerate(self.term_names)}
@@ -205,6 +211,14 @@ class BatchedCore(ABC):
     def terms_of(self, row: int) -> dict[str, Any]:
         """The terms of one environment's last step."""
         return dict(zip(self.term_names, self.term_values[row].tolist(), strict=True))
+
+    def priced(self, row: int) -> tuple[float, float]:
+        """What the cost of one environment's last step has beside what it spends, and the price of one unit of that.
+
+        Raises:
+            NotImplementedError: where the cost has one part.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: its cost has one part")
 
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """An episode's terms, means per round, with what the system derives from them for tables."""

@@ -11,6 +11,7 @@ from experiments.inference import Inference
 from experiments.optima import Optima
 from experiments.runner import Experiment
 from experiments.scenarios import Scenarios
+from experiments.strongest import Strongest
 from experiments.tuning import Tuning
 from experiments.wdmoe import WDMoE
 from experiments.wdmoe_inference import WDMoEInference
@@ -25,6 +26,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Gating,
         Asymptotics,
         Tuning,
+        Strongest,
         Optima,
         GatingTuning,
         GatingNetworks,

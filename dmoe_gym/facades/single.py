@@ -137,6 +137,13 @@ class SingleEnv(gym.Env):
         """What the last step decided."""
         return self.core.schedule(0)
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the entries of an observation mean that is one vector of features, in their order."""
+        if self.core.alone is None:
+            raise AttributeError(f"{type(self.core).__name__}: its observations have keys, which name them")
+        return self.core.feature_names  # type: ignore[attr-defined]
+
     def encode(self, schedule: Any) -> np.ndarray:
         """The action that decodes to a feasible schedule; only where the action space can say every schedule."""
         if not hasattr(self.core, "encode"):

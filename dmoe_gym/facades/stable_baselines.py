@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
+from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
 from dmoe_gym.facades.limit import StepLimit
 from dmoe_gym.facades.seeds import checked_seed, seeded_pair, told_seed
@@ -27,6 +29,8 @@ class BatchedVecEnv(VecEnv):
         env_id: a registered id of this suite.
         num_envs: size of the batch.
         render_mode: None, or "rgb_array" for `get_images` and SB3's video recorder.
+        history: so many last observations of the episode are seen together, the newest at the end of every array's
+            last axis, zeros before the episode's first (SB3's `StackedObservations`).
         max_episode_steps: after so many steps an episode is truncated; None for no limit.
         scenario, overrides: as in `gym.make`.
     """
@@ -38,15 +42,23 @@ class BatchedVecEnv(VecEnv):
         scenario: str | None = None,
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
+        history: int = 1,
         **overrides: Any,
     ) -> None:
+        if isinstance(history, bool) or not isinstance(history, int | np.integer) or history < 1:
+            raise ValueError(f"history = {history!r}: valid are whole numbers of at least 1")
         self.view = create_view(env_id, num_envs, scenario, overrides)
         self.core = self.view.core
         self.spec = gym.spec(env_id)
         self._viewer = watched(self.core, env_id, render_mode, ("rgb_array",))
         # read by VecEnv.__init__ through get_attr
         self.render_mode = render_mode
-        super().__init__(self.core.num_envs, self.view.observation_space, self.view.action_space)
+        self._stack: Any = None
+        space: Any = self.view.observation_space
+        if history > 1:
+            self._stack = StackedObservations(self.core.num_envs, int(history), space)
+            space = self._stack.stacked_observation_space
+        super().__init__(self.core.num_envs, space, self.view.action_space)
         self.metadata: dict[str, Any] = {**self.metadata, "render_fps": FRAMES_PER_SECOND}
         self._actions: np.ndarray | None = None
         # from the first reset on: environments that end start again in the same step
@@ -91,7 +103,8 @@ class BatchedVecEnv(VecEnv):
         self.reset_infos = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
-        return self.view.batch()
+        seen = self.view.batch()
+        return seen if self._stack is None else deepcopy(self._stack.reset(seen))
 
     def _pair(self, row: int) -> tuple[int, int] | None:
         seed, options = self._seeds[row], self._options[row]
@@ -137,7 +150,10 @@ class BatchedVecEnv(VecEnv):
         if len(rows):
             self._clear(rows)
             core.start(rows)
-        return self.view.batch(), rewards, dones, infos
+        seen = self.view.batch()
+        if self._stack is not None:
+            seen, infos = self._stack.update(seen, dones, infos)
+        return seen, rewards, dones, infos
 
     def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:
         core = self.core

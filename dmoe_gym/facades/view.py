@@ -30,8 +30,10 @@ class View:
 
     def __init__(self, core: BatchedCore, flat: bool = False, multi_discrete: bool = False) -> None:
         self.core = core
-        self._keys = tuple(core.observation_space.spaces) if flat else None
-        self.observation_space = spaces.flatten_space(core.observation_space) if flat else core.observation_space
+        self._alone = core.alone
+        space = core.observation_space
+        self._keys = tuple(space.spaces) if flat and isinstance(space, spaces.Dict) else None
+        self.observation_space = space if self._keys is None else spaces.flatten_space(space)
         self.action_space = core.action_space
         if multi_discrete and isinstance(core.action_space, spaces.MultiBinary):
             self.action_space = spaces.MultiDiscrete(np.full(core.action_space.shape, 2))
@@ -39,6 +41,8 @@ class View:
     def batch(self, copy: bool = True) -> Any:
         """Observations of all environments; `copy=False` gives a dictionary's arrays as the core owns them."""
         observations = self.core.observations
+        if self._alone is not None:
+            return observations[self._alone].copy() if copy else observations[self._alone]
         if self._keys is not None:
             size = self.core.num_envs
             return np.concatenate([observations[key].reshape(size, -1) for key in self._keys], axis=1)
@@ -46,6 +50,8 @@ class View:
 
     def rows(self, rows: np.ndarray) -> list[Any]:
         """A copy of each of some environments' observations."""
+        if self._alone is not None:
+            return list(self.core.observations[self._alone][rows])
         if self._keys is not None:
             return list(
                 np.concatenate([self.core.observations[key][rows].reshape(len(rows), -1) for key in self._keys], axis=1)
@@ -57,6 +63,8 @@ class View:
     def first(self) -> Any:
         """A copy of environment 0's observation."""
         observation = self.core.first_observation
+        if self._alone is not None:
+            return observation[self._alone].copy()
         if self._keys is not None:
             return np.concatenate([observation[key].ravel() for key in self._keys])
         return {key: values.copy() for key, values in observation.items()}

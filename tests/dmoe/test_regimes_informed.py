@@ -41,7 +41,8 @@ def least_expected_cost(observed: Round, passed: int) -> float:
     predicted = np.empty((experts, experts, subcarriers))
     success, energy = np.empty((*predicted.shape, 1)), np.empty((*predicted.shape, 1))
     efficiency = np.log2(1 + config.mean_snr * observed.gains)
-    expect(efficiency, constants, ChannelLaw.of(config, passed), 1.0, 1, predicted, success, energy)
+    everyone = np.ones(config.num_experts)
+    expect(efficiency, constants, ChannelLaw.of(config, passed), everyone, everyone, 1, predicted, success, energy)
     best_sums = np.sort(observed.gate_scores, -1)[..., -config.max_experts :].sum(-1)
     targets = np.minimum(observed.threshold, best_sums)
     sets = [s for s in itertools.product((False, True), repeat=experts) if 1 <= sum(s) <= config.max_experts]

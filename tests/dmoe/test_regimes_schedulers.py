@@ -94,7 +94,8 @@ def test_expected_success_is_calibrated():
     efficiency[0, 1] = np.log2(1 + config.mean_snr * observed)
     shape = (2, 2, draws, 2)
     predicted, success, energy = np.empty(shape[:3]), np.empty(shape), np.empty(shape)
-    expect(efficiency, Constants.of(config), ChannelLaw.of(config, 1), 1.0, 2, predicted, success, energy)
+    believed, law = np.ones(config.num_experts), (Constants.of(config), ChannelLaw.of(config, 1))
+    expect(efficiency, *law, believed, believed, 2, predicted, success, energy)
     for payload in (1, 2):
         delivered = payload <= config.slot_states * np.log2(1 + config.mean_snr * gains)
         chance = success[0, 1, :, payload - 1]

@@ -9,19 +9,35 @@ from numba import prange
 
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
 from dmoe_gym.dmoe.solvers.heuristics import channel_greedy_round, des_round, random_round
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
-from dmoe_gym.dmoe.solvers.single_pass import single_pass_batch
+from dmoe_gym.dmoe.solvers.single_pass import priced_single_pass_batch, single_pass_batch
 from dmoe_gym.dmoe.solvers.top_k import top_k_round
 from dmoe_gym.dmoe.solvers.value_greedy import MAX_PASSES, value_greedy_round
 
 
-class JESA(Scheduler):
+class JESA(Correctable):
     """JESA with the system's own threshold."""
 
     def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
         jesa_batch(*seen(observation), self.constants, selected, subcarrier)
+
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
+        size, scores, efficiency, thresholds = seen(observation)
+        thresholds, prices = corrections.thresholds(thresholds), corrections.prices
+        rates = (efficiency / prices[:, :, None, None]).astype(efficiency.dtype)
+        for row in range(size):
+            constants = self.constants._replace(computation=self.constants.computation * prices[row])
+            one = slice(row, row + 1)
+            jesa_batch(1, scores[one], rates[one], thresholds[one], constants, selected[one], subcarrier[one])
 
 
 class Homogeneous(Scheduler):
@@ -87,7 +103,7 @@ class ValueGreedy(Scheduler):
             value_greedy_round(scores, rates, threshold, self.constants, chosen, route, self.passes)
 
 
-class SinglePass(Scheduler):
+class SinglePass(Correctable):
     """One selection, a knapsack over links where subcarriers are scarce, one assignment (`solvers.single_pass`).
 
     Args:
@@ -110,6 +126,19 @@ class SinglePass(Scheduler):
 
     def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
         single_pass_batch(*seen(observation), self.constants, self.candidates, selected, subcarrier)
+
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
+        size, scores, efficiency, thresholds = seen(observation)
+        priced_single_pass_batch(
+            size, scores, efficiency, corrections.thresholds(thresholds), self.constants, corrections.prices,
+            self.candidates, selected, subcarrier,
+        )  # fmt: skip
 
 
 class Random(Scheduler):

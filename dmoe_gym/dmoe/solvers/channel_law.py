@@ -54,11 +54,13 @@ class ChannelLaw(NamedTuple):
 
 
 @njit
-def expect(efficiency, constants, law, caution, states, predicted, success, energy):
+def expect(efficiency, constants, law, caution, prices, states, predicted, success, energy):
     """Fill what is expected of every link, subcarrier and payload of one round.
 
     Args:
-        efficiency: (K, K, M) as observed; caution: outage probabilities are multiplied by it (1 to believe them).
+        efficiency: (K, K, M) as observed.
+        caution: (K,) factors on the outage probabilities of every node's links; 1 to believe them.
+        prices: (K,) factors on the energy of every node's links.
         predicted: (K, K, M) output, spectral efficiency at the conditional mean gain.
         success: (K, K, M, N) output, probability that a payload of 1..N hidden states is delivered in the slot.
         energy: (K, K, M, N) output, expected energy of the transmission: of a delivered one given that it is, at the
@@ -97,11 +99,11 @@ def expect(efficiency, constants, law, caution, states, predicted, success, ener
                     spent = payload / rate
                     if constants.slot_states < np.inf:
                         below = probability_below(law.table, needed[payload - 1] / mean, power / mean, law.variance)
-                        chance = max(0.0, 1 - caution * below)
+                        chance = max(0.0, 1 - caution[i] * below)
                         spent *= longer(law.durations[payload - 1], snr * mean, power / mean, law.variance)
                         spent = chance * min(spent, constants.slot_states) + (1 - chance) * constants.slot_states
                     success[i, j, m, payload - 1] = chance
-                    energy[i, j, m, payload - 1] = constants.transmission * spent
+                    energy[i, j, m, payload - 1] = constants.transmission * spent * prices[i]
 
 
 def expect_exactly(

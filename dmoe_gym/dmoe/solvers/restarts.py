@@ -37,9 +37,11 @@ def start_over(i, j, gate_scores, rates, selected, subcarrier):
 
 
 @njit
-def expected_node_costs(gate_scores, efficiency, threshold, constants, law, caution, selected, subcarrier, costs):
+def expected_node_costs(
+    gate_scores, efficiency, threshold, constants, law, caution, prices, selected, subcarrier, costs
+):  # fmt: skip
     """Every node's expected cost (K,) under a schedule [E_ref / (K N D)]."""
-    targets, _, success, energy = expectations(gate_scores, efficiency, threshold, constants, law, caution)
+    targets, _, success, energy = expectations(gate_scores, efficiency, threshold, constants, law, caution, prices)
     chance = np.empty(gate_scores.shape[0])
     for i in range(gate_scores.shape[0]):
         costs[i] = node_expectation(
@@ -48,14 +50,18 @@ def expected_node_costs(gate_scores, efficiency, threshold, constants, law, caut
 
 
 @njit
-def expected_restarts(gate_scores, efficiency, threshold, constants, law, caution, links, selected, subcarrier):
+def expected_restarts(
+    gate_scores, efficiency, threshold, constants, law, caution, prices, links, selected, subcarrier
+):  # fmt: skip
     """Restarts of least expected cost, in the order of `links`, each from the best schedule so far.
 
     Args:
         links: (R,) of links i * K + j.
         selected, subcarrier: a schedule of expected-cost JESA, changed in place into the best one met.
     """
-    targets, predicted, success, energy = expectations(gate_scores, efficiency, threshold, constants, law, caution)
+    targets, predicted, success, energy = expectations(
+        gate_scores, efficiency, threshold, constants, law, caution, prices
+    )
     experts = gate_scores.shape[0]
     chance = np.empty(experts)
     best = expected_total(gate_scores, targets, success, energy, constants, selected, subcarrier, chance)

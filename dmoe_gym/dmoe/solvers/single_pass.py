@@ -16,7 +16,7 @@ from numba import prange
 
 from dmoe_gym.compiled.njit import njit, njit_no_refcount
 from dmoe_gym.compiled.threads import serial_or_parallel
-from dmoe_gym.dmoe.physics.terms import attainable
+from dmoe_gym.dmoe.physics.terms import attainable, with_computation
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, TOLERANCE, search
 from dmoe_gym.dmoe.solvers.link_assignment import LEAST_EFFICIENCY, assign_links, new_assignment, survey_links
 from dmoe_gym.dmoe.solvers.link_sets import choose_links, new_knapsack
@@ -295,3 +295,28 @@ def single_pass_batch(gate_scores, efficiency, thresholds, constants, candidates
             first, min(rounds, first + ROUNDS_PER_TASK), gate_scores, efficiency, thresholds, constants, candidates,
             selected, subcarrier,
         )  # fmt: skip
+
+
+@serial_or_parallel
+def priced_single_pass_batch(gate_scores, efficiency, thresholds, constants, prices, candidates, selected, subcarrier):
+    """`single_pass_batch` with a factor (B, K) on what every node's radio and expert take."""
+    rounds, experts, states, _ = gate_scores.shape
+    subcarriers = efficiency.shape[3]
+    for task in prange((rounds + ROUNDS_PER_TASK - 1) // ROUNDS_PER_TASK):
+        scene = new_scene(experts, states, subcarriers, constants.max_experts)
+        knapsack = new_knapsack(experts, subcarriers, candidates)
+        factor, bonus = np.ones((experts, experts)), np.zeros((experts, experts))
+        computation = np.empty(experts)
+        own = with_computation(constants, computation)
+        rates = np.empty_like(efficiency[0])
+        for row in range(task * ROUNDS_PER_TASK, min(rounds, (task + 1) * ROUNDS_PER_TASK)):
+            for i in range(experts):
+                computation[i] = constants.computation[i] * prices[row, i]
+                for j in range(experts):
+                    for m in range(subcarriers):
+                        rates[i, j, m] = efficiency[row, i, j, m] / prices[row, i]
+            one = slice(row, row + 1)
+            _single_pass_rounds(
+                0, 1, gate_scores[one], rates.reshape(1, experts, experts, subcarriers), thresholds[one], own, factor,
+                bonus, scene, knapsack, selected[one], subcarrier[one],
+            )  # fmt: skip
