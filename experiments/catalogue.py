@@ -13,6 +13,7 @@ from experiments.results.collect import Learned, References
 from experiments.results.show import Results
 from experiments.runner import Experiment
 from experiments.scenarios import Scenarios
+from experiments.strongest import Strongest
 from experiments.tuning import Tuning
 from experiments.wdmoe import WDMoE
 from experiments.wdmoe_inference import WDMoEInference
@@ -30,6 +31,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Gating,
         Asymptotics,
         Tuning,
+        Strongest,
         Optima,
         GatingTuning,
         GatingNetworks,

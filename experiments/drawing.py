@@ -1,11 +1,13 @@
-"""What the pictures share: colours and error bars."""
+"""What the pictures share: colours, error bars, gate scores of a model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dmoe_gym.evaluation import Interval
 
@@ -24,6 +26,29 @@ def error_bars(
     axes.errorbar(
         _means(x), _means(y), xerr=_ends(x), yerr=_ends(y), **{"marker": "o", "markersize": 4, "capsize": 2, **style}
     )
+
+
+def gate_score_panels(means: np.ndarray, domains: Sequence[str]) -> Figure:
+    """Mean gate scores (L, domains, K), a panel per layer: domains down, experts across."""
+    layers, _, experts = means.shape
+    figure = Figure(figsize=(11, 6.4), layout="constrained", dpi=110)
+    panels = figure.subplots(2, -(-layers // 2), squeeze=False)
+    top = float(np.ceil(10 * means.max()) / 10)
+    for layer, axes in enumerate(panels.flat):
+        if layer >= layers:
+            axes.set_axis_off()
+            continue
+        image = axes.imshow(means[layer], vmin=0, vmax=top, cmap="viridis")
+        for domain, row in enumerate(means[layer]):
+            for expert, value in enumerate(row):
+                colour = "black" if value > 0.6 * top else "white"
+                axes.text(expert, domain, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
+        axes.set_title(f"layer {layer + 1}", fontsize=10)
+        axes.set_xticks(range(experts), [f"{expert + 1}" for expert in range(experts)])
+        axes.set_yticks(range(len(domains)), list(domains))
+        axes.set_xlabel("expert")
+    figure.colorbar(image, ax=panels, label="mean gate score")
+    return figure
 
 
 def _means(values: Sequence[Any]) -> list[float]:

@@ -11,7 +11,7 @@ from dmoe_gym.dmoe.schedulers.rounds import JESA
 from dmoe_gym.evaluation import Interval, evaluate
 from dmoe_gym.models.digits import load_model
 from experiments.answers import ENV_ID, Answers, ask, contenders
-from experiments.digits_model import RULES, accuracy_cells, draw_specialisation
+from experiments.digits_model import RULES, accuracy_cells
 from experiments.inference import (
     Inference,
     at_equal_accuracy,
@@ -108,4 +108,3 @@ def test_the_shipped_classifiers_table_and_picture() -> None:
     for line in body:
         assert float(line[-1]) == pytest.approx(np.mean([float(cell) for cell in line[1:-1]]), abs=0.11)
     assert len(headings) == 8
-    assert draw_specialisation(load_model()).axes

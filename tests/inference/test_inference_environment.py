@@ -165,11 +165,11 @@ def test_parts_of_the_data_are_drawn_as_named():
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("num_experts", 4, "num_experts = 4: valid with the classifier is 6"),
-        ("num_states", 2, "num_states = 2: valid with the classifier is 4"),
-        ("num_layers", 8, "num_layers = 8: valid with the classifier is 6"),
-        ("battery_j", 1.0, "battery_j = 1.0: valid with the classifier is None"),
-        ("relevance", {"kind": "dirichlet"}, "kind"),
+        ("num_experts", 4, "num_experts = 4: valid with this model is 6"),
+        ("num_states", 2, "num_states = 2: valid with this model is 4"),
+        ("num_layers", 8, "num_layers = 8: valid with this model is 6"),
+        ("battery_j", 1.0, "battery_j = 1.0: valid with a model in the loop is None"),
+        ("relevance", {"kind": "dirichlet"}, "kind is 'classifier'"),
         ("relevance", {"inputs": "tset"}, "inputs"),
         ("wrong_answer_price", -1.0, "wrong_answer_price"),
     ],

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmoe_gym.compiled.njit import njit_allocating, njit_no_refcount
+from dmoe_gym.compiled.njit import njit, njit_allocating, njit_no_refcount
 from dmoe_gym.dmoe.config import DMoEConfig
 
 
@@ -41,6 +41,22 @@ class Constants(NamedTuple):
             slot_states=config.slot_states,
             limited=config.is_limited,
         )
+
+
+@njit
+def with_computation(constants, computation):
+    """The constants with other computation energies (K,)."""
+    return Constants(
+        constants.transmission,
+        computation,
+        constants.round_energy,
+        constants.shortfall_price,
+        constants.snr_per_gain,
+        constants.max_experts,
+        constants.slot_states,
+        constants.limited,
+        constants.selection_price,
+    )
 
 
 @njit_no_refcount

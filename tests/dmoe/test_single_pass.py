@@ -1,4 +1,4 @@
-"""One-shot scheduling: exact where links do not compete for subcarriers, feasible everywhere, free of order."""
+"""Single-pass scheduling: exact where links do not compete for subcarriers, feasible everywhere, free of order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from dmoe_gym.dmoe import DMoEConfig, Round, Schedule, check, cost, lower_bound, scenario, solve_des, solve_exact
-from dmoe_gym.dmoe.schedulers.rounds import JESA, OneShot
+from dmoe_gym.dmoe.schedulers.rounds import JESA, SinglePass
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS
 from dmoe_gym.dmoe.solvers.link_assignment import assign_links, new_assignment, survey_links
 from dmoe_gym.dmoe.solvers.link_sets import share_subcarriers, value_sets
@@ -26,7 +26,7 @@ def observed(scores: np.ndarray, efficiency: np.ndarray, thresholds: np.ndarray)
 
 def _decide(round: Round, **options) -> Schedule:
     """The schedule for one round as it is observed: in 32 bit."""
-    scheduler = OneShot(round.config, **options)
+    scheduler = SinglePass(round.config, **options)
     seen = observed(round.gate_scores[None], round.spectral_efficiency[None], np.array([round.threshold]))
     selected, subcarrier = scheduler.schedule(seen)
     return Schedule.from_subcarriers(selected[0], subcarrier[0], round.config.num_subcarriers)
@@ -114,7 +114,7 @@ def test_a_round_is_decided_alike_alone_and_in_any_batch():
     generator = np.random.default_rng(4)
     config = scenario("scarce")
     rounds = [draw_round(config, generator) for _ in range(70)]
-    scheduler = OneShot(config)
+    scheduler = SinglePass(config)
     scores = np.stack([round.gate_scores for round in rounds]).astype(np.float32)
     efficiency = np.stack([round.spectral_efficiency for round in rounds]).astype(np.float32)
     thresholds = np.full(70, 0.5, np.float32)
@@ -199,6 +199,6 @@ def test_links_are_assigned_at_least_energy(generator, experts, subcarriers):
 )
 def test_bad_parameters_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
-        OneShot(scenario("scarce"), **options)
+        SinglePass(scenario("scarce"), **options)
     with pytest.raises(ValueError, match="without slot"):
-        OneShot(scenario("stale"))
+        SinglePass(scenario("stale"))

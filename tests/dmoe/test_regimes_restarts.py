@@ -7,7 +7,7 @@ import pytest
 
 from dmoe_gym.dmoe import DMoEConfig, scenario
 from dmoe_gym.dmoe.physics import Constants
-from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours, ExpectedCostJESA
+from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA, ExpectedCostRestarts
 from dmoe_gym.dmoe.solvers.restarts import expected_node_costs
 from dmoe_gym.evaluation import line_up_of
 
@@ -38,7 +38,7 @@ def expected_costs(scheduler: ExpectedCostJESA, observation: dict[str, np.ndarra
     """(B,) expected costs of a scheduler's plans."""
     config = scheduler.config
     selected, subcarrier = scheduler.schedule(observation)
-    outlook = scheduler.outlooks[round(config.num_layers * 0.5) - 1]
+    law = scheduler.laws[round(config.num_layers * 0.5) - 1]
     costs = np.empty((ROUNDS, config.num_experts))
     for row in range(ROUNDS):
         expected_node_costs(
@@ -46,7 +46,7 @@ def expected_costs(scheduler: ExpectedCostJESA, observation: dict[str, np.ndarra
             observation["spectral_efficiency"][row].astype(float),
             float(observation["threshold"][row, 0]),
             Constants.of(config),
-            outlook,
+            law,
             scheduler.caution,
             selected[row],
             subcarrier[row],
@@ -55,9 +55,9 @@ def expected_costs(scheduler: ExpectedCostJESA, observation: dict[str, np.ndarra
     return costs.sum(-1)
 
 
-def test_more_detours_never_cost_more(config, observation):
+def test_more_restarts_never_cost_more(config, observation):
     plain = expected_costs(ExpectedCostJESA(config), observation)
-    few, all_ = (expected_costs(ExpectedCostDetours(config, tries=tries), observation) for tries in (4, 36))
+    few, all_ = (expected_costs(ExpectedCostRestarts(config, tries=tries), observation) for tries in (4, 36))
     # the first four of both are the same ones
     assert (few <= plain + 1e-9).all()
     assert (all_ <= few + 1e-9).all()
@@ -65,7 +65,7 @@ def test_more_detours_never_cost_more(config, observation):
 
 
 def test_plans_are_feasible_and_the_same_in_any_batch(config, observation):
-    scheduler = ExpectedCostDetours(config)
+    scheduler = ExpectedCostRestarts(config)
     selected, subcarrier = scheduler.schedule(observation)
     assert selected.any(-1).all()
     assert (selected.sum(-1) <= config.max_experts).all()
@@ -78,7 +78,7 @@ def test_plans_are_feasible_and_the_same_in_any_batch(config, observation):
 
 
 def test_it_stands_where_the_law_of_the_channel_is_known():
-    assert "JESA-expected-detours" in line_up_of("DMoE-JESA-v0", "stale").policies
-    assert "JESA-expected-detours" not in line_up_of("DMoE-JESA-v0", "small").policies
+    assert "JESA-expected-restarts" in line_up_of("DMoE-JESA-v0", "stale").policies
+    assert "JESA-expected-restarts" not in line_up_of("DMoE-JESA-v0", "small").policies
     with pytest.raises(ValueError, match="tries = 0"):
-        ExpectedCostDetours(scenario("stale"), tries=0)
+        ExpectedCostRestarts(scenario("stale"), tries=0)
