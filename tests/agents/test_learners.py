@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,19 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+from typer.testing import CliRunner
 
 from agents import NetworkKind, register
+from agents.__main__ import app
 from agents.checkpoint import load_checkpoint, normalization_tensors, save_checkpoint
 from agents.config import TrainingConfig, dump_config, load_config
 from agents.export import export_run
 from agents.learners import build_env, build_learner
 from agents.policy import LearnedPolicy, load_run
-from agents.registry import ALGORITHMS, NETWORKS
+from agents.registry import ALGORITHMS, IMPORTED, NETWORKS
 from agents.train import train
 from dmoe_gym.evaluation import evaluate
+from dmoe_gym.io.yaml_file import dump_yaml
 
 ON_POLICY = {"n_steps": 8, "batch_size": 16, "n_epochs": 1}
 OFF_POLICY = {"buffer_size": 200, "learning_starts": 16, "batch_size": 8}
@@ -218,3 +222,27 @@ def test_an_own_algorithm_and_network_are_named_in_a_recipe(tmp_path: Path) -> N
         register("own_ppo", PPO)
     with pytest.raises(ValueError, match="valid are subclasses of BaseAlgorithm and NetworkKind"):
         register("own", dict)  # type: ignore[arg-type]
+
+
+def test_the_page_on_own_learners_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/training.md's module, imported by the command."""
+    page = Path("docs/training.md").read_text()
+    (tmp_path / "my_learners.py").write_text(next(re.finditer(r"```python\n(# my_learners.*?)```", page, re.S))[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    fields = _recipe("ppo").model_dump(mode="json")
+    fields |= {"algorithm": "my_ppo", "network": {"kind": "deep", "layers": 2}}
+    (tmp_path / "recipe.yaml").write_text(dump_yaml(fields))
+    arguments = ["train", str(tmp_path / "recipe.yaml"), "--runs", str(tmp_path), "--jobs", "1", "--no-progress"]
+    try:
+        result = CliRunner().invoke(app, ["--import", "my_learners", *arguments])
+        assert result.exit_code == 0, result.output
+        _, policy = load_run(tmp_path / "learners" / "recipe-seed0")
+        assert type(policy.model).__name__ == "MyPPO"
+        assert policy.model.policy.net_arch == [32, 32]
+    finally:
+        ALGORITHMS.pop("my_ppo", None)
+        NETWORKS.pop("deep", None)
+        IMPORTED.clear()
+    unknown = CliRunner().invoke(app, ["--import", "nobodys_learners", *arguments])
+    assert unknown.exit_code == 2
+    assert "--import nobodys_learners: No module named" in unknown.output
