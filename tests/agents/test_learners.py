@@ -39,11 +39,18 @@ LEARNERS: dict[str, tuple[str, dict[str, Any]]] = {
     "td3": ("WDMoE-v0", {**OFF_POLICY, "action_noise": 0.1}),
     "ddpg": ("WDMoE-v0", {**OFF_POLICY, "train_freq": [2, "step"]}),
     "tqc": ("WDMoE-v0", OFF_POLICY),
+    "crossq": ("DMoE-JESA-Residual-v0", OFF_POLICY),
+    "ars": ("DMoE-JESA-Residual-v0", {"n_delta": 2, "delta_std": 0.1}),
     "dqn": ("ChannelAwareGating-v0", OFF_POLICY),
     "qrdqn": ("ChannelAwareGating-v0", OFF_POLICY),
     "maskable_ppo": ("DMoE-JESA-Sequential-v0", ON_POLICY),
 }
-SCENARIOS = {"WDMoE-v0": "testbed", "ChannelAwareGating-v0": "analog", "DMoE-JESA-Sequential-v0": "small"}
+SCENARIOS = {
+    "DMoE-JESA-Residual-v0": "small",
+    "WDMoE-v0": "testbed",
+    "ChannelAwareGating-v0": "analog",
+    "DMoE-JESA-Sequential-v0": "small",
+}
 
 
 def _recipe(learner: str, **changes: Any) -> TrainingConfig:
@@ -130,6 +137,8 @@ def test_checkpoints_keep_temperature_and_counters(tmp_path: Path) -> None:
 class _Echo:
     """A model whose action is what it was shown."""
 
+    observation_space = spaces.Box(-1, 1, (3,))
+
     def get_vec_normalize_env(self) -> None:
         return None
 
@@ -140,8 +149,23 @@ class _Echo:
         return observation, state
 
 
-def test_history_is_stacked_as_the_training_environments_stack_it() -> None:
-    """Newest last, zeros before an episode's first observation, nothing of the episode before."""
+def test_history_is_stacked_as_the_training_environments_stack_it(tmp_path: Path) -> None:
+    """What the policy makes of single observations is what training saw, over the ends of episodes."""
+    config = _recipe("ppo", env_id="DMoE-JESA-Residual-v0", scenario="small", history=3, overrides={"num_layers": 2})
+    policy = load_run(_trained(config, tmp_path))[1]
+    stacked, plain = (build_env(config.replace(history=history), seed=3) for history in (3, 1))
+    expected, observation = stacked.reset(), plain.reset()
+    state, starts = None, np.ones(4, bool)
+    for _ in range(5):
+        seen, past = policy._prepared(observation, None if state is None else state[0], starts)
+        np.testing.assert_array_equal(seen, expected)
+        state = (past, None)
+        actions = np.zeros((4, *plain.action_space.shape), np.float32)
+        expected, observation, starts = stacked.step(actions)[0], *plain.step(actions)[::2]
+
+
+def test_history_forgets_the_episode_before() -> None:
+    """Newest last, zeros before an episode's first observation."""
     policy = LearnedPolicy(_Echo())  # type: ignore[arg-type]
     policy.history = 3
     state, starts = None, np.array([True, True])
