@@ -15,7 +15,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from agents.checkpoint import load_checkpoint
 from agents.config import TrainingConfig, load_config
 from agents.export import is_export, load_tensors, read_export
-from agents.learners import build_env, build_learner
+from agents.learners import batch_of, build_env, build_learner
 from agents.registry import ALGORITHMS
 from agents.run_folder import RunFolder
 
@@ -35,9 +35,9 @@ class LearnedPolicy:
     def __init__(self, model: BaseAlgorithm) -> None:
         self.model = model
         self.normalizer = model.get_vec_normalize_env()
-        env, stacked = model.get_env(), model.observation_space
-        single = env.unwrapped.view.observation_space if env is not None else stacked
-        self.history = stacked.shape[0] // single.shape[0] if isinstance(stacked, spaces.Box) else 1
+        env, seen = model.get_env(), model.observation_space
+        single = batch_of(env).view.observation_space if env is not None else seen
+        self.history = spaces.flatdim(seen) // spaces.flatdim(single)
 
     def predict(
         self,
