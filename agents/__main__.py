@@ -23,6 +23,7 @@ from agents.export import export_run, is_export
 from agents.interrupt import handled, stop
 from agents.policy import load_learner
 from agents.registry import import_modules
+from agents.report import write_report
 from agents.results.command import results, time
 from agents.status import read_status
 from agents.study import BEST, Budget, load_space, ranked, run_study
@@ -34,7 +35,6 @@ from dmoe_gym.evaluation import line_up_of
 from dmoe_gym.evaluation.table import cells, rich_table
 from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
 from dmoe_gym.io.files import read_csv, write_csv
-from dmoe_gym.reports import write_report
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.command()(results)

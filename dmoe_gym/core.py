@@ -42,6 +42,7 @@ class BatchedCore(ABC):
     Attributes:
         num_envs: size of the batch.
         config: the system's configuration.
+        seeds: (seed, environment index) of every environment's episodes.
         observation_space, action_space: of one environment.
         observations: one float32 array per key, (num_envs, ...); owned by the core and overwritten by every step.
         first_observation: environment 0's part of each, the same memory.
@@ -76,9 +77,9 @@ class BatchedCore(ABC):
         self.config = config
         self.rounds_per_episode = rounds_per_episode
         self.all_rows = np.arange(self.num_envs)
-        self.generators = Generators(
-            np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence().spawn(self.num_envs)
-        )
+        entropy: int = np.random.SeedSequence().entropy  # type: ignore[assignment]
+        self.seeds = [(entropy, row) for row in range(self.num_envs)]
+        self.generators = Generators(_generator(*pair) for pair in self.seeds)
         self.rewards = np.zeros(self.num_envs)
         self.terminated = np.ones(self.num_envs, np.bool_)
         self.layer = np.zeros(self.num_envs, np.int64)
@@ -127,10 +128,13 @@ class BatchedCore(ABC):
     def seed(self, rows: Iterable[int], seeds: Sequence[tuple[int, int]]) -> None:
         """Give the environments in `rows` new generators, each from its (seed, environment index)."""
         for row, (seed, index) in zip(rows, seeds, strict=True):
-            sequence = np.random.SeedSequence(seed, spawn_key=(index,))
-            self.generators[row] = np.random.Generator(np.random.PCG64(sequence))
-            # nothing of the running episode is left to draw
-            self.layer[row] = 0
+            self.generators[row] = _generator(seed, index)
+            self.seeds[row] = seed, index
+            self.forget(row)
+
+    def forget(self, row: int) -> None:
+        """Leave the running episode of an environment that has a new generator: nothing of it is left to draw."""
+        self.layer[row] = 0
 
     def start(self, rows: np.ndarray) -> None:
         """Start the next episode of the environments in `rows` and write their observations."""
@@ -219,6 +223,10 @@ class BatchedCore(ABC):
     @abstractmethod
     def check(self, round: Any, schedule: Any) -> list[str]:
         """The constraints of a round that a schedule violates, in words."""
+
+
+def _generator(seed: int, index: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
 
 
 @njit

@@ -15,19 +15,23 @@ VERMILION, BLUE, GREEN, PINK, ORANGE, SKY = "#d55e00", "#0072b2", "#009e73", "#c
 
 
 def error_bars(
-    axes: Axes, places: Sequence[float], values: Sequence[Interval], across: Sequence[Interval] = (), **style: Any
+    axes: Axes,
+    x: Sequence[float] | Sequence[Interval],
+    y: Sequence[float] | Sequence[Interval],
+    **style: Any,
 ) -> None:
-    """Means with their intervals; `across` are intervals of the places themselves."""
+    """Points whose intervals are drawn in the directions in which they have one."""
     axes.errorbar(
-        [one.mean for one in across] or places,
-        [value.mean for value in values],
-        yerr=_ends(values),
-        xerr=_ends(across) if across else None,
-        **{"marker": "o", "capsize": 2, **style},
+        _means(x), _means(y), xerr=_ends(x), yerr=_ends(y), **{"marker": "o", "markersize": 4, "capsize": 2, **style}
     )
 
 
-def _ends(values: Sequence[Interval]) -> list[list[float]]:
-    """How far the ends are below and above the means; rounding may put a mean beyond its end."""
-    below = [max(0.0, value.mean - value.low) for value in values]
-    return [below, [max(0.0, value.high - value.mean) for value in values]]
+def _means(values: Sequence[Any]) -> list[float]:
+    return [value.mean if isinstance(value, Interval) else value for value in values]
+
+
+def _ends(values: Sequence[Any]) -> list[list[float]] | None:
+    """How far ends are below and above means, no less than 0: rounding may put a mean beyond its end."""
+    if not all(isinstance(value, Interval) for value in values):
+        return None
+    return [[max(0.0, v.mean - v.low) for v in values], [max(0.0, v.high - v.mean) for v in values]]

@@ -22,7 +22,7 @@ class InferenceConfig(DMoEConfig):
             wrong_answer_price * (share of the nodes whose answer is wrong) (this project's choice).
         relevance: gate scores are always the classifier's; `inputs` says which part of the digits it is asked.
         threshold, importance_factor: z and gamma of JESA, which action 0 is; the default is what cost least of the
-            grid of `python -m baselines inference` on validation inputs. No shortfall is priced: what leaving
+            grid of the experiment `inference` on validation inputs. No shortfall is priced: what leaving
             experts out costs are wrong answers.
         others: as in `DMoEConfig`. There is no relevance budget and no battery here.
     """

@@ -1,4 +1,4 @@
-"""`python -m dmoe_gym.recorders.huggingface MODEL --text FILE`: record a language model's router.
+"""`python -m dmoe_gym record MODEL --text FILE`: record a language model's router.
 
 For any mixture-of-experts causal language model of Hugging Face's transformers that returns its router's logits:
 Mixtral, OLMoE, Qwen-MoE and others. Needs `pip install 'dmoe_gym[record]'`.
@@ -82,7 +82,7 @@ def domain_and_path(text: str) -> tuple[str, Path]:
 
 
 @one_line_errors
-def main(
+def record_huggingface(
     model: Annotated[str, typer.Argument(help="A folder or a name on the Hugging Face hub, safetensors only.")],
     text: Annotated[list[str], typer.Option(help="FILE or NAME=FILE, one domain each; may be repeated.")],
     out: Annotated[Path, typer.Option(help="The trace file.")],
@@ -114,7 +114,7 @@ def main(
         passages,
         model,
         {
-            "command": f"python -m dmoe_gym.recorders.huggingface {model} {arguments} --tokens {tokens} "
+            "command": f"python -m dmoe_gym record {model} {arguments} --tokens {tokens} "
             f"--context {context} --device {device}",
             "data": ", ".join(f"{name}: {path.name}" for name, path in sources.items()),
             "heard": "the experts that the model's own router chose",
@@ -124,7 +124,3 @@ def main(
     write_trace(trace, out, overwrite=overwrite)
     layers, count, experts = trace.gate_scores.shape
     typer.echo(f"{out}: {layers} layers, {count} tokens, {experts} experts, {out.stat().st_size:,} bytes")
-
-
-if __name__ == "__main__":
-    typer.run(main)

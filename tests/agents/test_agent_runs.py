@@ -85,7 +85,7 @@ def test_train_resume_and_evaluate(recipe_file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"networks": [1]}, "unknown field 'networks'"),
+        ({"networks": [1]}, "unexpected keyword argument 'networks'"),
         ({"network": "transformer"}, "network"),
         ({"algorithm": "ppo"}, "valid is maskable_ppo"),
         ({"imitation": {"steps": 4096}}, "at most total_timesteps"),

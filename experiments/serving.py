@@ -8,10 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
-from dmoe_gym.evaluation.statistics import Interval, percent_change
-from dmoe_gym.models.digits import InferenceModel, load_inputs, load_model
+from dmoe_gym.models.digits import InferenceModel, load_inputs
 from dmoe_gym.wdmoe import WDMoEConfig
 from dmoe_gym.wdmoe.env.base import DEEPEST_FADE
 from dmoe_gym.wdmoe.physics.geometry import path_gain
@@ -22,8 +20,6 @@ IMAGES = 8  # of one prompt; four tokens each
 VANILLA = "top-2-equal"
 # shares of top-2's relevance that selections must keep; 0.9 is the system's default
 SHARES = (0.98, 0.95, 0.9, 0.8, 0.7, 0.6)
-# Points of accuracy that count as no loss; fixed before the experiment was run.
-MARGIN = 1.0
 
 
 def system(model: InferenceModel, images: int = IMAGES) -> WDMoEConfig:
@@ -172,85 +168,3 @@ def _observed(config: WDMoEConfig, scores: np.ndarray, mean_gains: np.ndarray, f
         np.tile(config.token_flops / config.device_speeds, (len(weights), 1)),
         config.relevance_share * best.sum(axis=2).mean(axis=1),
     )
-
-
-def run_contender(contender: Contender, prompts: Prompts) -> list[Row]:
-    """One row per prompt with its latency, and one per digit with its accuracy over all domains and repeats.
-
-    Answers to one digit seen in six ways are not independent, so accuracy is averaged over them first.
-    """
-    model = load_model()
-    config = system(model, prompts.images.shape[1]).replace(relevance_share=contender.share)
-    served = serve(contender.build(config), model, prompts)
-    label = {
-        "policy": contender.name,
-        "family": contender.family,
-        "share": contender.share,
-        "inputs": prompts.part,
-    }
-    rows: list[Row] = [
-        {**label, "unit": "prompt", "number": number, "latency_ms": 1e3 * float(latency), "relevance": float(kept)}
-        for number, (latency, kept) in enumerate(zip(served.latency.mean(1), served.relevance.mean(1), strict=True))
-    ]
-    digits = prompts.images.ravel()
-    accuracy = np.bincount(digits, served.correct.ravel()) / np.bincount(digits)
-    rows += [
-        {**label, "unit": "digit", "number": number, "accuracy": 100 * float(right)}
-        for number, right in enumerate(accuracy)
-    ]
-    return rows
-
-
-class Results:
-    """Rows of one part of the digits, by policy: `latency` [ms] per prompt, `accuracy` [%] per digit.
-
-    Raises:
-        ValueError: where policies ran on different prompts.
-    """
-
-    def __init__(self, rows: Sequence[Row], part: Part) -> None:
-        self.latency = _table(rows, part, "prompt", "latency_ms")
-        self.relevance = _table(rows, part, "prompt", "relevance")
-        self.accuracy = _table(rows, part, "digit", "accuracy")
-        for table in (self.latency, self.accuracy):
-            if len({len(values) for values in table.values()}) != 1:
-                raise ValueError(f"rows of part {part!r}: policies ran on different inputs, or there are none")
-
-    def faster(self, policy: str, reference: str = VANILLA) -> Interval:
-        """Change of the mean latency in per cent of the reference's, over prompts."""
-        return percent_change(self.latency[policy], self.latency[reference])
-
-    def accuracy_change(self, policy: str, reference: str = VANILLA) -> Interval:
-        """Change of the accuracy in points of per cent, over digits."""
-        return Interval.of(self.accuracy[policy] - self.accuracy[reference])
-
-    def fastest_within(self, family: str, margin: float = MARGIN) -> str:
-        """Of a family the policy of least mean latency that loses at most `margin` points of mean accuracy."""
-        lost = {
-            name: self.accuracy[VANILLA].mean() - values.mean()
-            for name, values in self.accuracy.items()
-            if name.split()[0] == family
-        }
-        enough = [name for name, points in lost.items() if points <= margin] or [min(lost, key=lambda name: lost[name])]
-        return min(enough, key=lambda name: self.latency[name].mean())
-
-
-def _table(rows: Sequence[Row], part: Part, unit: str, metric: str) -> dict[str, np.ndarray]:
-    found: dict[str, list[tuple[int, float]]] = {}
-    for row in rows:
-        if row["inputs"] == part and row["unit"] == unit:
-            found.setdefault(row["policy"], []).append((int(row["number"]), float(row[metric])))
-    return {name: np.array([value for _, value in sorted(values)]) for name, values in found.items()}
-
-
-def verdict(latency: Interval, accuracy: Interval, margin: float = MARGIN) -> str:
-    """Is latency reduced without compromising performance?
-
-    Confirmed where the whole interval of the latency change is below zero and that of the accuracy change above
-    -margin; not decided where the latter holds -margin.
-    """
-    if latency.high >= 0:
-        return "not confirmed, latency may not fall"
-    if accuracy.low > -margin:
-        return "confirmed"
-    return "not confirmed, accuracy falls" if accuracy.high < -margin else "not decided"

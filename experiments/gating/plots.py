@@ -1,17 +1,15 @@
-"""Plots of a sweep."""
+"""The pictures of the experiment."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dmoe_gym.evaluation.statistics import Interval
-from dmoe_gym.gating.experiment.report import CODING_PAIRS
-from dmoe_gym.gating.experiment.statistics import (
+from dmoe_gym.evaluation.statistics import two_way_mean
+from dmoe_gym.gating.tuned import TRANSMISSIONS
+from experiments.drawing import error_bars
+from experiments.gating.accuracies import (
     BEST_SNR,
     CHANNEL_AWARE,
     LABELS,
@@ -21,7 +19,7 @@ from dmoe_gym.gating.experiment.statistics import (
     RANDOM,
     Accuracies,
 )
-from dmoe_gym.gating.experiment.sweep import TRANSMISSIONS
+from experiments.gating.tables import CODING_PAIRS
 
 STYLES = {
     ORACLE: ("black", "--", "_"),
@@ -38,15 +36,21 @@ def accuracy_figure(accuracies: Accuracies) -> Figure:
     names = accuracies.transmissions
     columns = min(3, len(names) + 1)  # one more panel for the legend
     rows = -(-(len(names) + 1) // columns)
-    figure = Figure(figsize=(3.6 * columns + 0.6, 3.0 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(3.6 * columns + 0.6, 3.0 * rows + 0.6), layout="constrained", dpi=110)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
     lowest = 100.0
     for axis, name in zip(panels, names, strict=False):
         for chooser, (color, line, marker) in STYLES.items():
-            means = [Interval.of_few(values) for values in accuracies.of(name, chooser)]
-            lowest = min(lowest, *(100 * value.mean for value in means))
-            _errorbar(
-                axis, accuracies.spreads_db, means, color=color, linestyle=line, marker=marker, label=LABELS[chooser]
+            means = [two_way_mean(values) * 100 for values in accuracies.of(name, chooser)]
+            lowest = min(lowest, *(value.mean for value in means))
+            error_bars(
+                axis,
+                accuracies.spreads_db,
+                means,
+                color=color,
+                linestyle=line,
+                marker=marker,
+                label=LABELS[chooser],
             )
         axis.set_title(name.replace("_", " "), fontsize=10)
         axis.set_xticks(accuracies.spreads_db)
@@ -67,14 +71,14 @@ def accuracy_figure(accuracies: Accuracies) -> Figure:
 
 def gain_figure(sweep: Sequence[Accuracies]) -> Figure:
     """Left: paired gain of the channel-aware over the naive gate. Right: what channel coding adds, by mean SNR."""
-    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+    figure = Figure(figsize=(9.6, 4.0), layout="constrained", dpi=110)
     left, right = figure.subplots(1, 2)
     accuracies = sweep[len(sweep) // 2]
     for place, name in enumerate(accuracies.transmissions):
-        gains = [Interval.of_few(values) for values in accuracies.gain(name, CHANNEL_AWARE, NAIVE)]
+        gains = [two_way_mean(values) * 100 for values in accuracies.gain(name, CHANNEL_AWARE, NAIVE)]
         # side by side, so that intervals do not hide each other
         places = [spread + 0.2 * (place - len(accuracies.transmissions) / 2) for spread in accuracies.spreads_db]
-        _errorbar(left, places, gains, label=name.replace("_", " "), **_look(name))
+        error_bars(left, places, gains, label=name.replace("_", " "), **_look(name))
     left.set_title(f"channel-aware minus naive gate, mean SNR {accuracies.mean_db:g} dB", fontsize=10)
     left.set_xticks(accuracies.spreads_db)
     left.set_xlabel("standard deviation of the experts' SNR [dB]")
@@ -82,8 +86,8 @@ def gain_figure(sweep: Sequence[Accuracies]) -> Figure:
     known = set(accuracies.transmissions)
     for coded, plain in CODING_PAIRS.items():
         if {coded, plain} <= known:
-            gains = [Interval.of_few(part.coding_gain(coded, plain, CHANNEL_AWARE).mean(axis=0)) for part in sweep]
-            _errorbar(right, [part.mean_db for part in sweep], gains, label=coded.replace("_", " "), **_look(coded))
+            gains = [two_way_mean(part.coding_gain(coded, plain, CHANNEL_AWARE).mean(axis=0)) * 100 for part in sweep]
+            error_bars(right, [part.mean_db for part in sweep], gains, label=coded.replace("_", " "), **_look(coded))
     right.set_title("coded minus uncoded, channel-aware gate", fontsize=10)
     right.set_xlabel("mean SNR [dB], mean over the spreads")
     right.set_ylabel("difference in accuracy [points]")
@@ -95,26 +99,6 @@ def gain_figure(sweep: Sequence[Accuracies]) -> Figure:
     return figure
 
 
-def _errorbar(axis: Axes, places: Sequence[float], values: Sequence[Interval], **style: Any) -> None:
-    means = [100 * value.mean for value in values]
-    axis.errorbar(
-        places,
-        means,
-        yerr=[
-            [mean - 100 * value.low for mean, value in zip(means, values, strict=True)],
-            [100 * value.high - mean for mean, value in zip(means, values, strict=True)],
-        ],
-        **{"marker": "o", "markersize": 4, "linewidth": 1.4, "capsize": 2, **style},
-    )
-
-
 def _look(name: str) -> dict[str, str]:
     colors = ("tab:blue", "tab:cyan", "tab:red", "tab:orange", "tab:green", "tab:purple")
     return {"color": colors[list(TRANSMISSIONS).index(name)], "linestyle": "--" if name.startswith("analog") else "-"}
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file's content."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()

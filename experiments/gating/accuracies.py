@@ -1,12 +1,11 @@
-"""The rows of a sweep by who chose the expert, and paired differences between choosers."""
+"""The rows of the experiment by who chose the expert, and paired differences between choosers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
-
-from dmoe_gym.gating.experiment.sweep import Row
 
 NAIVE_STAGE_ONE = ("naive_stage_one", "gate")
 NAIVE = ("naive", "gate")
@@ -29,8 +28,20 @@ LABELS: dict[tuple[str, str], str] = {
 }
 
 
+class Row(NamedTuple):
+    """Accuracies (images,). `trained_with` names the gate that F and Q were trained under, `choice` who picks."""
+
+    transmission: str
+    trained_with: str
+    choice: str
+    mean_db: float
+    spread_db: float
+    seed: int
+    accuracy: np.ndarray
+
+
 class Accuracies:
-    """The rows of a sweep at one mean SNR, by transmission and by who chose, as arrays over spread and seed."""
+    """The rows at one mean SNR, by transmission and by who chose, as arrays over spread, seed and image."""
 
     def __init__(self, rows: Iterable[Row], mean_db: float) -> None:
         rows = [row for row in rows if row.mean_db == mean_db]
@@ -43,7 +54,7 @@ class Accuracies:
         }
 
     def of(self, transmission: str, chooser: tuple[str, str]) -> np.ndarray:
-        """(spreads, seeds)."""
+        """(spreads, seeds, images)."""
         return np.array(
             [
                 [self._table[transmission, *chooser, spread_db, seed] for seed in self.seeds]
@@ -52,9 +63,9 @@ class Accuracies:
         )
 
     def gain(self, transmission: str, better: tuple[str, str], worse: tuple[str, str]) -> np.ndarray:
-        """Paired difference, (spreads, seeds): both met the same images and channels."""
+        """Paired difference, (spreads, seeds, images): both met the same images and channels."""
         return self.of(transmission, better) - self.of(transmission, worse)
 
     def coding_gain(self, coded: str, plain: str, chooser: tuple[str, str]) -> np.ndarray:
-        """What `coded` transmission adds to the accuracy of one chooser over `plain`, (spreads, seeds)."""
+        """What `coded` transmission adds to the accuracy of one chooser over `plain`, (spreads, seeds, images)."""
         return self.of(coded, chooser) - self.of(plain, chooser)

@@ -6,22 +6,12 @@ import numpy as np
 import pytest
 
 from dmoe_gym.evaluation.statistics import Interval
-from dmoe_gym.evaluation.wdmoe_inference import (
-    IMAGES,
-    VANILLA,
-    Prompts,
-    Results,
-    contenders,
-    draw_prompts,
-    run_contender,
-    serve,
-    system,
-    verdict,
-)
 from dmoe_gym.models.digits import load_inputs, load_model
 from dmoe_gym.models.digits.forward import best_experts, infer
 from dmoe_gym.wdmoe import Allocation, Block, check, latency
 from dmoe_gym.wdmoe.policies import WLR, Greedy, TopK
+from experiments.serving import IMAGES, VANILLA, Prompts, contenders, draw_prompts, serve, system
+from experiments.wdmoe_inference import Results, WDMoEInference, run_contender, verdict
 
 
 def few(count: int = 6, part: str = "validation") -> Prompts:
@@ -102,17 +92,24 @@ def test_prompts_hold_every_input_once_per_repeat(part):
         draw_prompts(part, images=7)
 
 
-def test_rows_are_means_over_prompts_and_digits(model):
-    vanilla = next(one for one in contenders() if one.name == VANILLA)
-    prompts = draw_prompts("validation")
-    rows = run_contender(vanilla, prompts)
-    served = serve(TopK(system(model), "equal"), model, prompts)
-    results = Results(rows, "validation")
-    np.testing.assert_allclose(results.latency[VANILLA], 1e3 * served.latency.mean(1))
+def test_values_are_means_over_prompts_and_digits(model):
+    value = run_contender(VANILLA, "validation", 1)
+    served = serve(TopK(system(model), "equal"), model, draw_prompts("validation"))
+    np.testing.assert_allclose(value["latency"], 1e3 * served.latency.mean(1))
     # every digit appears once in each domain
-    assert results.accuracy[VANILLA].mean() == pytest.approx(100 * served.correct.mean())
-    with pytest.raises(ValueError, match="part 'test'"):
-        Results(rows, "test")
+    assert value["accuracy"].mean() == pytest.approx(100 * served.correct.mean())
+
+
+def test_the_page_states_the_claim_for_every_contender():
+    experiment, generator = WDMoEInference(), np.random.default_rng(0)
+    values = []
+    for _ in experiment.pieces():
+        latency, accuracy = generator.uniform(5, 6, 20), generator.uniform(80, 90, 30)
+        values.append({"latency": latency, "relevance": latency / 10, "accuracy": accuracy})
+    page = experiment.page(values)
+    text = page.sections["docs/wdmoe_inference.md", "wdmoe-inference"]
+    assert all(f"| {one.name} |" in text for one in contenders())
+    assert "without compromising performance" in text
 
 
 def test_verdicts():
@@ -125,15 +122,11 @@ def test_verdicts():
 
 
 def test_the_chosen_share_is_the_fastest_within_the_margin():
-    def rows(policy: str, latency: float, accuracy: float) -> list[dict]:
-        label = {"policy": policy, "inputs": "test"}
-        return [
-            {**label, "unit": "prompt", "number": 0, "latency_ms": latency, "relevance": 0.5},
-            {**label, "unit": "digit", "number": 0, "accuracy": accuracy},
-        ]
+    def value(latency: float, accuracy: float) -> dict[str, np.ndarray]:
+        return {"latency": np.array([latency]), "relevance": np.array([0.5]), "accuracy": np.array([accuracy])}
 
-    made = rows(VANILLA, 9, 84) + rows("WLR-optimal 0.98", 5, 84) + rows("WLR-optimal", 4, 83.2)
-    results = Results(made + rows("WLR-optimal 0.6", 2, 70) + rows("greedy-optimal", 1, 50), "test")
+    made = {VANILLA: value(9, 84), "WLR-optimal 0.98": value(5, 84), "WLR-optimal": value(4, 83.2)}
+    results = Results({**made, "WLR-optimal 0.6": value(2, 70), "greedy-optimal": value(1, 50)})
     assert results.fastest_within("WLR-optimal") == "WLR-optimal"
     assert results.fastest_within("WLR-optimal", margin=0.5) == "WLR-optimal 0.98"
     assert results.fastest_within("greedy-optimal") == "greedy-optimal"

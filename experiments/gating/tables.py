@@ -1,4 +1,4 @@
-"""Tables and verdicts of a sweep, as Markdown; every figure is computed from its rows."""
+"""Tables and verdicts of the experiment, as Markdown; every figure is computed from its rows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.evaluation.statistics import Interval
-from dmoe_gym.gating.experiment.statistics import (
+from dmoe_gym.evaluation.statistics import Interval, two_way_mean
+from dmoe_gym.gating.tuned import TRANSMISSIONS, tuned_config
+from experiments.gating.accuracies import (
     BEST_SNR,
     BEST_SNR_SAME_EXPERTS,
     CHANNEL_AWARE,
@@ -16,8 +17,8 @@ from dmoe_gym.gating.experiment.statistics import (
     NAIVE,
     NAIVE_STAGE_ONE,
     Accuracies,
+    Row,
 )
-from dmoe_gym.gating.experiment.sweep import TRANSMISSIONS, Row, SweepConfig
 
 CODING_PAIRS = {
     "analog_repetition3": "analog",
@@ -28,15 +29,17 @@ CODING_PAIRS = {
 OTHERS = (NAIVE, NAIVE_STAGE_ONE, BEST_SNR, BEST_SNR_SAME_EXPERTS)
 
 
-def results_markdown(rows: Sequence[Row], config: SweepConfig, command: str) -> str:
-    """The whole results section: command, verdicts, gains, coding, and accuracies at the middle mean SNR."""
-    sweep = [Accuracies(rows, mean_db) for mean_db in config.means_db]
-    shown = middle(config.means_db)
+def results_markdown(
+    rows: Sequence[Row], means_db: Sequence[float], spreads_db: Sequence[float], split: str, repeats: int
+) -> str:
+    """The whole results section: verdicts, gains, coding, and accuracies at the middle mean SNR."""
+    sweep = [Accuracies(rows, mean_db) for mean_db in means_db]
+    shown = middle(means_db)
     parts = [
-        f"Made by `{command}`: {len(sweep[0].seeds)} seeds, {config.split} images, {config.repeats} channel draws per "
-        "image. Brackets hold 95 % intervals over seeds (Student's t); differences are paired by seed, image and "
-        "channel and in points of accuracy. Mean SNRs and spreads: the SNRs of an input's experts are normal in dB "
-        f"with mean {_listed(config.means_db)} dB and standard deviation {_listed(config.spreads_db)} dB.",
+        f"{len(sweep[0].seeds)} seeds, {split} images, {repeats} channel draws per image. Brackets hold 95 % intervals "
+        "over seeds and images (two-way random effects: the images are the same for all seeds); differences are paired "
+        "by seed, image and channel and in points of accuracy. Mean SNRs and spreads: the SNRs of an input's experts "
+        f"are normal in dB with mean {_listed(means_db)} dB and standard deviation {_listed(spreads_db)} dB.",
         "**Verdicts**",
         verdicts(sweep),
         "**Channel-aware gate minus another choice**, mean over the spreads. The naive gate has the same two stages of "
@@ -48,13 +51,13 @@ def results_markdown(rows: Sequence[Row], config: SweepConfig, command: str) -> 
         "uses and the energy.",
         coding_table(sweep),
         f"**Accuracy at mean SNR {shown:g} dB** by the standard deviation of the experts' SNRs [%]",
-        accuracy_tables(Accuracies(rows, shown), config),
+        accuracy_tables(Accuracies(rows, shown)),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def verdicts(sweep: Sequence[Accuracies]) -> str:
-    """Each claim with the difference that decides it, averaged over all mean SNRs and spreads, one value per seed."""
+    """Each claim with the difference that decides it, averaged over all mean SNRs and spreads."""
     names = sweep[0].transmissions
     lines = []
     for name in (name for name in names if name in ("analog", "digital_uncoded")):
@@ -82,8 +85,8 @@ def verdicts(sweep: Sequence[Accuracies]) -> str:
 
 
 def overall_interval(differences: Sequence[np.ndarray]) -> Interval:
-    """Of the mean over everything but seeds; `differences` are (spreads, seeds), one per mean SNR."""
-    return Interval.of_few(np.mean([part.mean(axis=0) for part in differences], axis=0))
+    """Of the mean over everything; `differences` are (spreads, seeds, images), one per mean SNR."""
+    return two_way_mean(np.mean([part.mean(axis=0) for part in differences], axis=0))
 
 
 def gain_table(sweep: Sequence[Accuracies]) -> str:
@@ -105,7 +108,7 @@ def spread_table(sweep: Sequence[Accuracies]) -> str:
     body = []
     for name in sweep[0].transmissions:
         gain = np.mean([accuracies.gain(name, CHANNEL_AWARE, NAIVE) for accuracies in sweep], axis=0)
-        body.append([_plain(name), *(_points(Interval.of_few(values)) for values in gain)])
+        body.append([_plain(name), *(_points(two_way_mean(values)) for values in gain)])
     return markdown_table(["transmission", *(f"{spread:g} dB" for spread in sweep[0].spreads_db)], body)
 
 
@@ -125,13 +128,13 @@ def coding_table(sweep: Sequence[Accuracies]) -> str:
     return markdown_table(headings, body)
 
 
-def accuracy_tables(accuracies: Accuracies, config: SweepConfig) -> str:
+def accuracy_tables(accuracies: Accuracies) -> str:
     """One table per transmission: accuracy [%] of every chooser at every spread."""
     parts = []
     for name in accuracies.transmissions:
-        uses = TRANSMISSIONS[name].channel_uses(config.networks(name, "channel_aware").feature_size)
+        uses = TRANSMISSIONS[name].channel_uses(tuned_config("digits", name, "channel_aware").feature_size)
         body = [
-            [label, *(_percent(Interval.of_few(values)) for values in accuracies.of(name, chooser))]
+            [label, *(_percent(two_way_mean(values)) for values in accuracies.of(name, chooser))]
             for chooser, label in LABELS.items()
         ]
         headings = [_plain(name), *(f"{spread:g} dB" for spread in accuracies.spreads_db)]
@@ -145,12 +148,12 @@ def middle(values: Sequence[float]) -> float:
 
 
 def _mean(gain: np.ndarray) -> Interval:
-    """Over the spreads; `gain` is (spreads, seeds)."""
-    return Interval.of_few(gain.mean(axis=0))
+    """Over the spreads; `gain` is (spreads, seeds, images)."""
+    return two_way_mean(gain.mean(axis=0))
 
 
 def _cells_above(differences: Sequence[np.ndarray]) -> str:
-    signs = [Interval.of_few(values).sign for part in differences for values in part]
+    signs = [two_way_mean(values).sign for part in differences for values in part]
     return (
         f"of {len(signs)} pairs of mean SNR and spread, {signs.count(1)} intervals lie above 0 and {signs.count(-1)} "
         "below"
@@ -170,8 +173,8 @@ def _listed(values: Sequence[float]) -> str:
 
 
 def _percent(interval: Interval) -> str:
-    return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    return f"{interval * 100:.1f}"
 
 
 def _points(interval: Interval) -> str:
-    return f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+    return f"{interval * 100:+.1f}"

@@ -1,4 +1,4 @@
-"""Two-stage training of one model as a command: `python -m dmoe_gym.gating.experiment.train --help`."""
+"""Two-stage training of one gated model: `python -m dmoe_gym train-gating`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import typer
 from dmoe_gym.gating.config import SNRDistribution
 from dmoe_gym.gating.data import load_split
 from dmoe_gym.gating.evaluation import evaluate_accuracy
-from dmoe_gym.gating.experiment.sweep import TRANSMISSIONS, SweepConfig
 from dmoe_gym.gating.training import train_two_stage
+from dmoe_gym.gating.tuned import TRANSMISSIONS, transmission_of, tuned_config
 from dmoe_gym.io.command_line import one_line_errors, overrides_of, wide_console
 
 
 @one_line_errors
-def main(
+def train_gating(
     out: Annotated[Path, typer.Option(help="File for weights and configuration.")] = Path(
         "runs/gating/model.safetensors"
     ),
@@ -35,14 +35,10 @@ def main(
     """Train backbone, gate and experts in two stages, say the accuracy on validation images, and keep the weights."""
     if out.exists() and not overwrite:
         raise ValueError(f"out = {str(out)!r}: exists already; pass --overwrite to replace it")
-    settings = SweepConfig(
-        dataset=dataset,  # type: ignore[arg-type]  # the configuration checks the names
-        transmissions=(transmission,),
-        gating=overrides_of(override or []),
-    )
-    config = settings.networks(transmission, gate)  # type: ignore[arg-type]
-    data = load_split(settings.dataset, data_root, seed)
-    channel = TRANSMISSIONS[transmission]
+    channel = transmission_of(transmission)
+    # the configuration checks the names
+    config = tuned_config(dataset, transmission, gate, **overrides_of(override or []))  # type: ignore[arg-type]
+    data = load_split(dataset, data_root, seed)  # type: ignore[arg-type]
     logs = log_dir or out.parent
     model = train_two_stage(data, config, transmission=channel, seed=seed, log_dir=logs, progress=True)
     model.save(out, overwrite)
@@ -52,7 +48,3 @@ def main(
         console.print(f"validation accuracy, {label}: {100 * accuracy:.1f} %", highlight=False)
     console.print(f"weights: {out}", highlight=False)
     console.print(f"tensorboard --logdir {logs}", highlight=False)
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,4 +1,4 @@
-"""The plots of a report."""
+"""report.md of a group of runs: what was run, how, and how it stands beside the optimum."""
 
 from __future__ import annotations
 
@@ -10,12 +10,52 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dmoe_gym.evaluation import Interval, Row, by_policy
+from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.table import cells
 from dmoe_gym.evaluation.tensorboard import mean_cost
+from dmoe_gym.io.files import write_whole
 from dmoe_gym.system import LineUp
 
 OPTIMUM_COLOUR, BASELINE_COLOUR = "#111111", "#9aa5b1"
 # one colour per learned run, told apart by the colour-blind too (Okabe and Ito)
 LEARNED_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+
+def write_report(
+    folder: Path,
+    title: str,
+    command: str,
+    rows: Sequence[Row],
+    curves: Mapping[str, Sequence[Row]],
+    line_up: LineUp,
+) -> Path:
+    """Write `folder/report.md` with its two plots.
+
+    Args:
+        title: heading.
+        command: what makes this report again.
+        rows: of the line-up and the learned runs on the same held-out episodes.
+        curves: per learned run, the rows of all its evaluations during training.
+        line_up: which of the rows are random, reference and optimum.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    cost_bars(folder / "costs.png", rows, line_up, list(curves))
+    learning_curves(folder / "learning_curves.png", curves, rows, line_up)
+    episodes = len({row["seed"] for row in rows})
+    text = f"""# {title}
+
+Made by `{command}`. Every policy ran the same {episodes} held-out episodes; intervals are 95 % bootstrap
+intervals over episodes, differences are paired by episode. Bounds ({", ".join(line_up.bounds) or "none"}) see the
+true channel and are no policies. One training seed says nothing about the spread over seeds.
+
+{markdown_table(*cells(rows, line_up.optimum, line_up.reference))}
+![cost of every policy](costs.png)
+
+![learning curves](learning_curves.png)
+
+The same curves with the optimum as a flat line: `tensorboard --logdir {folder}`.
+"""
+    return write_whole(folder / "report.md", text)
 
 
 def learning_curves(
@@ -76,21 +116,6 @@ def cost_bars(path: Path, rows: Sequence[Row], line_up: LineUp, learned: Sequenc
     axes = figure.add_subplot()
     draw_bars(axes, rows, names, "cost", line_up, learned)
     axes.set_xlabel(f"cost per round (bar: 95 % interval; dashed: {line_up.optimum})")
-    figure.savefig(path)
-
-
-def latency_panels(
-    path: Path, by_scenario: Mapping[str, Sequence[Row]], line_ups: Mapping[str, LineUp], metric: str
-) -> None:
-    """One panel per scenario with every policy's latency but random's; the optimum or bound is a dashed line."""
-    figure = Figure(figsize=(3.9 * len(by_scenario) + 1.2, 3.8), layout="constrained", dpi=110)
-    panels = figure.subplots(1, len(by_scenario), squeeze=False)[0]
-    for axes, (scenario, rows) in zip(panels, by_scenario.items(), strict=True):
-        line_up = line_ups[scenario]
-        names = [name for name in by_policy(rows) if name != line_up.random]
-        draw_bars(axes, rows, names, metric, line_up, ())
-        axes.set_title(scenario, fontsize=10)
-        axes.set_xlabel(f"block latency [ms] (dashed: {line_up.optimum})")
     figure.savefig(path)
 
 
