@@ -176,19 +176,20 @@ class ContentCache(FunctionCache):
     _impl_class = _ContentCacheImpl
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = None
         try:
             found = super().load_overload(sig, target_context)
+            # two processes that wrote at once can leave one's index and the other's code
+            damaged = found is not None and tuple(found.signature.args) != normalize_signature(sig)[0]
         except Exception:  # whatever reading damaged bytes raises
-            found = self._forget()
-        if found is not None and tuple(found.signature.args) != normalize_signature(sig)[0]:
-            found = self._forget()  # two processes that wrote at once can leave one's index and the other's code
+            damaged = True
+        if damaged:
+            found = None
+            with suppress(OSError):
+                self.flush()
         if found is None:
             _announce()
         return found
-
-    def _forget(self) -> None:
-        with suppress(OSError):
-            self.flush()
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
