@@ -11,6 +11,7 @@ import numpy as np
 
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.physics import Constants
+from dmoe_gym.dmoe.physics.terms import cost_of, transmission_energy
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 
 # How often, and by how much, an overdrawn node's price is raised before the schedule is taken as it is.
@@ -36,7 +37,7 @@ def with_prices(constants, computation, relevance_price):
 
 @njit
 def relevance_priced(gate_scores, efficiency, constants, multiplier, selected, subcarrier):
-    """JESA that maximises multiplier * relevance - energy; return mean relevance and energy [E_ref]."""
+    """JESA that maximises multiplier * relevance - energy; return what `outcome` does."""
     jesa(
         gate_scores, efficiency, 1.0, with_prices(constants, constants.computation, multiplier), selected, subcarrier,
         MAX_ITERATIONS,
@@ -46,7 +47,7 @@ def relevance_priced(gate_scores, efficiency, constants, multiplier, selected, s
 
 @njit
 def outcome(gate_scores, efficiency, constants, selected, subcarrier):
-    """Mean relevance and energy [E_ref] of a schedule."""
+    """Relevance summed over hidden states, and energy [E_ref / (K N D)], of a schedule."""
     experts, states, _ = gate_scores.shape
     relevance = 0.0
     energy = constants.round_energy
@@ -57,9 +58,14 @@ def outcome(gate_scores, efficiency, constants, selected, subcarrier):
                     relevance += gate_scores[i, n, j]
                     energy += constants.computation[j]
                     if i != j:
-                        energy += constants.transmission / efficiency[i, j, subcarrier[i, j]]
-    scale = experts * states
-    return relevance / scale, energy / (scale * constants.max_experts)
+                        energy += transmission_energy(1, 1, efficiency[i, j, subcarrier[i, j]], constants)
+    return relevance, energy
+
+
+@njit
+def cost_when_due(relevance, energy, owed, hidden_states, constants):
+    """Cost of an `outcome` if the mean relevance that is owed falls due now."""
+    return cost_of(0.0, energy, max(0.0, owed * hidden_states - relevance), hidden_states, constants)
 
 
 @njit
@@ -69,7 +75,7 @@ def best_multiplier(gate_scores, efficiency, constants, owed, multipliers, selec
     draft, draft_subcarrier = np.empty_like(selected), np.empty_like(subcarrier)
     for multiplier in multipliers:
         relevance, energy = relevance_priced(gate_scores, efficiency, constants, multiplier, draft, draft_subcarrier)
-        cost = energy + constants.shortfall_price / constants.max_experts * max(0.0, owed - relevance)
+        cost = cost_when_due(relevance, energy, owed, selected.shape[0] * selected.shape[1], constants)
         if cost < best:
             best = cost
             selected[:] = draft
@@ -87,7 +93,7 @@ def node_use(efficiency, constants, selected, subcarrier, use):
                 if selected[i, n, j]:
                     use[j] += constants.computation[j]
                     if i != j:
-                        use[i] += constants.transmission / efficiency[i, j, subcarrier[i, j]]
+                        use[i] += transmission_energy(1, 1, efficiency[i, j, subcarrier[i, j]], constants)
 
 
 @njit
@@ -139,7 +145,7 @@ def best_node_priced(
             gate_scores, efficiency, 1.0, multiplier, constants, prices, battery, draft, draft_subcarrier
         )  # fmt: skip
         relevance, energy = outcome(gate_scores, efficiency, constants, draft, draft_subcarrier)
-        cost = energy + constants.shortfall_price / constants.max_experts * max(0.0, owed - relevance)
+        cost = cost_when_due(relevance, energy, owed, selected.shape[0] * selected.shape[1], constants)
         if cost < best:
             best = cost
             selected[:] = draft
