@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from agents.check import check_recipe
 from agents.config import load_config
 from agents.evaluate import evaluate_runs
 from agents.export import export_run, is_export
@@ -29,7 +30,7 @@ from agents.status import read_status
 from agents.study import BEST, Budget, load_space, ranked, run_study
 from agents.sweep import ENGINES, Job, Outcome, groups_of, jobs_of, seeds_of
 from agents.sweep import sweep as run_sweep
-from agents.train import check_recipe, reference_rows
+from agents.train import reference_rows
 from agents.train import train as train_seed
 from dmoe_gym.evaluation import line_up_of
 from dmoe_gym.evaluation.table import cells, rich_table

@@ -184,11 +184,6 @@ def test_recipes_survive_being_written(tiny: dict[str, Any], tmp_path: Path) -> 
     assert load_config(file) == config
 
 
-@pytest.mark.parametrize("file", sorted(Path("configs").glob("*.yaml")), ids=lambda file: file.stem)
-def test_every_recipe_is_valid(file: Path) -> None:
-    assert load_config(file).total_timesteps > 0
-
-
 @pytest.mark.parametrize(
     ("change", "word"),
     [
