@@ -17,7 +17,7 @@ from dmoe_gym.dmoe.env.batch import new_workspace
 from dmoe_gym.dmoe.env.charge import charge
 from dmoe_gym.dmoe.env.masks import nearest_feasible, write_mask
 from dmoe_gym.dmoe.env.repair import raise_relevance
-from dmoe_gym.dmoe.physics.terms import attainable, cost_of, transmission_energy
+from dmoe_gym.dmoe.physics.terms import attainable, cost_of, shortfall_cost, transmission_energy
 from dmoe_gym.dmoe.solvers.repair import mark_taken
 
 
@@ -178,9 +178,9 @@ def _step(
                 if chosen[expert]:
                     served += scores[expert]
             best = np.empty(constants.max_experts)
-            shortfall = max(0.0, attainable(scores, threshold, best) - served)
-            terms[row, 0] += cost_of(0.0, 0.0, shortfall, nodes * states, constants)
-            terms[row, 4] = shortfall / (nodes * states)
+            shortfall = max(0.0, attainable(scores, threshold, best) - served) / (nodes * states)
+            terms[row, 0] += shortfall_cost(shortfall, constants)
+            terms[row, 4] = shortfall
             turn_seen[row, turn[row]] = 0
             turn[row] += 1
             if turn[row] == nodes * states:

@@ -75,6 +75,12 @@ def cost_of(communication, computation, shortfall, hidden_states, constants):
 
 
 @njit_no_refcount
+def shortfall_cost(mean_shortfall, constants):
+    """V * mean(shortfall), the part of `cost_of` that relevance missing over a round adds."""
+    return constants.shortfall_price * mean_shortfall / constants.max_experts
+
+
+@njit_no_refcount
 def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, threshold, constants, best):
     """Energy, relevance and cost of one round.
 

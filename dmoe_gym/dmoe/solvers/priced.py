@@ -11,7 +11,7 @@ import numpy as np
 
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.physics import Constants
-from dmoe_gym.dmoe.physics.terms import cost_of, transmission_energy
+from dmoe_gym.dmoe.physics.terms import cost_of, shortfall_cost, transmission_energy
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 
 # How often, and by how much, an overdrawn node's price is raised before the schedule is taken as it is.
@@ -37,7 +37,7 @@ def with_prices(constants, computation, relevance_price):
 
 @njit
 def relevance_priced(gate_scores, efficiency, constants, multiplier, selected, subcarrier):
-    """JESA that maximises multiplier * relevance - energy; return what `outcome` does."""
+    """JESA that maximises multiplier * relevance - energy; return mean relevance and energy [E_ref]."""
     jesa(
         gate_scores, efficiency, 1.0, with_prices(constants, constants.computation, multiplier), selected, subcarrier,
         MAX_ITERATIONS,
@@ -47,7 +47,7 @@ def relevance_priced(gate_scores, efficiency, constants, multiplier, selected, s
 
 @njit
 def outcome(gate_scores, efficiency, constants, selected, subcarrier):
-    """Relevance summed over hidden states, and energy [E_ref / (K N D)], of a schedule."""
+    """Mean relevance and energy [E_ref] of a schedule."""
     experts, states, _ = gate_scores.shape
     relevance = 0.0
     energy = constants.round_energy
@@ -59,13 +59,8 @@ def outcome(gate_scores, efficiency, constants, selected, subcarrier):
                     energy += constants.computation[j]
                     if i != j:
                         energy += transmission_energy(1, 1, efficiency[i, j, subcarrier[i, j]], constants)
-    return relevance, energy
-
-
-@njit
-def cost_when_due(relevance, energy, owed, hidden_states, constants):
-    """Cost of an `outcome` if the mean relevance that is owed falls due now."""
-    return cost_of(0.0, energy, max(0.0, owed * hidden_states - relevance), hidden_states, constants)
+    scale = experts * states
+    return relevance / scale, cost_of(0.0, energy, 0.0, scale, constants)
 
 
 @njit
@@ -75,7 +70,7 @@ def best_multiplier(gate_scores, efficiency, constants, owed, multipliers, selec
     draft, draft_subcarrier = np.empty_like(selected), np.empty_like(subcarrier)
     for multiplier in multipliers:
         relevance, energy = relevance_priced(gate_scores, efficiency, constants, multiplier, draft, draft_subcarrier)
-        cost = cost_when_due(relevance, energy, owed, selected.shape[0] * selected.shape[1], constants)
+        cost = energy + shortfall_cost(max(0.0, owed - relevance), constants)
         if cost < best:
             best = cost
             selected[:] = draft
@@ -145,7 +140,7 @@ def best_node_priced(
             gate_scores, efficiency, 1.0, multiplier, constants, prices, battery, draft, draft_subcarrier
         )  # fmt: skip
         relevance, energy = outcome(gate_scores, efficiency, constants, draft, draft_subcarrier)
-        cost = cost_when_due(relevance, energy, owed, selected.shape[0] * selected.shape[1], constants)
+        cost = energy + shortfall_cost(max(0.0, owed - relevance), constants)
         if cost < best:
             best = cost
             selected[:] = draft
