@@ -6,7 +6,10 @@ import numpy as np
 
 from dmoe_gym.compiled.njit import njit_no_refcount
 from dmoe_gym.dmoe.env.batch import BATTERY, GATHERED, OWED
+from dmoe_gym.dmoe.physics.round import TINY_SNR
 from dmoe_gym.dmoe.physics.terms import limited_terms, round_terms
+
+LN2 = float(np.log(2))
 
 
 @njit_no_refcount(forceinline=True)
@@ -37,7 +40,8 @@ def charge_served(row, repairs, constants, rules, batch, served, workspace):
     for i in range(experts):
         for j in range(experts):
             m = subcarrier[i, j]
-            link_efficiency[i, j] = np.log2(1 + constants.snr_per_gain * gains[i, j, m]) if m >= 0 else 0.0
+            snr = constants.snr_per_gain * gains[i, j, m] if m >= 0 else 0.0
+            link_efficiency[i, j] = np.log2(1 + snr) if snr > TINY_SNR else snr / LN2
     outages = 0
     if constants.limited:
         spent = workspace.energies
