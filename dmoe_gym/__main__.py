@@ -7,9 +7,11 @@ import typer
 from dmoe_gym.gating.command import train_gating
 from dmoe_gym.recorders.digits import record_digits_command
 from dmoe_gym.recorders.huggingface import record_huggingface
+from dmoe_gym.recorders.language import record_language_command
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command("record-digits")(record_digits_command)
+app.command("record-language")(record_language_command)
 app.command("record")(record_huggingface)
 app.command("train-gating")(train_gating)
 
