@@ -83,6 +83,15 @@ INFERENCE_SCENARIOS = MappingProxyType(
             csi=CSIConfig(delay_rounds=1, error_variance=0.05),
             slot_duration_s=0.06,
         ),
+        # the same three with the language model, whose 56 links carry 16 hidden states of every node
+        "language": InferenceConfig(model="language"),
+        "language-scarce": InferenceConfig(model="language", num_subcarriers=24),
+        "language-stale": InferenceConfig(
+            model="language",
+            channel=GaussMarkovConfig(doppler_hz=0.8, round_duration_s=0.2),
+            csi=CSIConfig(delay_rounds=1, error_variance=0.05),
+            slot_duration_s=0.2,
+        ),
     }
 )
 
