@@ -17,7 +17,7 @@ from gymnasium import spaces
 from dmoe_gym.actions import ActionCheck
 from dmoe_gym.compiled.draws import Generators
 from dmoe_gym.compiled.njit import njit
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.config import SystemConfig, require_memory
 
 
 class Watcher(Protocol):
@@ -73,9 +73,11 @@ class BatchedCore(ABC):
     terms: dict[str, np.ndarray]
     recorder: Watcher | None = None
 
-    def __init__(self, num_envs: int, config: StrictConfig, rounds_per_episode: int) -> None:
+    def __init__(self, num_envs: int, config: SystemConfig, rounds_per_episode: int) -> None:
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs = {num_envs!r}: valid are whole numbers of at least 1")
+        # a generator and what belongs to it are worth about as many numbers
+        require_memory(int(num_envs) * (config.numbers() + 1000), f"num_envs = {num_envs}")
         self.num_envs = int(num_envs)
         self.config = config
         self.rounds_per_episode = rounds_per_episode
@@ -209,6 +211,14 @@ class BatchedCore(ABC):
     def terms_of(self, row: int) -> dict[str, Any]:
         """The terms of one environment's last step."""
         return dict(zip(self.term_names, self.term_values[row].tolist(), strict=True))
+
+    def priced(self, row: int) -> tuple[float, float]:
+        """What the cost of one environment's last step has beside what it spends, and the price of one unit of that.
+
+        Raises:
+            NotImplementedError: where the cost has one part.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: its cost has one part")
 
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """An episode's terms, means per round, with what the system derives from them for tables."""

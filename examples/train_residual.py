@@ -1,6 +1,6 @@
 """Stock Stable-Baselines3 against an analytic scheduler: PPO corrects the prices of JESA-battery.
 
-    python examples/train_residual.py [steps]
+python examples/train_residual.py [steps]
 """
 
 from __future__ import annotations

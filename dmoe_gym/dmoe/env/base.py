@@ -12,8 +12,7 @@ from dmoe_gym.channel.rayleigh import RayleighChannel
 from dmoe_gym.compiled.draws import compiled
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.batch import Batch, Rules, round_of
-from dmoe_gym.dmoe.env.charge import BATTERY
+from dmoe_gym.dmoe.env.batch import BATTERY, Batch, Rules, round_of
 from dmoe_gym.dmoe.env.observe import OBSERVED_PER_DRAWN, observe_rounds
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.relevance import RelevanceProcess
@@ -55,7 +54,7 @@ class DMoECore(BatchedCore):
         self.threshold = np.zeros((num_envs, 1), np.float32)
         self.budget_left = np.zeros((num_envs, 1), np.float32)
         self.battery = np.zeros((num_envs, experts), np.float32)
-        # see `settle.charge_served`
+        # see `charge.charge_served`
         self.account = np.zeros((num_envs, BATTERY + experts))
         self.computation = np.tile(self.constants.computation.astype(np.float32), (num_envs, 1))
         self.selected = np.zeros((num_envs, experts, states, experts), np.bool_)
@@ -190,6 +189,10 @@ class DMoECore(BatchedCore):
     def check(self, round: Round, schedule: Schedule) -> list[str]:
         """See `dmoe.check`."""
         return check(round, schedule)
+
+    def priced(self, row: int) -> tuple[float, float]:
+        """The mean shortfall and its price V."""
+        return float(self.terms["shortfall"][row]), self.config.shortfall_price
 
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """Adds the energy of one hidden state in one round [mJ]."""
