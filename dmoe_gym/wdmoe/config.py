@@ -20,7 +20,7 @@ Speed = Annotated[float, Field(ge=1)]
 class WDMoEConfig(StrictConfig):
     """A base station with gate and attention, and one expert on each of U mobile devices.
 
-    DESIGN section 4, this project's reading of arXiv 2405.03131 and 2411.06681; every default is assumed.
+    docs/wdmoe.md, this project's reading of arXiv 2405.03131 and 2411.06681; every default is assumed.
 
     Fields:
         num_devices: U, devices, each holding one expert of every block.

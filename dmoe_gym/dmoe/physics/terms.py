@@ -1,4 +1,4 @@
-"""The compiled formulas of one round's energy, relevance and cost: the only place where they stand.
+"""The compiled formulas of one round's energy, relevance and cost.
 
 Energies are in units of E_ref / (K N D) (`DMoEConfig.energy_unit_j`), so one set of constants serves every solver.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmoe_gym.compiled.njit import njit_allocating, njit_no_refcount
+from dmoe_gym.compiled.njit import njit, njit_allocating, njit_no_refcount
 from dmoe_gym.dmoe.config import DMoEConfig
 
 
@@ -43,6 +43,22 @@ class Constants(NamedTuple):
         )
 
 
+@njit
+def repriced(constants, computation, shortfall_price, selection_price):
+    """The constants with other computation energies (K,), price of shortfall, and price of it where solvers select."""
+    return Constants(
+        transmission=constants.transmission,
+        computation=computation,
+        round_energy=constants.round_energy,
+        shortfall_price=shortfall_price,
+        snr_per_gain=constants.snr_per_gain,
+        max_experts=constants.max_experts,
+        slot_states=constants.slot_states,
+        limited=constants.limited,
+        selection_price=selection_price,
+    )
+
+
 @njit_no_refcount
 def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, threshold, constants, best):
     """Energy, relevance and cost of one round.
@@ -56,7 +72,7 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
         best: workspace (D,).
 
     Returns:
-        communication [unit], computation [unit], mean relevance, mean shortfall, cost (DESIGN section 3).
+        communication [unit], computation [unit], mean relevance, mean shortfall, cost (docs/environments.md).
         Communication is infinite where a payload has no rate.
     """
     experts, states, _ = gate_scores.shape

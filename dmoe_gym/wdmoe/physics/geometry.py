@@ -6,7 +6,7 @@ import numpy as np
 
 
 def path_loss_db(distance_m: np.ndarray | float, carrier_hz: float) -> np.ndarray:
-    """32.4 + 20 log10(f / GHz) + 20 log10(d / m) [dB]: free space (DESIGN section 4).
+    """32.4 + 20 log10(f / GHz) + 20 log10(d / m) [dB]: free space (docs/wdmoe.md).
 
     Args:
         distance_m: distances, any shape [m], positive.
