@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUNS ?= runs
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint results bench clean
+.PHONY: help demo test test-all lint docs results bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dmoe_gym needs Python 3.11 or newer; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,render,test]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,render,docs,test]'
 	touch $(STAMP)
 
 demo: $(STAMP) ## baselines, a short real training run, a table, TensorBoard files and report.md (about five minutes)
@@ -31,6 +31,9 @@ lint: $(STAMP) ## style, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP) ## the documentation site in output/site, with the API reference; `mkdocs serve` shows it while you write
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 results: $(STAMP) ## docs/results.md, its plots and the README's table from runs/ and results/
 	$(BIN)/python -m agents results --runs $(RUNS)

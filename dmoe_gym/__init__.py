@@ -5,7 +5,7 @@ Importing the package registers its environments: `gymnasium.make("DMoE-JESA-v0"
 
 from dmoe_gym.registration import ENVIRONMENTS, register_environments
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["ENVIRONMENTS", "__version__"]
 
 register_environments()

@@ -77,7 +77,7 @@ def token_times(block: Block, bandwidth: np.ndarray) -> np.ndarray:
 
 
 def weight_to_latency_ratio(block: Block, allocation: Allocation) -> float:
-    """WLR: sum over the selections of w[j, k] / t[k] [1/s], the gate weights renormalised over a token's selection.
+    """WLR: sum over the selections of `w[j, k] / t[k]` in 1/s, the gate weights renormalised over a token's selection.
 
     Renormalised weights are those with which the answers are averaged. With the gate's own weights dropping an
     expert could only lower the sum, whatever its latency, and a search for a larger sum would never drop one
