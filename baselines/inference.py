@@ -25,8 +25,7 @@ from dmoe_gym.evaluation.inference import (
     selection_by_layer,
     tradeoff,
 )
-from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.evaluation.table import rich_table, two_lines
+from dmoe_gym.evaluation.table import markdown_table, rich_table, two_lines
 from dmoe_gym.io.command_line import bar, one_line_errors, wide_console
 from dmoe_gym.io.files import replace_section
 from dmoe_gym.reports.inference_plots import pareto, selection_heat_maps

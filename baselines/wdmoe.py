@@ -20,8 +20,7 @@ from dmoe_gym.evaluation import (
     held_out_seeds,
     line_up_of,
 )
-from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.evaluation.table import rich_table, two_lines
+from dmoe_gym.evaluation.table import markdown_table, rich_table, two_lines
 from dmoe_gym.io.command_line import Bars, bar, one_line_errors, wide_console
 from dmoe_gym.io.files import read_csv, replace_section, write_csv
 from dmoe_gym.reports.plots import latency_panels

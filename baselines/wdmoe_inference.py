@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 
 from dmoe_gym.evaluation import Interval, Row
-from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.evaluation.table import rich_table, two_lines
+from dmoe_gym.evaluation.table import markdown_table, rich_table, two_lines
 from dmoe_gym.evaluation.wdmoe_inference import (
     MARGIN,
     VANILLA,

@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.results.lines import Comparison, Line
 from dmoe_gym.evaluation import Interval, stratified_interquartile_mean
-from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.table import markdown_table
 
 Times = Mapping[str, Mapping[str, float]]
 # Stated seeds that make a row a headline row.

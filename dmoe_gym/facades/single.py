@@ -8,8 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.viewed import watched
-from dmoe_gym.facades.window import Window
+from dmoe_gym.facades.viewing import Window, watched
 from dmoe_gym.registration import create_core
 from dmoe_gym.rendering import Viewer
 

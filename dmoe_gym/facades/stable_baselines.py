@@ -11,7 +11,7 @@ import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.viewed import watched
+from dmoe_gym.facades.viewing import watched
 from dmoe_gym.registration import create_core
 
 

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.viewed import watched
+from dmoe_gym.facades.viewing import watched
 from dmoe_gym.registration import create_core
 
 

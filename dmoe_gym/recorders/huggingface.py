@@ -1,4 +1,4 @@
-"""`python -m dmoe_gym.recorders.huggingface MODEL --text FILE`: record a language model's router.
+"""`python -m dmoe_gym.recorders huggingface MODEL --text FILE`: record a language model's router.
 
 For any mixture-of-experts causal language model of Hugging Face's transformers that returns its router's logits:
 Mixtral, OLMoE, Qwen-MoE and others. Needs `pip install 'dmoe_gym[record]'`.
@@ -14,7 +14,7 @@ import numpy as np
 import typer
 
 from dmoe_gym.io.command_line import one_line_errors
-from dmoe_gym.recorders.versions import versions
+from dmoe_gym.io.provenance import versions
 from dmoe_gym.relevance import Trace, write_trace
 from dmoe_gym.validation import SUM_TOLERANCE
 
@@ -114,7 +114,7 @@ def main(
         passages,
         model,
         {
-            "command": f"python -m dmoe_gym.recorders.huggingface {model} {arguments} --tokens {tokens} "
+            "command": f"python -m dmoe_gym.recorders huggingface {model} {arguments} --tokens {tokens} "
             f"--context {context} --device {device}",
             "data": ", ".join(f"{name}: {path.name}" for name, path in sources.items()),
             "heard": "the experts that the model's own router chose",
@@ -124,7 +124,3 @@ def main(
     write_trace(trace, out, overwrite=overwrite)
     layers, count, experts = trace.gate_scores.shape
     typer.echo(f"{out}: {layers} layers, {count} tokens, {experts} experts, {out.stat().st_size:,} bytes")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dmoe_gym.evaluation import Row
-from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.evaluation.table import cells
+from dmoe_gym.evaluation.table import cells, markdown_table
 from dmoe_gym.io.files import write_whole
 from dmoe_gym.reports.plots import cost_bars, learning_curves
 from dmoe_gym.system import LineUp

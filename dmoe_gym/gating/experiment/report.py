@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.statistics import Interval
+from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.gating.experiment.statistics import (
     BEST_SNR,
     BEST_SNR_SAME_EXPERTS,
