@@ -17,24 +17,25 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from agents.check import check_recipe
 from agents.config import load_config
 from agents.evaluate import evaluate_runs
 from agents.export import export_run, is_export
 from agents.interrupt import handled, stop
 from agents.policy import load_learner
 from agents.registry import import_modules
+from agents.report import write_report
 from agents.results.command import results, time
 from agents.status import read_status
 from agents.study import BEST, Budget, load_space, ranked, run_study
 from agents.sweep import ENGINES, Job, Outcome, groups_of, jobs_of, seeds_of
 from agents.sweep import sweep as run_sweep
-from agents.train import check_recipe, reference_rows
+from agents.train import reference_rows
 from agents.train import train as train_seed
 from dmoe_gym.evaluation import line_up_of
 from dmoe_gym.evaluation.table import cells, rich_table
 from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
 from dmoe_gym.io.files import read_csv, write_csv
-from dmoe_gym.reports import write_report
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 app.command()(results)

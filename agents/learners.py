@@ -76,13 +76,14 @@ def build_learner(config: TrainingConfig, env: VecEnv, seed: int) -> BaseAlgorit
     hyperparameters = _hyperparameters(config, env)
     try:
         return learner(policy, env, seed=seed, device="cpu", policy_kwargs=options, **hyperparameters)
-    except (TypeError, AssertionError, ValueError) as error:
-        raise ValueError(f"hyperparameters or policy of {config.algorithm}: {' '.join(str(error).split())}") from None
+    except Exception as error:  # the libraries raise many kinds for what they do not take
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ValueError(f"hyperparameters or policy of {config.algorithm}: {said}") from None
 
 
 def _policy(config: TrainingConfig, env: VecEnv) -> tuple[Any, dict[str, Any]]:
     """SB3's policy class or name, and the policy's keyword arguments."""
-    options = dict(config.policy_options)
+    options: dict[str, Any] = dict(config.policy_options)
     activation = options.get("activation_fn")
     if activation is not None:
         if activation not in ACTIVATIONS:

@@ -42,8 +42,10 @@ class BatchedCore(ABC):
     Attributes:
         num_envs: size of the batch.
         config: the system's configuration.
+        seeds: (seed, environment index) of every environment's episodes.
         observation_space, action_space: of one environment.
         observations: one float32 array per key, (num_envs, ...); owned by the core and overwritten by every step.
+            Where the observation space is no dictionary they are one array, under the name `alone`.
         first_observation: environment 0's part of each, the same memory.
         rewards: (num_envs,) float64; terminated: (num_envs,) bool, True also before the first episode.
         terms: named reward terms with their unit in the name, (num_envs,) float64 each, of the last step.
@@ -54,6 +56,8 @@ class BatchedCore(ABC):
         recorder: told of every round, where pictures are wanted.
     """
 
+    # the key of the one observation that stands for itself, without a dictionary; None for a dictionary of all
+    alone: ClassVar[str | None] = None
     # does the action space need masks (`masks()`)?
     masked: ClassVar[bool] = False
     # does one action decide a whole round, so that `check` can judge it?
@@ -62,7 +66,7 @@ class BatchedCore(ABC):
     # largest value of each observation; the smallest is 0
     _upper: ClassVar[Mapping[str, float]]
 
-    observation_space: spaces.Dict
+    observation_space: spaces.Space
     action_space: spaces.Space
     observations: dict[str, np.ndarray]
     first_observation: dict[str, np.ndarray]
@@ -76,9 +80,9 @@ class BatchedCore(ABC):
         self.config = config
         self.rounds_per_episode = rounds_per_episode
         self.all_rows = np.arange(self.num_envs)
-        self.generators = Generators(
-            np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence().spawn(self.num_envs)
-        )
+        entropy: int = np.random.SeedSequence().entropy  # type: ignore[assignment]
+        self.seeds = [(entropy, row) for row in range(self.num_envs)]
+        self.generators = Generators(_generator(*pair) for pair in self.seeds)
         self.rewards = np.zeros(self.num_envs)
         self.terminated = np.ones(self.num_envs, np.bool_)
         self.layer = np.zeros(self.num_envs, np.int64)
@@ -90,11 +94,14 @@ class BatchedCore(ABC):
     def _build_spaces(self) -> None:
         """Name terms and observations and derive the spaces; called when a subclass has made its arrays."""
         self._name_views()
+        self.observation_space = self._observation_space()
+        self.action_space = self._action_space()
+
+    def _observation_space(self) -> spaces.Space:
         upper = self._largest()
-        self.observation_space = spaces.Dict(
+        return spaces.Dict(
             {key: spaces.Box(0, upper[key], array.shape[1:], np.float32) for key, array in self.observations.items()}
         )
-        self.action_space = self._action_space()
 
     def _name_views(self) -> None:
         self.terms = {name: self.term_values[:, column] for column, name in enumerate(self.term_names)}
@@ -127,10 +134,13 @@ class BatchedCore(ABC):
     def seed(self, rows: Iterable[int], seeds: Sequence[tuple[int, int]]) -> None:
         """Give the environments in `rows` new generators, each from its (seed, environment index)."""
         for row, (seed, index) in zip(rows, seeds, strict=True):
-            sequence = np.random.SeedSequence(seed, spawn_key=(index,))
-            self.generators[row] = np.random.Generator(np.random.PCG64(sequence))
-            # nothing of the running episode is left to draw
-            self.layer[row] = 0
+            self.generators[row] = _generator(seed, index)
+            self.seeds[row] = seed, index
+            self.forget(row)
+
+    def forget(self, row: int) -> None:
+        """Leave the running episode of an environment that has a new generator: nothing of it is left to draw."""
+        self.layer[row] = 0
 
     def start(self, rows: np.ndarray) -> None:
         """Start the next episode of the environments in `rows` and write their observations."""
@@ -219,6 +229,10 @@ class BatchedCore(ABC):
     @abstractmethod
     def check(self, round: Any, schedule: Any) -> list[str]:
         """The constraints of a round that a schedule violates, in words."""
+
+
+def _generator(seed: int, index: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
 
 
 @njit

@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from experiments.asymptotics import Asymptotics
+from experiments.digits_model import DigitsModel
+from experiments.gating.networks import GatingNetworks
+from experiments.gating.sweep import Gating
+from experiments.gating.tuning import GatingTuning
+from experiments.inference import Inference
 from experiments.optima import Optima
 from experiments.runner import Experiment
 from experiments.scenarios import Scenarios
+from experiments.strongest import Strongest
 from experiments.tuning import Tuning
+from experiments.wdmoe import WDMoE
+from experiments.wdmoe_inference import WDMoEInference
 
-EXPERIMENTS: dict[str, type[Experiment]] = {kind.name: kind for kind in (Tuning, Optima, Scenarios, Asymptotics)}
+EXPERIMENTS: dict[str, type[Experiment]] = {
+    kind.name: kind
+    for kind in (
+        Scenarios,
+        WDMoE,
+        Inference,
+        WDMoEInference,
+        Gating,
+        Asymptotics,
+        Tuning,
+        Strongest,
+        Optima,
+        GatingTuning,
+        GatingNetworks,
+        DigitsModel,
+    )
+}
 
 
 def named(name: str) -> type[Experiment]:

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from agents.report import BASELINE_COLOUR, LEARNED_COLOURS
 from agents.results.lines import Comparison, Line
 from dmoe_gym.evaluation import performance_profile
 from dmoe_gym.io.files import write_whole
-from dmoe_gym.reports.plots import BASELINE_COLOUR, LEARNED_COLOURS
 
 COLUMNS = 3
 KINDS = ("learned", "strongest analytic", "reference", "random")

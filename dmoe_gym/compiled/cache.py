@@ -72,14 +72,18 @@ def _imports(source: str) -> Iterator[str]:
 
 @cache
 def _module_source(name: str) -> bytes | None:
-    """The source of a module of the suite; None if there is no such module."""
+    """The source of a module of the suite, found without importing it; None if there is no such module."""
+    package, *inside = name.split(".")
     try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, AttributeError, ValueError):
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
         return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    return Path(spec.origin).read_bytes()
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        path = Path(folder, *inside)
+        for file in (path / "__init__.py", path.parent / f"{path.name}.py" if inside else path):
+            if file.is_file():
+                return file.read_bytes()
+    return None
 
 
 @cache

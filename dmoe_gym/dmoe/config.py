@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -15,6 +15,20 @@ from dmoe_gym.relevance import DirichletConfig, RelevanceField, Sizes
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ResidualConfig(StrictConfig):
+    """What `DMoE-JESA-Residual-v0` corrects and rewards; other ids do not look at it.
+
+    Fields:
+        underneath: the scheduler that is corrected, by its name in tables; None for the scenario's strongest.
+        reward: "cost" for minus the round's cost; "saving" for what the round costs less than under action 0, which
+            runs beside on the same episode. The sums of both differ by what no action changes, so they have the same
+            best policy, and a saving varies far less from episode to episode.
+    """
+
+    underneath: str | None = None
+    reward: Literal["cost", "saving"] = "cost"
 
 
 class DMoEConfig(StrictConfig):
@@ -43,6 +57,7 @@ class DMoEConfig(StrictConfig):
         relevance_budget: mean relevance asked for over the whole episode, instead of the threshold of every hidden
             state; None for the threshold.
         battery_j: energy of every node at an episode's start [J]; None for no limit.
+        residual: what residual scheduling corrects and rewards.
     """
 
     num_experts: Annotated[int, Field(ge=2)] = 4
@@ -65,6 +80,7 @@ class DMoEConfig(StrictConfig):
     slot_duration_s: Positive | None = None
     relevance_budget: Fraction | None = None
     battery_j: Positive | None = None
+    residual: ResidualConfig = ResidualConfig()
 
     _list_as_tuple = field_validator("computation_energy_range", mode="before")(list_as_tuple)
 

@@ -12,7 +12,7 @@ from dmoe_gym.channel import (
     TappedDelayLineConfig,
 )
 from dmoe_gym.config import named
-from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.config import DMoEConfig, ResidualConfig
 from dmoe_gym.relevance import TraceConfig
 
 _ROUND_S = 0.04  # rounds and the slots inside them, where time matters (assumed)
@@ -84,6 +84,12 @@ HARDNESS = MappingProxyType(
         "recorded": "Gate scores are a real model's: layers differ in how sure their gates are, and patches agree.",
     }
 )
+
+
+def scenario_of(config: DMoEConfig) -> str | None:
+    """The name of the scenario whose system a configuration is, whatever residual scheduling makes of it."""
+    system = config.replace(residual=ResidualConfig())
+    return next((name for name, known in SCENARIOS.items() if known == system), None)
 
 
 def scenario(name: str) -> DMoEConfig:

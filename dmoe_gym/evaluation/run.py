@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dmoe_gym.core import BatchedCore
+from dmoe_gym.facades.view import View, create_view
 from dmoe_gym.policy import Policy
 from dmoe_gym.registration import create_core, system_of
 from dmoe_gym.system import NOTHING, ClairvoyantBound
@@ -64,9 +64,9 @@ def evaluate(
     rows: list[Row] = []
     for first in range(0, len(seeds), batch):
         chunk = seeds[first : first + batch]
-        core = create_core(env_id, len(chunk), scenario, overrides)
-        core.seed(core.all_rows, [(seed, 0) for seed in chunk])
-        results = _run(core, policy, check)
+        view = create_view(env_id, len(chunk), scenario, overrides)
+        view.core.seed(view.core.all_rows, [(seed, 0) for seed in chunk])
+        results = _run(view, policy, check)
         label = {"policy": name or type(policy).__name__, "env_id": env_id, "scenario": scenario or "default"}
         rows += [{**label, "seed": seed, **result} for seed, result in zip(chunk, results, strict=True)]
         if progress is not None:
@@ -169,7 +169,8 @@ def evaluate_line_up(
     return rows
 
 
-def _run(core: BatchedCore, policy: Policy, check: bool) -> list[Row]:
+def _run(view: View, policy: Policy, check: bool) -> list[Row]:
+    core = view.core
     takes_masks = core.masked and "action_masks" in inspect.signature(policy.predict).parameters
     check = check and core.decides_rounds
     core.start(core.all_rows)
@@ -183,7 +184,7 @@ def _run(core: BatchedCore, policy: Policy, check: bool) -> list[Row]:
     warm = False
     while len(running):
         # a policy may keep what it is shown: the core overwrites its arrays
-        observation = {key: values.copy() for key, values in core.observations.items()}
+        observation = view.batch()
         masks = {"action_masks": core.masks().copy()} if takes_masks else {}
         if not warm:  # compilation is no thinking time
             policy.predict(observation, state=None, episode_start=episode_start, deterministic=True, **masks)

@@ -1,6 +1,6 @@
 """The trained networks that an environment runs on: shipped weights, and forwards that do not depend on the batch.
 
-`python -m dmoe_gym.gating.experiment.freeze` makes the shipped files again, the same bits on one machine.
+The experiment `gating-networks` makes the shipped files again, the same bits on one machine.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dmoe_gym.gating.config import GatingConfig
 from dmoe_gym.gating.networks import GatedModel, gate_snr_input
+from dmoe_gym.io.files import regular_file
 from dmoe_gym.models.reproducible import one_thread
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -34,7 +35,7 @@ class FrozenNetworks:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.model = GatedModel.load(path)
+        self.model = GatedModel.load(path, "networks")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return load_frozen, (str(self.path),)
@@ -102,14 +103,12 @@ def weights_path(networks: str, gate: str = "channel_aware") -> Path:
     """The file of shipped networks by their name, or of a user's own by its path; the naive gate's beside it.
 
     Raises:
-        ValueError: if there is no such file.
+        ValueError: if that is no file.
     """
     path = WEIGHTS / f"{networks}.safetensors" if networks in SHIPPED else Path(networks)
     if gate == "naive":
         path = path.with_name(f"{path.stem}_naive{path.suffix}")
-    if not path.is_file():
-        raise ValueError(f"networks = {networks!r}: {path} is no file; valid are {', '.join(SHIPPED)} or a path")
-    return path
+    return regular_file(path, "networks", f"{', '.join(SHIPPED)}, or a path")
 
 
 @cache

@@ -1,1 +1,1 @@
-"""Commands that record the gate scores of a real model as a trace (docs/traces.md)."""
+"""Commands that record the gate scores of real models into trace files (`dmoe_gym.relevance.trace_file`)."""

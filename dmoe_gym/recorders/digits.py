@@ -1,4 +1,4 @@
-"""`python -m dmoe_gym.recorders digits`: record the gate scores of the project's own DMoE classifier of digits."""
+"""`python -m dmoe_gym record-digits`: record the gate scores of the project's own DMoE classifier of digits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import typer
 
 from dmoe_gym.io.command_line import one_line_errors
-from dmoe_gym.io.provenance import versions
 from dmoe_gym.models.digits import DOMAINS, load_inputs, load_model
 from dmoe_gym.models.digits.forward import best_experts, infer
 from dmoe_gym.models.digits.inputs import Part
 from dmoe_gym.models.digits.weights import SHIPPED
+from dmoe_gym.recorders.versions import versions
 from dmoe_gym.relevance import Trace, write_trace
 
 OUT = Path("dmoe_gym/relevance/data/digits.npz")
@@ -52,7 +52,7 @@ def record_digits(part: Part = "test", images: int = IMAGES, experts: int = 2) -
         tuple(DOMAINS),
         f"dmoe_gym classifier of multi-domain digits, {SHIPPED.name}, sha256 {digest[:16]}",
         {
-            "command": f"python -m dmoe_gym.recorders digits --part {part} --images {images} --experts {experts}",
+            "command": f"python -m dmoe_gym record-digits --part {part} --images {images} --experts {experts}",
             "data": f"scikit-learn's digits, part {part!r}, first {images} images in every domain, 4 patches each",
             "heard": f"the best {experts} experts of every hidden state in every layer",
             "versions": versions("numpy", "scikit-learn"),
@@ -62,7 +62,7 @@ def record_digits(part: Part = "test", images: int = IMAGES, experts: int = 2) -
 
 
 @one_line_errors
-def main(
+def record_digits_command(
     out: Annotated[Path, typer.Option(help="The trace file.")] = OUT,
     part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     images: Annotated[int, typer.Option(help="Images per domain.")] = IMAGES,

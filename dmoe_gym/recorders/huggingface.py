@@ -1,4 +1,4 @@
-"""`python -m dmoe_gym.recorders huggingface MODEL --text FILE`: record a language model's router.
+"""`python -m dmoe_gym record MODEL --text FILE`: record a language model's router.
 
 For any mixture-of-experts causal language model of Hugging Face's transformers that returns its router's logits:
 Mixtral, OLMoE, Qwen-MoE and others. Needs `pip install 'dmoe_gym[record]'`.
@@ -14,7 +14,7 @@ import numpy as np
 import typer
 
 from dmoe_gym.io.command_line import one_line_errors
-from dmoe_gym.io.provenance import versions
+from dmoe_gym.recorders.versions import versions
 from dmoe_gym.relevance import Trace, write_trace
 from dmoe_gym.validation import SUM_TOLERANCE
 
@@ -82,7 +82,7 @@ def domain_and_path(text: str) -> tuple[str, Path]:
 
 
 @one_line_errors
-def main(
+def record_huggingface(
     model: Annotated[str, typer.Argument(help="A folder or a name on the Hugging Face hub, safetensors only.")],
     text: Annotated[list[str], typer.Option(help="FILE or NAME=FILE, one domain each; may be repeated.")],
     out: Annotated[Path, typer.Option(help="The trace file.")],
@@ -114,7 +114,7 @@ def main(
         passages,
         model,
         {
-            "command": f"python -m dmoe_gym.recorders huggingface {model} {arguments} --tokens {tokens} "
+            "command": f"python -m dmoe_gym record {model} {arguments} --tokens {tokens} "
             f"--context {context} --device {device}",
             "data": ", ".join(f"{name}: {path.name}" for name, path in sources.items()),
             "heard": "the experts that the model's own router chose",

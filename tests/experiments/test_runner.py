@@ -187,7 +187,7 @@ def test_pages_are_written_only_where_told(checkout: Path, log: Path) -> None:
     ("arguments", "said"),
     [
         (["run", "circles"], "experiment = 'circles': valid are"),
-        (["run", "squares", "--set", "colour=1"], "unknown field 'colour'; valid fields are"),
+        (["run", "squares", "--set", "colour=1"], "unexpected keyword argument 'colour'; valid fields are"),
         (["pages", "squares", "--set", "log=x"], "5 of 5 pieces are not there"),
     ],
 )

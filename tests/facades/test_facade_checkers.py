@@ -70,7 +70,8 @@ def test_stable_baselines3(env_id, options):
 
 
 def test_importing_the_package_registers_every_id():
-    assert set(ENV_IDS) == {"DMoE-DES-v0", "DMoE-JESA-v0", "DMoE-JESA-Sequential-v0", "DMoE-JESA-Price-v0"}
+    ids = ("DES", "JESA", "JESA-Sequential", "JESA-Price", "JESA-Residual")
+    assert set(ENV_IDS) == {f"DMoE-{name}-v0" for name in ids}
     for env_id in ALL_IDS:
         assert gym.make(f"dmoe_gym:{env_id}").spec.id == env_id
         assert gym.spec(env_id).nondeterministic is False

@@ -26,7 +26,8 @@ def test_it_is_a_vec_env(env_id):
     with pytest.raises(RuntimeError, match="reset"):
         envs.step(draw_actions(envs.action_space, 1, 3)[0])
     observations = envs.reset()
-    assert all(value.shape[0] == 3 and value.dtype == np.float32 for value in observations.values())
+    parts = observations.values() if isinstance(observations, dict) else [observations]
+    assert all(value.shape[0] == 3 and value.dtype == np.float32 for value in parts)
     observations, rewards, dones, infos = envs.step(draw_actions(envs.action_space, 1, 3)[0])
     assert (rewards.shape, rewards.dtype) == ((3,), np.float32)
     assert (dones.shape, dones.dtype) == ((3,), bool)

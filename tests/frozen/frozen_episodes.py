@@ -26,6 +26,7 @@ SCENARIOS = {
     "DMoE-JESA-v0": DMOE,
     "DMoE-JESA-Sequential-v0": DMOE,
     "DMoE-JESA-Price-v0": DMOE,
+    "DMoE-JESA-Residual-v0": DMOE,
     "DMoE-Inference-v0": INFERENCE,
     "DMoE-Inference-Joint-v0": INFERENCE,
     "WDMoE-v0": WDMOE,

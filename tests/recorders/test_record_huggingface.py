@@ -121,7 +121,7 @@ def folder(tmp_path_factory):
 
 def run(*arguments: object):
     app = Typer()
-    app.command()(huggingface.main)
+    app.command()(huggingface.record_huggingface)
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 

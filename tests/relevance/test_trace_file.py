@@ -148,7 +148,7 @@ def test_a_missing_file_is_named(tmp_path):
         ({"recorded": "by hand"}, ["recorded"]),
         ({"tokens_per_input": 3}, ["tokens_per_input = 3", "divisors of the domains' [5, 7, 4] tokens"]),
         ({"tokens_per_input": 0}, ["tokens_per_input = 0"]),
-        ({"colour": "red"}, ["unknown field 'colour'", "valid fields are"]),
+        ({"colour": "red"}, ["unexpected keyword argument 'colour'", "valid fields are"]),
         ({"layers": "3"}, ["layers = '3'"]),
     ],
 )

@@ -14,7 +14,7 @@ from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.batch import Batch, Rules, round_of
 from dmoe_gym.dmoe.env.charge import BATTERY
-from dmoe_gym.dmoe.env.observe import OBSERVED_PER_DRAWN, begin_rounds
+from dmoe_gym.dmoe.env.observe import OBSERVED_PER_DRAWN, observe_rounds
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.relevance import RelevanceProcess
 from dmoe_gym.relevance.dirichlet import DirichletRelevance
@@ -137,7 +137,7 @@ class DMoECore(BatchedCore):
     def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
         """Write what is observed of a round, and draw its gains and its gate scores if that is still to be done."""
         work = len(rows) / (1 if gains else OBSERVED_PER_DRAWN)
-        begin_rounds(work, rows, first, gains, scores, self.constants, self.rules, self.batch)
+        observe_rounds(work, rows, first, gains, scores, self.constants, self.rules, self.batch)
         if self.recorder is not None:
             self.recorder.begin_round(self, rows)
 

@@ -1,4 +1,4 @@
-"""DMoE-Inference: one step is one layer of a real classifier; who is heard shapes later gate scores and the answer."""
+"""DMoE-Inference: one step is one layer of a real model; who is heard shapes later gate scores and the answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dmoe_gym.dmoe.env.price import price_links
 from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.physics import Round, Schedule
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
-from dmoe_gym.models.digits.relevance import ClassifierRelevance
+from dmoe_gym.models.process import ModelRelevance
 
 # What an action of 1 means for a hidden state (this project's choice): a threshold four times as high, at most 1.
 LOG_STATE_FACTOR = float(np.log(4.0))
@@ -36,7 +36,7 @@ class InferenceBase(DMoECore):
 
     term_names = (*TERMS, "correct")
     config: InferenceConfig
-    relevance: ClassifierRelevance
+    relevance: ModelRelevance
 
     def __init__(self, num_envs: int, config: InferenceConfig) -> None:
         super().__init__(num_envs, config)

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds
+from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
+from dmoe_gym.dmoe.schedulers.scheduler import observed_rounds
 from dmoe_gym.dmoe.solvers.priced import best_multiplier, best_node_priced, node_priced
 
 # Multipliers among which the adaptive rule chooses in the last round, where the budget falls due.
 LAST_ROUND_MULTIPLIERS = np.geomspace(0.05, 200.0, 49)
 
 
-class LagrangianJESA(Scheduler):
+class LagrangianJESA(Correctable):
     """JESA that pays a fixed multiplier for relevance instead of asking for a threshold.
 
     Args:
@@ -30,13 +31,22 @@ class LagrangianJESA(Scheduler):
         super().__init__(config)
         self.multiplier = float(multiplier)
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
         multipliers, owed = self.terms_of(observation)
         rounds = observed_rounds(observation, selected, subcarrier)
         for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
+            prices = corrections.prices[row]
+            constants = self.constants._replace(computation=self.constants.computation * prices)
+            rates = efficiency / prices[:, None, None]
             # the fixed multiplier is a grid of one
-            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1]
-            best_multiplier(scores, efficiency, self.constants, max(owed[row], 0.0), grid, chosen, route)
+            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1] * corrections.relevance[row]
+            best_multiplier(scores, rates, constants, max(owed[row], 0.0), grid, chosen, route)
 
     def terms_of(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Every round's multiplier (B,), and what it owes (B,), negative where the multiplier decides."""
@@ -73,7 +83,7 @@ class AdaptiveLagrangianJESA(LagrangianJESA):
         return multipliers, np.where(layers == self.config.num_layers, left, -1.0)
 
 
-class BatteryJESA(Scheduler):
+class BatteryJESA(Correctable):
     """JESA with node prices that rise as a battery falls behind the episode; nodes are not overdrawn knowingly.
 
     Args:
@@ -103,19 +113,27 @@ class BatteryJESA(Scheduler):
             relevance = AdaptiveLagrangianJESA(config)
         self.relevance = relevance
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
         battery = observation["battery"].astype(float) * (float(self.config.battery_j or 0) / self.config.energy_unit_j)
-        prices, rounds = self.prices(observation), observed_rounds(observation, selected, subcarrier)
+        prices, factor = self.prices(observation) * corrections.prices, corrections.relevance
+        rounds = observed_rounds(observation, selected, subcarrier)
         if self.relevance is None:
             asked = self.constants.shortfall_price
             for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
                 node_priced(
-                    scores, efficiency, threshold, asked, self.constants, prices[row], battery[row], chosen, route
-                )
+                    scores, efficiency, threshold, asked * factor[row], self.constants, prices[row], battery[row],
+                    chosen, route,
+                )  # fmt: skip
             return
         multipliers, owed = self.relevance.terms_of(observation)
         for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
-            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1]
+            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1] * factor[row]
             best_node_priced(
                 scores, efficiency, self.constants, prices[row], battery[row], max(owed[row], 0.0), grid, chosen, route
             )

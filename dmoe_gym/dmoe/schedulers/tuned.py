@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.scenarios import SCENARIOS
+from dmoe_gym.dmoe.scenarios import scenario_of
 from dmoe_gym.dmoe.schedulers.episode import AdaptiveLagrangianJESA, BatteryJESA, LagrangianJESA
 from dmoe_gym.dmoe.schedulers.rounds import Homogeneous
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
@@ -78,10 +78,7 @@ def _found() -> dict[str, dict[str, Any]]:
 
 def tuned_parameters(name: str, config: DMoEConfig) -> Parameters:
     """What tuning found for a scheduler in the scenario of this very configuration; empty for its defaults."""
-    for scenario, known in SCENARIOS.items():
-        if known == config:
-            return _found().get(scenario, {}).get(name, {}).get("parameters", {})
-    return {}
+    return _found().get(scenario_of(config) or "", {}).get(name, {}).get("parameters", {})
 
 
 def tuned(name: str, build: Callable[..., Scheduler] | None = None) -> Callable[[DMoEConfig], Scheduler]:

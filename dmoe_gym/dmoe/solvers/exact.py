@@ -64,12 +64,12 @@ def _solve_program(round: Round, gap: float, time_limit_s: float | None) -> Sche
     with np.errstate(divide="ignore", invalid="ignore"):
         energies = constants.transmission / round.spectral_efficiency
         # an active link pays at least this much more than over its best subcarrier
-        detour = energies - energies.min(-1, keepdims=True)
+        dearer = energies - energies.min(-1, keepdims=True)
     capacity = np.full(energies.shape, float(states))
     if constants.slot_states < np.inf:
         capacity = np.minimum(capacity, np.floor(constants.slot_states * round.spectral_efficiency))
     usable = link_used[..., None] & np.isfinite(energies) & (capacity >= 1)
-    b_i, b_j, b_m = np.nonzero(usable & (detour <= gap))
+    b_i, b_j, b_m = np.nonzero(usable & (dearer <= gap))
 
     x = np.arange(len(x_i))
     b = len(x) + np.arange(len(b_i))

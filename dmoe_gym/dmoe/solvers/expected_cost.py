@@ -235,14 +235,14 @@ def expected_descent(gate_scores, targets, predicted, success, energy, constants
 
 
 @njit
-def expectations(gate_scores, efficiency, threshold, constants, outlook, caution):
+def expectations(gate_scores, efficiency, threshold, constants, law, caution, prices):
     """targets (K, N) and what `expect` gives for one round: predicted, success, energy."""
     experts, states, _ = gate_scores.shape
     subcarriers = efficiency.shape[2]
     predicted = np.empty((experts, experts, subcarriers))
     success = np.empty((experts, experts, subcarriers, states))
     energy = np.empty((experts, experts, subcarriers, states))
-    expect(efficiency, constants, outlook, caution, states, predicted, success, energy)
+    expect(efficiency, constants, law, caution, prices, states, predicted, success, energy)
     targets = np.empty((experts, states))
     best = np.empty(constants.max_experts)
     for i in range(experts):
@@ -252,13 +252,16 @@ def expectations(gate_scores, efficiency, threshold, constants, outlook, caution
 
 
 @njit
-def expected_jesa(gate_scores, efficiency, threshold, constants, outlook, caution, selected, subcarrier):
+def expected_jesa(gate_scores, efficiency, threshold, constants, law, caution, prices, selected, subcarrier):
     """One round of expected-cost JESA into selected (K, N, K) and subcarrier (K, K); return its expected cost.
 
     Args:
-        efficiency: (K, K, M) as observed; outlook: `Outlook`; caution: see `expect`.
+        efficiency: (K, K, M) as observed; law: `ChannelLaw`; caution, prices: (K,), see `expect`. The
+            constants' computation energies are priced already.
     """
-    targets, predicted, success, energy = expectations(gate_scores, efficiency, threshold, constants, outlook, caution)
+    targets, predicted, success, energy = expectations(
+        gate_scores, efficiency, threshold, constants, law, caution, prices
+    )
     jesa(gate_scores, predicted, threshold, constants, selected, subcarrier, MAX_ITERATIONS)
     release_idle(selected, subcarrier)
     return expected_descent(gate_scores, targets, predicted, success, energy, constants, selected, subcarrier)
