@@ -210,6 +210,14 @@ class BatchedCore(ABC):
         """The terms of one environment's last step."""
         return dict(zip(self.term_names, self.term_values[row].tolist(), strict=True))
 
+    def priced(self, row: int) -> tuple[float, float]:
+        """What the cost of one environment's last step has beside what it spends, and the price of one unit of that.
+
+        Raises:
+            NotImplementedError: where the cost has one part.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: its cost has one part")
+
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """An episode's terms, means per round, with what the system derives from them for tables."""
         return means

@@ -76,7 +76,14 @@ def register(
 
 
 def register_environments() -> None:
-    """Register the suite's own."""
+    """Register the suite's own, and the views of them with vector rewards."""
+    for env_id in ("DMoE-JESA-v0", "DMoE-Inference-v0", "WDMoE-v0"):
+        gym.register(
+            id=f"mo-{env_id}",
+            entry_point="dmoe_gym.facades.multi_objective:MultiObjectiveEnv",
+            kwargs={"env_id": env_id},
+            disable_env_checker=True,  # it takes a reward of two numbers for a mistake
+        )
     dmoe, inference = "dmoe_gym.dmoe.system:DMOE", "dmoe_gym.dmoe.system:INFERENCE"
     register("DMoE-DES-v0", "dmoe_gym.dmoe.env.des:DESCore", "dmoe_gym.dmoe.system:DES", multi_binary=True)
     register("DMoE-JESA-v0", "dmoe_gym.dmoe.env.joint:JointCore", dmoe)
@@ -106,6 +113,28 @@ def create_core(env_id: str, num_envs: int, scenario: str | None, overrides: Map
         if scenario is None or any(name in said for name in ("num_envs", *overrides)):
             raise
         raise ValueError(f"scenario = {scenario!r}: {said}") from None
+
+
+def parallel_env(env_id: str = "DMoE-JESA-v0", scenario: str | None = None, **options: Any) -> Any:
+    """The nodes of a DMoE system as agents of a PettingZoo `ParallelEnv`.
+
+    Args:
+        env_id: "DMoE-JESA-v0", whose episodes it has.
+        scenario, options: see `facades.pettingzoo.NodesEnv`.
+
+    Raises:
+        ImportError: with the command that installs PettingZoo, if it is missing.
+        ValueError: for another id, or an invalid option.
+    """
+    if env_id != "DMoE-JESA-v0":
+        raise ValueError(f"env_id = {env_id!r}: valid is 'DMoE-JESA-v0'")
+    try:
+        facade = import_module("dmoe_gym.facades.pettingzoo")
+    except ModuleNotFoundError as error:
+        if error.name != "pettingzoo":
+            raise
+        raise ImportError("parallel_env needs PettingZoo: pip install 'dmoe_gym[views]'") from None
+    return facade.NodesEnv(scenario, **options)
 
 
 def system_of(env_id: str) -> System:

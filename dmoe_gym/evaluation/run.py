@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
 import time
@@ -54,7 +55,8 @@ def evaluate(
         progress: called as episodes finish.
 
     Returns:
-        per episode: policy, env_id, scenario, seed; every reward term and its derived metrics, means per round;
+        per episode: policy, env_id, scenario, configuration (its digest), seed; every reward term and its derived
+        metrics, means per round;
         `return`; `violations` (a number, if checked); `decision_ms`, wall time of `predict` per round.
 
     Raises:
@@ -67,7 +69,7 @@ def evaluate(
         view = create_view(env_id, len(chunk), scenario, overrides)
         view.core.seed(view.core.all_rows, [(seed, 0) for seed in chunk])
         results = _run(view, policy, check)
-        label = {"policy": name or type(policy).__name__, "env_id": env_id, "scenario": scenario or "default"}
+        label = _label(name or type(policy).__name__, env_id, scenario, view.core.config)
         rows += [{**label, "seed": seed, **result} for seed, result in zip(chunk, results, strict=True)]
         if progress is not None:
             progress(len(chunk))
@@ -102,7 +104,8 @@ def evaluate_bound(
         raise ValueError("jobs = 0: valid are whole numbers of at least 1, or -1 for one per core")
     seeds = list(seeds)
     system = system_of(env_id)
-    known = system.bounds_of(system.configuration(scenario, overrides))
+    config = system.configuration(scenario, overrides)
+    known = system.bounds_of(config)
     if name not in known:
         raise ValueError(f"bound = {name!r}: valid for {env_id} here are {', '.join(known) or 'none'}")
     task = delayed(_bound_episode)
@@ -111,7 +114,7 @@ def evaluate_bound(
     )
     rows = []
     for seed, result in zip(seeds, results, strict=True):
-        rows.append({"policy": name, "env_id": env_id, "scenario": scenario or "default", "seed": seed, **result})
+        rows.append({**_label(name, env_id, scenario, config), "seed": seed, **result})
         if progress is not None:
             progress(1)
     return rows
@@ -167,6 +170,13 @@ def evaluate_line_up(
                 name, line_up.env_id, scenario=scenario, seeds=seeds, jobs=jobs, progress=tick, **overrides
             )
     return rows
+
+
+def _label(policy: str, env_id: str, scenario: str | None, config: Any) -> Row:
+    """Who acted and where; rows of one configuration and one seed are of one episode, whatever the id."""
+    digest = hashlib.sha256(repr(config).encode()).hexdigest()[:12]
+    # a letter first, or a table would read some digests as numbers
+    return {"policy": policy, "env_id": env_id, "scenario": scenario or "default", "configuration": f"c{digest}"}
 
 
 def _run(view: View, policy: Policy, check: bool) -> list[Row]:

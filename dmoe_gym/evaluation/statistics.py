@@ -104,7 +104,8 @@ def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[C
         metric: a key of the rows.
 
     Raises:
-        ValueError: without rows; if the reference or the metric is not in them, or a policy ran on other seeds.
+        ValueError: without rows; if the reference or the metric is not in them, or a policy ran on other seeds or in
+            another configuration.
     """
     groups = by_policy(rows)
     if not groups:
@@ -119,6 +120,13 @@ def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[C
     for name, group in groups.items():
         if [row["seed"] for row in group] != seeds:
             raise ValueError(f"policy {name!r} ran on other seeds than {reference!r}: differences would not be paired")
+        places = {row["configuration"]: row for row in (*groups[reference], *group) if "configuration" in row}
+        if len(places) > 1:
+            where = " and ".join(f"{row['env_id']} {row['scenario']}" for row in places.values())
+            raise ValueError(
+                f"policy {name!r} ran in another configuration than {reference!r} ({where}, with overrides): "
+                "differences would not be paired"
+            )
         values = column(group, metric)
         comparisons.append(
             Comparison(

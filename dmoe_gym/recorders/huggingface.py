@@ -21,6 +21,8 @@ from dmoe_gym.validation import SUM_TOLERANCE
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+# what configurations of transformers call the number of experts
+EXPERT_FIELDS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 NEEDED = "recording a language model needs transformers: pip install 'dmoe_gym[record]'"
 
 
@@ -68,11 +70,26 @@ def _router_scores(model: PreTrainedModel, tokens: Any, name: str) -> np.ndarray
     layers = [logits for logits in output.router_logits or () if logits is not None]
     if not layers:
         raise ValueError(f"{name}: returned no router logits; valid is a model with mixture-of-experts layers")
+    _require_layout(layers, tokens.shape[1], model.config, name)
     # 64 bit: a softmax of many experts is to sum to one
     stacked = torch.stack([logits.reshape(tokens.shape[1], -1).double().cpu() for logits in layers])
     if bool((stacked >= 0).all()) and bool(((stacked.sum(-1) - 1).abs() < SUM_TOLERANCE).all()):
         raise ValueError(f"{name}: this version of transformers returns scores for logits; valid is 5.23 or newer")
     return stacked.softmax(-1).float().numpy()
+
+
+def _require_layout(layers: Sequence[Any], tokens: int, config: Any, name: str) -> None:
+    """Refuse router outputs that are not one finite logit per token and expert."""
+    counts = (getattr(config, field, None) for field in EXPERT_FIELDS)
+    experts = next((count for count in counts if isinstance(count, int)), layers[0].shape[-1])
+    for layer, logits in enumerate(layers):
+        shape = tuple(logits.shape)
+        if shape not in ((tokens, experts), (1, tokens, experts)):
+            raise ValueError(
+                f"{name}: router {layer} returned shape {shape}, valid is ({tokens} tokens, {experts} experts)"
+            )
+        if not bool(logits.isfinite().all()):
+            raise ValueError(f"{name}: router {layer} returned logits that are not finite, as of a masked choice")
 
 
 def domain_and_path(text: str) -> tuple[str, Path]:

@@ -1,4 +1,4 @@
-"""`python -m dmoe_gym.recorders.language`: record the gate scores of the project's own language model."""
+"""`python -m dmoe_gym record-language`: record the gate scores of the project's own language model."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def record_language(part: Part = "test", queries: int = QUERIES, experts: int = 
         tuple(FAMILIES),
         f"dmoe_gym language model, model.safetensors, sha256 {digest[:16]}",
         {
-            "command": f"python -m dmoe_gym.recorders.language --part {part} --queries {queries} --experts {experts}",
+            "command": f"python -m dmoe_gym record-language --part {part} --queries {queries} --experts {experts}",
             "data": f"generated queries, part {part!r}, {queries} per family, {MOST_TOKENS} tokens each",
             "heard": f"the best {experts} experts of every hidden state in every layer",
             "versions": versions("numpy", "torch", "transformers"),
@@ -62,7 +62,7 @@ def record_language(part: Part = "test", queries: int = QUERIES, experts: int = 
 
 
 @one_line_errors
-def main(
+def record_language_command(
     out: Annotated[Path, typer.Option(help="The trace file.")] = OUT,
     part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     queries: Annotated[int, typer.Option(help="Queries per family.")] = QUERIES,
@@ -74,7 +74,3 @@ def main(
     write_trace(trace, out, overwrite=overwrite)
     layers, tokens, count = trace.gate_scores.shape
     typer.echo(f"{out}: {layers} layers, {tokens} tokens, {count} experts, {out.stat().st_size:,} bytes")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from house import (
     LONGEST_FILE,
+    entry_points,
     files_to_joule,
     frames_to_kernel,
     ignored_imports,
-    late_imports,
     lines_of,
     product_files,
 )
@@ -22,8 +22,12 @@ def test_no_file_is_longer_than_one_can_hold_in_the_head():
 
 
 def test_imports_go_one_way_without_exception():
+    """What functions import is held by the contracts as well."""
     assert ignored_imports() == []
-    assert late_imports() == []
+
+
+def test_commands_are_few():
+    assert len(entry_points()) <= 5
 
 
 def test_from_an_observation_to_the_kernel_and_from_an_action_to_the_energy_is_a_short_way():

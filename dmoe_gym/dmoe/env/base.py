@@ -163,6 +163,10 @@ class DMoECore(BatchedCore):
         """See `dmoe.check`."""
         return check(round, schedule)
 
+    def priced(self, row: int) -> tuple[float, float]:
+        """The mean shortfall and its price V."""
+        return float(self.terms["shortfall"][row]), self.config.shortfall_price
+
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """Adds the energy of one hidden state in one round [mJ]."""
         joules = means["energy_communication_J"] + means["energy_computation_J"]

@@ -70,6 +70,11 @@ class InferenceBase(DMoECore):
         """The constraints on experts and subcarriers; a shortfall is no violation here, for none is priced."""
         return super().check(replace(round, threshold=0.0), schedule)
 
+    def priced(self, row: int) -> tuple[float, float]:
+        """The share of wrong answers, which an episode's last round gives, and their price."""
+        wrong = 1 - float(self.terms["correct"][row]) if self.terminated[row] else 0.0
+        return wrong, self.config.wrong_answer_price
+
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """Adds accuracy, the share of right answers, and the energy of one answer [mJ]."""
         means = super().metrics(means)

@@ -1,4 +1,4 @@
-"""`python -m dmoe_gym.models.language.train`: train the language model that the package ships."""
+"""`python -m dmoe_gym train-language`: train the language model that the package ships."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dmoe_gym.models.reproducible import one_thread
 
 
 @one_line_errors
-def main(
+def train_language(
     folder: Annotated[
         Path, typer.Option(help="Log and checkpoints of the training; one that was interrupted goes on.")
     ] = Path("runs/language"),
@@ -39,7 +39,3 @@ def export(weights: Path, output: Path) -> None:
     model.load_state_dict(load_file(weights), strict=False)
     model.half().save_pretrained(output)
     (output / "generation_config.json").unlink(missing_ok=True)
-
-
-if __name__ == "__main__":
-    typer.run(main)

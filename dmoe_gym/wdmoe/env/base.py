@@ -161,6 +161,10 @@ class WDMoECore(BatchedCore):
         """See `wdmoe.check`."""
         return check(round, schedule)
 
+    def priced(self, row: int) -> tuple[float, float]:
+        """The mean shortfall and its price V."""
+        return float(self.terms["shortfall"][row]), self.config.shortfall_price
+
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """Adds the block latency in milliseconds."""
         return {**means, "latency_ms": 1e3 * means["latency_s"]}
