@@ -25,7 +25,6 @@ from agents.interrupt import handled, stop
 from agents.policy import load_learner
 from agents.registry import import_modules
 from agents.report import write_report
-from agents.results.command import results, time
 from agents.status import read_status
 from agents.study import BEST, Budget, load_space, ranked, run_study
 from agents.sweep import ENGINES, Job, Outcome, groups_of, jobs_of, seeds_of
@@ -38,8 +37,6 @@ from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_co
 from dmoe_gym.io.files import read_csv, write_csv
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-app.command()(results)
-app.command()(time)
 Runs = Annotated[Path, typer.Option(help="Root of the run folders.")]
 # Trials in the table of a study.
 SHOWN = 5

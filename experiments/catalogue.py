@@ -9,6 +9,8 @@ from experiments.gating.sweep import Gating
 from experiments.gating.tuning import GatingTuning
 from experiments.inference import Inference
 from experiments.optima import Optima
+from experiments.results.collect import Learned, References
+from experiments.results.show import Results
 from experiments.runner import Experiment
 from experiments.scenarios import Scenarios
 from experiments.strongest import Strongest
@@ -19,6 +21,9 @@ from experiments.wdmoe_inference import WDMoEInference
 EXPERIMENTS: dict[str, type[Experiment]] = {
     kind.name: kind
     for kind in (
+        Results,
+        Learned,
+        References,
         Scenarios,
         WDMoE,
         Inference,

@@ -24,6 +24,8 @@ TOP_K = ("top-1", "top-2", "top-3")
 HOMOGENEOUS = tuple(f"homogeneous z={z:g} gamma=1" for z in (0.3, 0.4, 0.5, 0.6, 0.7))
 # points of accuracy that a choice on validation inputs may be below its reference
 MARGINS = (0.0, 0.5)
+# Points of accuracy that count as equal on test inputs: the whole interval lies above minus them.
+EQUAL = 1.0
 
 
 class Inference(Experiment):
@@ -183,10 +185,12 @@ def _cost_claim(chosen_on: Asked, judged_on: Asked, reference: str, margin: floa
     if found is None:
         return f"{claimed}: no (z, gamma) was as accurate."
     accuracy, energy = judged_on[found].change_from(judged_on[reference])
-    lower, as_accurate = energy.high < 0, accuracy.high >= 0
-    verdict = "lower at equal accuracy" if lower and as_accurate else "not confirmed"
-    if lower and not as_accurate:
-        verdict += ", for accuracy is lower too"
+    if energy.high >= 0:
+        verdict = "not confirmed"
+    elif accuracy.high < 0:
+        verdict = "not confirmed, for accuracy is lower too"
+    else:
+        verdict = "lower at equal accuracy" if accuracy.low > -EQUAL else "energy is lower, equal accuracy is not shown"
     return (
         f"{claimed}, {margin:g} points less allowed on validation inputs: {verdict}. Energy {energy:+.1f} %, accuracy "
         f"{accuracy:+.2f} points ({found}); 50 % is {'' if energy.low <= -50 else 'not '}reached."

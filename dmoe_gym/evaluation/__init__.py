@@ -7,13 +7,9 @@ from dmoe_gym.evaluation.statistics import (
     Interval,
     by_policy,
     compare,
-    interquartile_mean,
     paired_difference,
     percent_change,
-    performance_profile,
-    probability_of_improvement,
     seed_matrix,
-    stratified_interquartile_mean,
     two_way_mean,
 )
 from dmoe_gym.evaluation.tensorboard import charted_means, scores
@@ -31,14 +27,10 @@ __all__ = [
     "evaluate_bound",
     "evaluate_line_up",
     "held_out_seeds",
-    "interquartile_mean",
     "line_up_of",
     "paired_difference",
     "percent_change",
-    "performance_profile",
-    "probability_of_improvement",
     "scores",
     "seed_matrix",
-    "stratified_interquartile_mean",
     "two_way_mean",
 ]

@@ -118,13 +118,18 @@ def _around_section(path: Path, name: str) -> tuple[str, str, str]:
 
 def write_csv(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write rows under the union of their keys, in order of first appearance."""
+    return write_whole(path, csv_text(rows))
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The content of a CSV file of rows."""
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return write_whole(path, text.getvalue())
+    return text.getvalue()
 
 
 def read_csv(path: Path | str) -> list[dict[str, Any]]:

@@ -170,7 +170,7 @@ def test_pages_are_written_only_where_told(checkout: Path, log: Path) -> None:
     assert cli.invoke(command_line.app, ["pages", *options]).exit_code == 0
     assert {name for name in _files(checkout) if not name.startswith("output")} == before
     assert (checkout / "docs" / "squares.md").read_text() == PAGE
-    assert (checkout / "output" / "pages" / "squares" / "squares.md").read_text().startswith("0, 1, 4\n")
+    assert (checkout / "output" / "pages" / "squares" / "squares-squares.md").read_text().startswith("0, 1, 4\n")
     told = cli.invoke(command_line.app, ["pages", *options, "--check", str(checkout)])
     assert told.exit_code == 2
     assert "docs/squares.md, section squares" in told.output

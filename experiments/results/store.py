@@ -1,40 +1,44 @@
 """The store: what tables are made of, small enough to be kept with the code.
 
-`analytic/SETTING.csv` has a row per scheduler and episode; `learned/RECIPE.csv` a row per training seed and episode,
+`analytic/SETTING.csv` has a row per scheduler or bound and held-out episode, `validation/SETTING.csv` a row per
+scheduler with its mean cost on validation episodes; `learned/RECIPE.csv` a row per training seed and held-out episode,
 beside `learned/RECIPE.json` with the recipe and how its runs came about.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agents.config import TrainingConfig, load_config
-from agents.results.setting import Setting
 from agents.run_folder import PROVENANCE, RunFolder
 from agents.status import read_status
-from dmoe_gym.evaluation import Row, by_policy, evaluate_line_up, held_out_seeds, seed_matrix
+from dmoe_gym.evaluation import Row, by_policy, held_out_seeds, seed_matrix
 from dmoe_gym.evaluation.optima import ENV_ID as OPTIMA_ENV
 from dmoe_gym.evaluation.optima import cached_episodes, cached_optima
-from dmoe_gym.evaluation.run import Progress
-from dmoe_gym.io.files import read_csv, write_csv, write_json
-from dmoe_gym.registration import system_of
+from dmoe_gym.io.files import read_csv
 from dmoe_gym.system import System
+from experiments.results.setting import Setting
+
+STORE = Path("results")
 
 
-def collect_runs(name: str, config: TrainingConfig, root: Path, store: Path) -> str:
-    """Put the final evaluations of a recipe's runs into the store, if all its seeds are there.
+def collect_runs(name: str, config: TrainingConfig, root: Path) -> tuple[list[Row], dict[str, Any], str]:
+    """The final evaluations of a recipe's runs and how they came about, if all its seeds are there.
 
     Returns:
-        an empty string, or what is missing.
+        rows, what `learned/RECIPE.json` holds, and what is missing: an empty text, or the rows are empty.
 
     Raises:
         ValueError: for a damaged file.
     """
+    system = Setting.of(config.env_id, config.scenario, config.overrides).system
     rows: list[Row] = []
-    runs: dict[int, Any] = {}
+    runs: dict[str, Any] = {}
     lacking: dict[str, list[int]] = {}
     for seed in config.seeds:
         folder = RunFolder.of(root, config, name, seed)
@@ -43,20 +47,21 @@ def collect_runs(name: str, config: TrainingConfig, root: Path, store: Path) -> 
             lacking.setdefault(reason, []).append(seed)
             continue
         evaluations = read_csv(folder.evaluations_file)
+        costs: dict[int, list[float]] = {}
+        for row in evaluations:
+            costs.setdefault(row["step"], []).append(row["cost"])
         last = evaluations[-1]["step"]
-        final = [row for row in evaluations if row["step"] == last]
-        rows += [{"run_seed": seed, **_kept(row, system_of(config.env_id))} for row in final]
-        runs[seed] = {**_json(folder.path / PROVENANCE), "steps": last}
+        rows += [{"run_seed": seed, **kept(row, system)} for row in evaluations if row["step"] == last]
+        curve = [[step, float(f"{np.mean(values):.7g}")] for step, values in sorted(costs.items())]
+        runs[str(seed)] = {**_json(folder.path / PROVENANCE), "steps": last, "curve": curve}
         status = read_status(folder.path)
         if status is not None:
-            runs[seed] |= {"wall_seconds": status.wall_seconds, "cpu_seconds": status.cpu_seconds}
+            runs[str(seed)] |= {"wall_seconds": status.wall_seconds, "cpu_seconds": status.cpu_seconds}
     if lacking:
         reasons = [f"{', '.join(map(str, seeds))} {reason}" for reason, seeds in lacking.items()]
-        return f"{len(runs)} of {len(config.seeds)} seeds; {'; '.join(reasons)}"
+        return [], {}, f"{len(runs)} of {len(config.seeds)} seeds; {'; '.join(reasons)}"
     seed_matrix(rows, "cost", config.seeds, name)
-    write_csv(store / "learned" / f"{name}.csv", rows)
-    write_json(store / "learned" / f"{name}.json", {"recipe": config.model_dump(mode="json"), "runs": runs})
-    return ""
+    return rows, {"recipe": config.model_dump(mode="json"), "runs": runs}, ""
 
 
 def _unusable(folder: RunFolder, config: TrainingConfig) -> str:
@@ -75,20 +80,20 @@ def _unusable(folder: RunFolder, config: TrainingConfig) -> str:
     return ""
 
 
-def learned_rows(name: str, config: TrainingConfig, store: Path) -> list[Row]:
-    """A recipe's rows in the store; none if there are none or they are of another version of the recipe.
+def learned_rows(name: str, config: TrainingConfig, store: Path) -> tuple[list[Row], str]:
+    """A recipe's rows in the store; none, and why, if there are none or they are of another version of the recipe.
 
     Raises:
         ValueError: if they are of fewer seeds than the recipe states.
     """
     file = store / "learned" / f"{name}.csv"
     if not file.is_file():
-        return []
+        return [], "no runs were collected"
     if _stored_recipe(file.with_suffix(".json")) != config:
-        return []
+        return [], "runs of another version of the recipe were collected"
     rows = read_csv(file)
     seed_matrix(rows, "cost", config.seeds, name)
-    return rows
+    return rows, ""
 
 
 def _stored_recipe(path: Path) -> TrainingConfig | None:
@@ -104,35 +109,10 @@ def learned_provenance(name: str, store: Path) -> dict[str, Any]:
     return _json(store / "learned" / f"{name}.json").get("runs", {})
 
 
-def analytic_rows(
-    setting: Setting,
-    groups: Iterable[Path],
-    store: Path,
-    episodes: int,
-    *,
-    fresh: bool = False,
-    compute: bool = True,
-    jobs: int = 1,
-    progress: Callable[[str], Progress] | None = None,
-) -> list[Row]:
-    """Rows of a setting's analytic schedulers and bounds.
-
-    Each is taken from where it ran on the most episodes: the store, the references of run groups, cached optima. What
-    no source has is computed.
-
-    Args:
-        groups: folders whose runs are of this setting.
-        episodes: how many are computed, if they must be.
-        fresh: forget the store.
-        compute: evaluate what no source has; else the rest goes without, or everything if the bound, the random
-            scheduler or the reference is lacking.
-        jobs: processes for the bounds.
-        progress: as in `evaluate_line_up`.
-    """
-    line_up = setting.line_up
+def analytic_rows(setting: Setting, store: Path) -> dict[str, list[Row]]:
+    """Rows of a setting's analytic schedulers and bounds by name; of cached optima where those are more."""
     file = store / "analytic" / f"{setting.file_name}.csv"
-    sources = [*(group / "references.csv" for group in groups), *([] if fresh else [file])]
-    tables = [read_csv(source) for source in sources if source.is_file()]
+    tables = [read_csv(file)] if file.is_file() else []
     if not setting.fields and setting.env_id == OPTIMA_ENV:
         tables.append(cached_optima(setting.scenario, held_out_seeds(cached_episodes(setting.scenario) or 1)) or [])
     best: dict[str, list[Row]] = {}
@@ -140,29 +120,16 @@ def analytic_rows(
         for name, group in by_policy(rows).items():
             if len(group) > len(best.get(name, ())):
                 best[name] = group
-    # every bound but the optimum is an extra
-    wanted = [*line_up.policies, line_up.optimum]
-    lacking = [name for name in dict.fromkeys(wanted) if name not in best]
-    if lacking and not compute:
-        if {line_up.optimum, line_up.random, line_up.reference} & set(lacking):
-            return []
-    elif lacking:
-        computed = evaluate_line_up(
-            setting.env_id,
-            scenario=setting.scenario,
-            seeds=held_out_seeds(episodes),
-            names=lacking,
-            jobs=jobs,
-            progress=progress,
-            **setting.fields,
-        )
-        best |= by_policy(computed)
-    names = [name for name in (*line_up.policies, *line_up.bounds) if name in best]
-    write_csv(file, [{"policy": name, **_kept(row, setting.system)} for name in names for row in best[name]])
-    return read_csv(file)
+    return best
 
 
-def _kept(row: Row, system: System) -> Row:
+def validation_costs(setting: Setting, store: Path) -> dict[str, float]:
+    """Mean costs of a setting's analytic schedulers on validation episodes, by name."""
+    file = store / "validation" / f"{setting.file_name}.csv"
+    return {row["policy"]: float(row["cost"]) for row in (read_csv(file) if file.is_file() else ())}
+
+
+def kept(row: Mapping[str, Any], system: System) -> Row:
     """What tables need of a row; seven digits are far below any spread."""
     names = [metric.name for metric in system.metrics if metric.name in row]
     return {"seed": row["seed"], **{name: float(f"{row[name]:.7g}") for name in names}}

@@ -1,4 +1,4 @@
-"""`results/times.csv`: milliseconds per decision of every scheduler, measured by `python -m agents time`."""
+"""`results/times.csv`: milliseconds per decision of every scheduler, measured by `python -m experiments time`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 
+from agents.config import load_config
 from agents.policy import load_run
-from agents.results.setting import Setting
 from dmoe_gym.evaluation import Row
 from dmoe_gym.evaluation.timing import ROUNDS, time_per_decision
+from dmoe_gym.io.command_line import one_line_errors, overrides_of, wide_console
 from dmoe_gym.io.files import read_csv, write_csv
+from experiments.results.setting import Setting
 
 FILE = "times.csv"
 
@@ -82,3 +85,38 @@ def keep(rows: Sequence[Row], store: Path) -> Path:
     new = {(row["setting"], row["scheduler"]) for row in rows}
     old = read_csv(file) if file.is_file() else []
     return write_csv(file, [*(row for row in old if (row["setting"], row["scheduler"]) not in new), *rows])
+
+
+@one_line_errors
+def time(
+    run: Annotated[list[Path] | None, typer.Argument(help="Run folders or exported weights.")] = None,
+    scenario: Annotated[
+        str | None, typer.Option(help="Where they act; by default where the first was trained.")
+    ] = None,
+    env_id: Annotated[str, typer.Option(help="Whose analytic schedulers are timed, without runs.")] = "DMoE-JESA-v0",
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a configuration field: --set num_experts=16.")
+    ] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option("--policy", "-p", help="Only this analytic scheduler; may be repeated.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds in a batch.")] = ROUNDS,
+    repeats: Annotated[int, typer.Option(min=1, help="Batches, of which the median counts.")] = 5,
+    store: Annotated[Path | None, typer.Option(help="Also keep them here for the tables, as in results.")] = None,
+) -> None:
+    """Processor time per decision in batches of rounds, learned beside analytic."""
+    console = wide_console()
+    if run:
+        files = [run[0] / name for name in ("config.yaml", "recipe.yaml")]
+        config = load_config(next((file for file in files if file.is_file()), files[0]))
+        env_id, scenario = config.env_id, scenario or config.scenario
+    rows = measure(
+        Setting.of(env_id, scenario, overrides_of(override or [])),
+        run or [],
+        policy,
+        rounds=rounds,
+        repeats=repeats,
+        report=lambda row: console.print(f"{row['setting']} {row['scheduler']}: {row['ms']:.4g} ms per round"),
+    )
+    if store is not None:
+        console.print(f"kept in {keep(rows, store)}")

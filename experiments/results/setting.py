@@ -74,8 +74,8 @@ def settings_of(recipes: Mapping[str, TrainingConfig]) -> dict[Setting, list[str
     return found
 
 
-def recipe_files(recipes: Sequence[Path] | None) -> list[Path]:
+def recipe_files(recipes: Sequence[str]) -> list[Path]:
     """The recipes asked for, or all of configs/ but the demo's, which has a report of its own."""
-    return (
-        list(recipes) if recipes else [file for file in sorted(Path("configs").glob("*.yaml")) if file.stem != "demo"]
-    )
+    if recipes:
+        return [Path(recipe) for recipe in recipes]
+    return [file for file in sorted(Path("configs").glob("*.yaml")) if file.stem != "demo"]
