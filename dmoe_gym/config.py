@@ -77,6 +77,28 @@ def named(scenarios: Mapping[str, Config], name: str) -> Config:
     return scenarios[name]
 
 
+class SystemConfig(StrictConfig):
+    """The configuration of a system that environments run."""
+
+    def numbers(self) -> int:
+        """About how many 32-bit numbers one environment keeps, observations, spaces and channel included."""
+        return 0
+
+
+MEMORY_GIB = 4
+
+
+def require_memory(numbers: float, what: str) -> None:
+    """Refuse what would take more than 4 GiB of 32-bit numbers, before it is taken.
+
+    Args:
+        what: the fields that decide, with their values.
+    """
+    size = 4 * numbers / 2**30
+    if size > MEMORY_GIB:
+        raise ValueError(f"{what}: would take about {size:.3g} GiB, valid are at most {MEMORY_GIB} GiB")
+
+
 def kind_alone(value: object) -> object:
     """Read a bare name as the kind with its default parameters: channel="gauss_markov"."""
     return {"kind": value} if isinstance(value, str) else value

@@ -17,7 +17,7 @@ from gymnasium import spaces
 from dmoe_gym.actions import ActionCheck
 from dmoe_gym.compiled.draws import Generators
 from dmoe_gym.compiled.njit import njit
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.config import SystemConfig, require_memory
 
 
 class Watcher(Protocol):
@@ -73,9 +73,11 @@ class BatchedCore(ABC):
     terms: dict[str, np.ndarray]
     recorder: Watcher | None = None
 
-    def __init__(self, num_envs: int, config: StrictConfig, rounds_per_episode: int) -> None:
+    def __init__(self, num_envs: int, config: SystemConfig, rounds_per_episode: int) -> None:
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs = {num_envs!r}: valid are whole numbers of at least 1")
+        # a generator and what belongs to it are worth about as many numbers
+        require_memory(int(num_envs) * (config.numbers() + 1000), f"num_envs = {num_envs}")
         self.num_envs = int(num_envs)
         self.config = config
         self.rounds_per_episode = rounds_per_episode

@@ -8,6 +8,7 @@ from experiments.gating.networks import GatingNetworks
 from experiments.gating.sweep import Gating
 from experiments.gating.tuning import GatingTuning
 from experiments.inference import Inference
+from experiments.language_model import LanguageModel
 from experiments.optima import Optima
 from experiments.results.collect import Learned, References
 from experiments.results.show import Results
@@ -36,6 +37,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         GatingTuning,
         GatingNetworks,
         DigitsModel,
+        LanguageModel,
     )
 }
 

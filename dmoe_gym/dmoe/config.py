@@ -9,11 +9,13 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import ChannelField, CSIConfig, GainLaw, KnowledgeField, RayleighConfig
-from dmoe_gym.config import StrictConfig, list_as_tuple
+from dmoe_gym.config import StrictConfig, SystemConfig, list_as_tuple, require_memory
 from dmoe_gym.relevance import DirichletConfig, RelevanceField, Sizes
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+# Wider than any radio; inside these bounds every formula of this system stays finite.
+Positive = Annotated[float, Field(ge=1e-12, le=1e12)]
+Price = Annotated[float, Field(ge=0, le=1e9)]
+Count = Annotated[int, Field(ge=1, le=65_536)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -31,7 +33,7 @@ class ResidualConfig(StrictConfig):
     reward: Literal["cost", "saving"] = "cost"
 
 
-class DMoEConfig(StrictConfig):
+class DMoEConfig(SystemConfig):
     """One DMoE system (arXiv 2503.13421 in this project's reading; every default is assumed, see docs).
 
     Fields:
@@ -60,20 +62,20 @@ class DMoEConfig(StrictConfig):
         residual: what residual scheduling corrects and rewards.
     """
 
-    num_experts: Annotated[int, Field(ge=2)] = 4
+    num_experts: Annotated[int, Field(ge=2, le=1024)] = 4
     num_states: Count = 1
     num_subcarriers: Count = 16
     num_layers: Count = 8
     max_experts: Count = 2
     threshold: Fraction = 0.5
-    importance_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
-    shortfall_price: Annotated[float, Field(ge=0)] = 100.0
-    subcarrier_bandwidth_hz: Positive = 1e6
+    importance_factor: Annotated[float, Field(ge=1e-6, le=1)] = 1.0
+    shortfall_price: Price = 100.0
+    subcarrier_bandwidth_hz: Annotated[float, Field(ge=1, le=1e12)] = 1e6
     transmit_power_w: Positive = 0.01
-    state_size_bit: Positive = 4096 * 16.0
+    state_size_bit: Annotated[float, Field(ge=1, le=1e12)] = 4096 * 16.0
     mean_snr_db: Annotated[float, Field(ge=-50, le=100)] = 10.0
-    computation_energy_range: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = (0.5, 1.5)
-    round_energy_j: Annotated[float, Field(ge=0)] = 0.0
+    computation_energy_range: tuple[Price, Price] = (0.5, 1.5)
+    round_energy_j: Price = 0.0
     channel: ChannelField = RayleighConfig()
     relevance: RelevanceField = DirichletConfig()
     csi: KnowledgeField = CSIConfig()
@@ -90,8 +92,21 @@ class DMoEConfig(StrictConfig):
             raise ValueError(
                 f"max_experts = {self.max_experts}: valid are whole numbers from 1 to num_experts = {self.num_experts}"
             )
+        require_memory(
+            self.numbers(),
+            f"num_experts = {self.num_experts}, num_states = {self.num_states}, num_subcarriers = "
+            f"{self.num_subcarriers}, num_layers = {self.num_layers} with this channel",
+        )
         self.relevance.require_fit(Sizes(self.num_layers, self.num_experts, self.num_states))
         return self
+
+    def numbers(self) -> int:
+        """See `SystemConfig.numbers`: arrays over links and subcarriers, and over hidden states and experts."""
+        links = self.num_experts**2
+        gains = links * self.num_subcarriers
+        channel = self.channel.numbers(links, self.num_subcarriers) + self.csi.numbers(gains)
+        # observations are copied, spaces have two ends, actions are 64 bit, memory of viewers
+        return channel + 12 * gains + 16 * links * self.num_states + 40 * links + 4 * self.num_layers
 
     @property
     def mean_snr(self) -> float:

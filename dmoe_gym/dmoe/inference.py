@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from dmoe_gym.channel import CSIConfig, GaussMarkovConfig
 from dmoe_gym.config import named
-from dmoe_gym.dmoe.config import Count, DMoEConfig, Fraction
+from dmoe_gym.dmoe.config import Count, DMoEConfig, Fraction, Price
 from dmoe_gym.models.catalogue import named_model
 from dmoe_gym.models.digits.relevance import ClassifierRelevanceConfig
 from dmoe_gym.models.process import ModelSource
@@ -33,14 +33,14 @@ class InferenceConfig(DMoEConfig):
 
     model: str = "digits"
     prompts: str | None = None
-    num_experts: Annotated[int, Field(ge=2)] = 6
+    num_experts: Annotated[int, Field(ge=2, le=1024)] = 6
     num_states: Count = 4
     num_subcarriers: Count = 64
     num_layers: Count = 6
     max_experts: Count = 3
     threshold: Fraction = 0.8
-    importance_factor: Annotated[float, Field(gt=0, le=1)] = 0.8
-    wrong_answer_price: Annotated[float, Field(ge=0)] = 50.0
+    importance_factor: Annotated[float, Field(ge=1e-6, le=1)] = 0.8
+    wrong_answer_price: Price = 50.0
     relevance: ModelSource = ClassifierRelevanceConfig()  # type: ignore[assignment]
 
     @model_validator(mode="before")
@@ -82,6 +82,15 @@ INFERENCE_SCENARIOS = MappingProxyType(
             channel=GaussMarkovConfig(doppler_hz=4.0, round_duration_s=0.04),
             csi=CSIConfig(delay_rounds=1, error_variance=0.05),
             slot_duration_s=0.06,
+        ),
+        # the same three with the language model, whose 56 links carry 16 hidden states of every node
+        "language": InferenceConfig(model="language"),
+        "language-scarce": InferenceConfig(model="language", num_subcarriers=24),
+        "language-stale": InferenceConfig(
+            model="language",
+            channel=GaussMarkovConfig(doppler_hz=0.8, round_duration_s=0.2),
+            csi=CSIConfig(delay_rounds=1, error_variance=0.05),
+            slot_duration_s=0.2,
         ),
     }
 )

@@ -18,7 +18,7 @@ from dmoe_gym.io.files import regular_file
 from dmoe_gym.relevance.process import RelevanceConfig, RelevanceProcess, Sizes
 from dmoe_gym.relevance.trace_file import Trace, read_trace
 
-SHIPPED = ("digits",)
+SHIPPED = ("digits", "language")
 
 
 @register

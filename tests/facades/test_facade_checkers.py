@@ -14,7 +14,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 # every scenario of a system, long ones shortened: checkers take a few steps
 CASES = {
     "DMoE": {**SCENARIOS, "large": {"scenario": "large", "num_layers": 2}},
-    "Inference": {name: {"scenario": name} for name in ("digits", "digits-scarce", "digits-stale")},
+    "Inference": {name: {"scenario": name} for name in ("digits", "digits-scarce", "digits-stale", "language-stale")},
     "WDMoE": {name: {"scenario": name, "num_blocks": 2} for name in ("testbed", "mixtral", "crowd")},
     "ChannelAwareGating": {
         **{name: {"scenario": name} for name in ("analog", "digital", "coded", "stale")},

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dmoe_gym.compiled.njit import njit, njit_no_refcount
+from dmoe_gym.dmoe.physics.round import TINY_SNR
 from dmoe_gym.dmoe.physics.terms import attainable, limited_terms, round_terms
 from dmoe_gym.dmoe.solvers.repair import (
     LEAST_SAVING,
@@ -17,6 +18,8 @@ from dmoe_gym.dmoe.solvers.repair import (
     relevance_of,
     set_expert,
 )
+
+LN2 = float(np.log(2))
 
 
 class Workspace(NamedTuple):
@@ -275,7 +278,8 @@ def charge_served(row, repairs, constants, rules, batch, served, workspace):
     for i in range(experts):
         for j in range(experts):
             m = subcarrier[i, j]
-            link_efficiency[i, j] = np.log2(1 + constants.snr_per_gain * gains[i, j, m]) if m >= 0 else 0.0
+            snr = constants.snr_per_gain * gains[i, j, m] if m >= 0 else 0.0
+            link_efficiency[i, j] = np.log2(1 + snr) if snr > TINY_SNR else snr / LN2
     outages = 0
     if constants.limited:
         spent = workspace.energies

@@ -10,6 +10,9 @@ import numpy as np
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.validation import checked_array, checked_bool_array, require_sum_of_one
 
+# Below, the 1 of 1 + SNR leaves few digits or none, and the logarithm is the SNR itself.
+TINY_SNR = 1e-8
+
 
 @dataclass(frozen=True, eq=False)
 class Round:
@@ -55,7 +58,8 @@ class Round:
     @cached_property
     def spectral_efficiency(self) -> np.ndarray:
         """log2(1 + SNR) [bit/s/Hz], (K, K, M); zero on the diagonal, which needs no radio."""
-        efficiency = np.log2(1 + self.config.mean_snr * self.gains)
+        snr = self.config.mean_snr * self.gains
+        efficiency = np.where(snr > TINY_SNR, np.log2(1 + snr), snr / np.log(2))
         efficiency[np.diag_indices(self.config.num_experts)] = 0
         efficiency.setflags(write=False)
         return efficiency

@@ -22,7 +22,7 @@ class Analog(StrictConfig):
     """
 
     kind: Literal["analog"] = "analog"
-    repetitions: Annotated[int, Field(ge=1)] = 1
+    repetitions: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 
     @property
     def name(self) -> str:

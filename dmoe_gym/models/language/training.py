@@ -26,7 +26,7 @@ from dmoe_gym.models.language.windows import closing_windows, families_in_turn, 
 class Training:
     """How the shipped model is trained; every number is this project's choice.
 
-    warm_up, cool_down: steps in which the learning rate rises, and at the end falls to nothing, linearly.
+    learning_rates: by step, linear between; it falls to nothing twice, with a warm restart as in arXiv 1608.03983.
     rows, length: of a step; every row is a piece of one family's stream of queries.
     counts: how many of a row's best experts are asked, and with what probability.
     loss_share: share of the rows in which every asked expert is lost with probability `lost`.
@@ -34,12 +34,17 @@ class Training:
     balance: weight of the loss that keeps experts equally busy (that of Switch Transformers, arXiv 2101.03961).
     """
 
-    steps: int = 6000
+    steps: int = 3500
     rows: int = 50
     length: int = 48
-    warm_up: int = 150
-    cool_down: int = 1500
-    learning_rate: float = 2e-3
+    learning_rates: tuple[tuple[int, float], ...] = (
+        (-1, 0.0),
+        (149, 2e-3),
+        (1750, 2e-3),
+        (2500, 0.0),
+        (2550, 1e-3),
+        (3500, 0.0),
+    )
     weight_decay: float = 0.05
     balance: float = 0.01
     counts: tuple[tuple[int, float], ...] = ((1, 0.2), (2, 0.5), (3, 0.25), (8, 0.05))
@@ -47,7 +52,7 @@ class Training:
     lost: float = 0.25
     random_share: float = 0.1
     seed: int = 0
-    check_every: int = 250
+    check_every: int = 125
     check_queries: int = 2000
 
 
@@ -113,7 +118,7 @@ class Trainer:
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         vectors = [p for p in self.model.parameters() if p.ndim == 1]
         groups = [{"params": matrices, "weight_decay": training.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=training.learning_rate, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.99))
         self.step, self.best = 0, -1.0
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "last.safetensors").exists():
@@ -157,11 +162,8 @@ class Trainer:
         return loss.item()
 
     def _learning_rate(self) -> float:
-        """Rises, stays, falls; a longer training goes the same way until the shorter one cools down."""
-        training = self.training
-        risen = (self.step + 1) / training.warm_up
-        left = (training.steps - self.step) / training.cool_down
-        return training.learning_rate * min(1.0, risen, left)
+        steps, rates = zip(*self.training.learning_rates, strict=True)
+        return float(np.interp(self.step, steps, rates))
 
     def _record(self, loss: float, families: np.ndarray, seconds: float) -> None:
         mean = float(families.mean())

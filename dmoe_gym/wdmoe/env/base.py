@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dmoe_gym.channel.path_loss import path_gain
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.physics.check import check
 from dmoe_gym.wdmoe.physics.cost import reference_latency, token_unit
-from dmoe_gym.wdmoe.physics.geometry import path_gain
 from dmoe_gym.wdmoe.physics.latency import LN2
 
 # A link never fades by more than 90 dB: one draw in 1e9 would, and a gain of zero has no finite latency.
