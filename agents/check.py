@@ -206,8 +206,9 @@ def check_recipe(config: TrainingConfig, seeds: Sequence[int] | None = None) -> 
         if name not in known:
             raise ValueError(f"evaluation.references: {name!r} is none; valid are {', '.join(known)}")
     model = build_learner(config, build_env(config, seed=0), seed=0)
+    judged.reset()
     masks: dict[str, Any] = {"action_masks": batch_of(judged).core.masks()} if isinstance(model, MaskablePPO) else {}
-    as_policy(model).predict(batch_of(judged).reset(), episode_start=np.ones(1, np.bool_), **masks)
+    as_policy(model).predict(batch_of(judged).view.batch(), episode_start=np.ones(1, np.bool_), **masks)
     if config.imitation is not None:
         teacher_scheduler(config.imitation.teacher, batch_of(trained).config)
 

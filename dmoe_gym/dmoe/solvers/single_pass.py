@@ -305,7 +305,6 @@ def priced_single_pass_batch(gate_scores, efficiency, thresholds, constants, pri
     for task in prange((rounds + ROUNDS_PER_TASK - 1) // ROUNDS_PER_TASK):
         scene = new_scene(experts, states, subcarriers, constants.max_experts)
         knapsack = new_knapsack(experts, subcarriers, candidates)
-        factor, bonus = np.ones((experts, experts)), np.zeros((experts, experts))
         computation = np.empty(experts)
         own = repriced(constants, computation, constants.shortfall_price, constants.selection_price)
         rates = np.empty_like(efficiency[0])
@@ -317,6 +316,6 @@ def priced_single_pass_batch(gate_scores, efficiency, thresholds, constants, pri
                         rates[i, j, m] = efficiency[row, i, j, m] / prices[row, i]
             one = slice(row, row + 1)
             _single_pass_rounds(
-                0, 1, gate_scores[one], rates.reshape(1, experts, experts, subcarriers), thresholds[one], own, factor,
-                bonus, scene, knapsack, selected[one], subcarrier[one],
+                0, 1, gate_scores[one], rates.reshape(1, experts, experts, subcarriers), thresholds[one], own, scene,
+                knapsack, selected[one], subcarrier[one],
             )  # fmt: skip
