@@ -1,5 +1,6 @@
 """The compiled formulas of one round's energy, relevance and cost.
 
+Environments and solvers that charge a part of a round (a pick, a hidden state) put it together of the same pieces.
 Energies are in units of E_ref / (K N D) (`DMoEConfig.energy_unit_j`), so one set of constants serves every solver.
 """
 
@@ -60,6 +61,26 @@ def repriced(constants, computation, shortfall_price, selection_price):
 
 
 @njit_no_refcount
+def transmission_energy(payload, subcarriers, efficiency, constants):
+    """Energy of hidden states over a link of so many subcarriers and of this summed efficiency [unit]."""
+    return constants.transmission * payload * subcarriers / efficiency
+
+
+@njit_no_refcount
+def cost_of(communication, computation, shortfall, hidden_states, constants):
+    """E / E_ref + V * mean(shortfall) of energies [unit] and a shortfall summed over hidden states, of so many."""
+    return (communication + computation + constants.shortfall_price * shortfall) / (
+        hidden_states * constants.max_experts
+    )
+
+
+@njit_no_refcount
+def shortfall_cost(mean_shortfall, constants):
+    """V * mean(shortfall), the part of `cost_of` that relevance missing over a round adds."""
+    return constants.shortfall_price * mean_shortfall / constants.max_experts
+
+
+@njit_no_refcount
 def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, threshold, constants, best):
     """Energy, relevance and cost of one round.
 
@@ -89,7 +110,7 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
             if payload > 0 and i != j:
                 if link_efficiency[i, j] > 0:
                     count = 1 if link_subcarriers is None else link_subcarriers[i, j]
-                    communication += constants.transmission * payload * count / link_efficiency[i, j]
+                    communication += transmission_energy(payload, count, link_efficiency[i, j], constants)
                 else:
                     communication = np.inf
         for n in range(states):
@@ -101,7 +122,7 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
             if served < threshold:
                 shortfall += max(0.0, attainable(gate_scores[i, n], threshold, best) - served)
     scale = experts * states
-    cost = (communication + computation + constants.shortfall_price * shortfall) / (scale * constants.max_experts)
+    cost = cost_of(communication, computation, shortfall, scale, constants)
     return communication, computation, relevance / scale, shortfall / scale, cost
 
 
@@ -148,7 +169,7 @@ def limited_terms(
                 if count == 0:
                     sent[i] = np.inf
                 elif payload <= constants.slot_states * link_efficiency[i, j]:
-                    sent[i] += constants.transmission * payload * count / link_efficiency[i, j]
+                    sent[i] += transmission_energy(payload, count, link_efficiency[i, j], constants)
                 else:
                     sent[i] += constants.transmission * constants.slot_states * count
                     lost[i, j] = True
@@ -201,7 +222,7 @@ def limited_terms(
     scale = experts * states
     if owed >= 0:
         shortfall = max(0.0, owed * scale - relevance)
-    cost = (communication + computation + constants.shortfall_price * shortfall) / (scale * constants.max_experts)
+    cost = cost_of(communication, computation, shortfall, scale, constants)
     return communication, computation, relevance / scale, shortfall / scale, cost, outages
 
 
