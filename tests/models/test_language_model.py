@@ -98,7 +98,7 @@ def test_top_2_in_the_environment_is_top_2_in_the_model(model, states):
 
 
 def test_batch_sizes_and_facades_give_the_same_decisions():
-    """DESIGN: gate scores within 1e-5, and the same schedules on a thousand rounds."""
+    """Gate scores within 1e-5, and the same schedules on a thousand rounds."""
     from dmoe_gym.evaluation import line_up_of
 
     policy = line_up_of(JOINT, "language").policies["JESA"]
