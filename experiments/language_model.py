@@ -18,7 +18,8 @@ from experiments.runner import Experiment, Piece
 
 PAGE, PICTURE = "docs/language.md", "docs/images/language_specialisation.png"
 TOP_2 = "top-2"
-RULES = ("top-1", TOP_2, "top-3", "all experts", *(f"layer {layer} starved" for layer in range(1, 7)))
+RULES = ("top-1", TOP_2, "top-3", "all experts", "random expert", "worst expert")
+RULES += tuple(f"layer {layer} starved" for layer in range(1, 7))
 
 
 class LanguageModel(Experiment):
@@ -49,13 +50,15 @@ class LanguageModel(Experiment):
 
 def rule_answers(rule: str, queries: int, weights: str) -> tuple[list[float], list[Any]]:
     """Share of exact answers per family, and mean gate scores (L, families, K), where a rule says who is heard."""
-    from dmoe_gym.models.language.accuracy import Rule, answers, best, starved
+    from dmoe_gym.models.language.accuracy import Rule, answers, anyone, best, starved, worst
 
     model = LanguageSource().layered()
     words = rule.split()
     choose: dict[str, Callable[[], Rule]] = {
         "all": lambda: best(model.experts),
         "layer": lambda: starved(int(words[1])),
+        "random": anyone,
+        "worst": worst,
     }
     made = choose[words[0]]() if words[0] in choose else best(int(rule.removeprefix("top-")))
     shares, scores = answers(model, "test", queries, made)
