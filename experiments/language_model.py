@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.models.language.families import FAMILIES
 from dmoe_gym.models.language.source import SHIPPED, LanguageSource
 from experiments.drawing import gate_score_panels
@@ -22,7 +22,7 @@ RULES = ("top-1", TOP_2, "top-3", "all experts", *(f"layer {layer} starved" for 
 
 
 class LanguageModel(Experiment):
-    """The model is trained by `python -m dmoe_gym.models.language.train`.
+    """The model is trained by `python -m dmoe_gym train-language`.
 
     Fields:
         queries: test queries of every row.

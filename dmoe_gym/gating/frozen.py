@@ -58,7 +58,7 @@ class FrozenNetworks:
         if not self.model.gate.learned:
             raise ValueError(f"{self.path}: has no learned gate, valid gates are naive and channel_aware")
         inputs = [features, snr_bel] if self.config.gate == "channel_aware" else [features]
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             values = torch.from_numpy(np.concatenate(inputs, axis=1))[:, None]  # (B, 1, I): one layer, not K
             for layer in cast(nn.Sequential, self.model.gate.network):
                 if isinstance(layer, nn.Linear):
@@ -70,7 +70,7 @@ class FrozenNetworks:
     def expert_log_probabilities(self, received: np.ndarray) -> np.ndarray:
         """log Q_k(x_hat_k): what each expert hears (B, K, D) to (B, K, C) float64."""
         experts = self.model.experts
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             values = torch.from_numpy(received.astype(np.float32))
             hidden = _by_row(values, experts.hidden.weight, experts.hidden.bias).relu()
             return log_softmax(_by_row(hidden, experts.output.weight, experts.output.bias).numpy())

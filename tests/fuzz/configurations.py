@@ -167,7 +167,9 @@ def outcome(env_id: str, scenario: str | None, overrides: Mapping[str, Any], see
 
 
 def _require_inside(space: gym.Space, observation: Any) -> None:
-    for key, values in observation.items():
-        box = space[key]  # type: ignore[index]
+    boxes = space.spaces if isinstance(space, gym.spaces.Dict) else {"observation": space}
+    parts = observation if isinstance(observation, Mapping) else {"observation": observation}
+    for key, values in parts.items():
+        box: Any = boxes[key]
         wrong = f"{key} from {values.min()} to {values.max()} lies outside its space"
         assert box.contains(values), f"{wrong}: {box.low.min()} to {box.high.max()}"

@@ -39,7 +39,7 @@ def test_the_file_is_small_and_transformers_own_model(model):
 
 def test_answers_are_what_the_model_writes_by_itself(model):
     """Greedy writing, token by token, gives the answer just where teacher forcing calls it right."""
-    _, queries = asked("validation", 60)
+    _, queries = asked("validation", 20)
     logits, _ = infer(model, queries.tokens[:, :-1], best(2))
     likeliest = logits.argmax(-1).numpy()
     right = ((likeliest == queries.tokens[:, 1:]) | ~queries.answered[:, 1:]).all(-1)
@@ -54,7 +54,7 @@ def test_answers_are_what_the_model_writes_by_itself(model):
 
 
 def test_more_experts_answer_better_and_a_starved_layer_worse(model):
-    shares = {name: answers(model, "validation", 1000, rule)[0].mean() for name, rule in {
+    shares = {name: answers(model, "validation", 300, rule)[0].mean() for name, rule in {
         "top-1": best(1), "top-2": best(2), "starved": starved(1), "starved last": starved(6),
     }.items()}  # fmt: skip
     assert shares["top-2"] > 0.5
@@ -83,7 +83,7 @@ def test_top_2_in_the_environment_is_top_2_in_the_model(model, states):
     env = gym.make(JOINT, scenario="language", num_states=states).unwrapped
     link = np.full((8, 8), -1)
     link[~np.eye(8, dtype=bool)] = np.arange(56)
-    for seed in range(2):
+    for seed in range(1):
         observation, _ = env.reset(seed=seed)
         queries = env.core.relevance.asked
         logits, scores = infer(model, queries.tokens[:, :-1], best(2))
@@ -98,7 +98,7 @@ def test_top_2_in_the_environment_is_top_2_in_the_model(model, states):
 
 
 def test_batch_sizes_and_facades_give_the_same_decisions():
-    """DESIGN: gate scores within 1e-5, and the same schedules on a thousand rounds."""
+    """Gate scores within 1e-5, and the same schedules on a thousand rounds."""
     from dmoe_gym.evaluation import line_up_of
 
     policy = line_up_of(JOINT, "language").policies["JESA"]

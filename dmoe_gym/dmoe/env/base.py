@@ -12,8 +12,7 @@ from dmoe_gym.channel.rayleigh import RayleighChannel
 from dmoe_gym.compiled.draws import compiled
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.batch import Batch, Rules, round_of
-from dmoe_gym.dmoe.env.charge import BATTERY
+from dmoe_gym.dmoe.env.batch import BATTERY, Batch, Rules, round_of
 from dmoe_gym.dmoe.env.observe import OBSERVED_PER_DRAWN, observe_rounds
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.relevance import RelevanceProcess
@@ -50,7 +49,7 @@ class DMoECore(BatchedCore):
         self.threshold = np.zeros((num_envs, 1), np.float32)
         self.budget_left = np.zeros((num_envs, 1), np.float32)
         self.battery = np.zeros((num_envs, experts), np.float32)
-        # see `settle.charge_served`
+        # see `charge.charge_served`
         self.account = np.zeros((num_envs, BATTERY + experts))
         self.computation = np.tile(self.constants.computation.astype(np.float32), (num_envs, 1))
         self.selected = np.zeros((num_envs, experts, states, experts), np.bool_)

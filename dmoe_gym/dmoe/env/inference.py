@@ -13,7 +13,8 @@ from numba import prange
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
-from dmoe_gym.dmoe.env.charge import charge_served, new_workspace
+from dmoe_gym.dmoe.env.batch import new_workspace
+from dmoe_gym.dmoe.env.charge import charge_served
 from dmoe_gym.dmoe.env.joint import JointCore, apply_joint, encode_joint
 from dmoe_gym.dmoe.env.price import price_links
 from dmoe_gym.dmoe.inference import InferenceConfig

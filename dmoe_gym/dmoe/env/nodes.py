@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from dmoe_gym.dmoe.env.charge import BATTERY, GATHERED, OWED
+from dmoe_gym.dmoe.env.batch import BATTERY, GATHERED, OWED
 from dmoe_gym.dmoe.physics.terms import limited_terms
 from dmoe_gym.dmoe.solvers.repair import limit_experts
 

@@ -8,7 +8,7 @@ from numba import prange
 from dmoe_gym.compiled.draws import fill_exponentials, fill_integers
 from dmoe_gym.compiled.njit import njit_no_refcount
 from dmoe_gym.compiled.threads import serial_or_parallel
-from dmoe_gym.dmoe.env.charge import BATTERY, GATHERED, OWED
+from dmoe_gym.dmoe.env.batch import BATTERY, GATHERED, OWED
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 from dmoe_gym.relevance.dirichlet import draw_scores
 
@@ -79,7 +79,7 @@ def _write_limits(layer, rules, account, budget_left, battery):
     """What is left of the relevance budget (1,) and of every battery (K,) [its share], and what this round owes.
 
     Args:
-        account: see `settle.charge_served`; what this round owes of the budget is written.
+        account: see `charge.charge_served`; what this round owes of the budget is written.
     """
     last = rules.thresholds.shape[0] - 1
     account[OWED] = -1.0

@@ -13,10 +13,11 @@ from numba import prange
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import DMoECore
-from dmoe_gym.dmoe.env.batch import Batch
-from dmoe_gym.dmoe.env.charge import charge, new_workspace, repair_draft
+from dmoe_gym.dmoe.env.batch import Batch, new_workspace
+from dmoe_gym.dmoe.env.charge import charge
 from dmoe_gym.dmoe.env.features import LARGEST, Memory, feature_names, write_features
 from dmoe_gym.dmoe.env.observe import begin_limits
+from dmoe_gym.dmoe.env.repair import repair_draft
 from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.strongest import strongest
 

@@ -3,6 +3,10 @@
 Every budget gets a multiplier; with the multipliers given, each hidden state of each round chooses its experts on its
 own, over every link's best subcarrier, exactly (as in `lower_bound`). Any multipliers give a valid bound, so those
 returned are its certificate: `dual_value` checks it in one evaluation, however they were found.
+
+Proof: a schedule keeps its batteries, a node that fails counting as one that serves nobody at no energy, and pays V for
+the relevance it misses; multipliers of at least 0, at most V D for relevance, charge it no more than its cost, and the
+least of what is charged, over all schedules, is at most that.
 """
 
 from __future__ import annotations

@@ -14,9 +14,8 @@ from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.assignment import assign_rows
 from dmoe_gym.dmoe.solvers.channel_law import expect
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
-from dmoe_gym.dmoe.solvers.repair import best_free, mark_taken, release_idle
+from dmoe_gym.dmoe.solvers.repair import LEAST_SAVING, best_free, mark_taken, release_idle
 
-LEAST_SAVING = 1e-9
 # Price of a subcarrier that is known not to work, where assignments need a number.
 UNUSABLE = 1e6
 
@@ -177,7 +176,9 @@ def reassign(gate_scores, targets, success, energy, constants, selected, subcarr
             loss -= expected_relevance_cost(i, gate_scores[i], targets[i], selected[i], chance, constants)
             chance[j] = kept
             for m in range(subcarriers):
-                whole = energy[i, j, m, payload - 1] + (1 - success[i, j, m, payload - 1]) * loss
+                chance_of_it = success[i, j, m, payload - 1]
+                # up to a constant, so that no price is negative: `assign_rows` asks for that
+                whole = energy[i, j, m, payload - 1] + (1 - chance_of_it if loss >= 0 else -chance_of_it) * loss
                 price[active, m] = min(whole, UNUSABLE)
             sources[active] = i
             destinations[active] = j

@@ -50,6 +50,12 @@ torch.rand(500, 500) @ torch.rand(500, 500)
 here = [roll("ChannelAwareGating-v0", seed) for seed in (0, 1)]
 there = in_workers(roll, [("ChannelAwareGating-v0", 0), ("ChannelAwareGating-v0", 1)])
 """,
+    "torch in the environment, where only the parent's own code used it": """
+import torch
+torch.rand(500, 500) @ torch.rand(500, 500)
+there = in_workers(roll, [("ChannelAwareGating-v0", 0)])
+here = [roll("ChannelAwareGating-v0", 0)]
+""",
     "torch in the environment, imported by the worker": """
 import sys
 here = roll("DMoE-JESA-v0", 0)
