@@ -18,8 +18,8 @@ from experiments.runner import Experiment, Piece
 
 PAGE, PICTURE = "docs/language.md", "docs/images/language_specialisation.png"
 TOP_2 = "top-2"
-RULES = ("top-1", TOP_2, "top-3", "all experts", "random expert", "worst expert")
-RULES += tuple(f"layer {layer} starved" for layer in range(1, 7))
+STARVED = tuple(f"layer {layer} starved" for layer in range(1, 7))
+RULES = ("top-1", TOP_2, "top-3", "all experts", "random expert", "worst expert", *STARVED)
 
 
 class LanguageModel(Experiment):
