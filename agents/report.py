@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dmoe_gym.evaluation import Interval, Row, by_policy
-from dmoe_gym.evaluation.markdown import markdown_table
-from dmoe_gym.evaluation.table import cells
+from dmoe_gym.evaluation.table import cells, markdown_table
 from dmoe_gym.evaluation.tensorboard import mean_cost
 from dmoe_gym.io.files import write_whole
 from dmoe_gym.system import LineUp

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.models.digits.config import ClassifierConfig
 from dmoe_gym.models.digits.domains import DOMAINS
 from dmoe_gym.models.digits.forward import Rule, accuracy, best_experts, every_expert, infer

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from dmoe_gym.evaluation import FIRST_HELD_OUT_SEED, held_out_seeds
-from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.table import markdown_table
 from experiments.answers import Answers, ask, contenders
 from experiments.inference_pictures import pareto, selection_heat_maps
 from experiments.page import Page

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.models.language.families import FAMILIES
 from dmoe_gym.models.language.source import SHIPPED, LanguageSource
 from experiments.drawing import gate_score_panels
@@ -18,11 +18,12 @@ from experiments.runner import Experiment, Piece
 
 PAGE, PICTURE = "docs/language.md", "docs/images/language_specialisation.png"
 TOP_2 = "top-2"
-RULES = ("top-1", TOP_2, "top-3", "all experts", *(f"layer {layer} starved" for layer in range(1, 7)))
+STARVED = tuple(f"layer {layer} starved" for layer in range(1, 7))
+RULES = ("top-1", TOP_2, "top-3", "all experts", "random expert", "worst expert", *STARVED)
 
 
 class LanguageModel(Experiment):
-    """The model is trained by `python -m dmoe_gym.models.language.train`.
+    """The model is trained by `python -m dmoe_gym train-language`.
 
     Fields:
         queries: test queries of every row.
@@ -49,13 +50,15 @@ class LanguageModel(Experiment):
 
 def rule_answers(rule: str, queries: int, weights: str) -> tuple[list[float], list[Any]]:
     """Share of exact answers per family, and mean gate scores (L, families, K), where a rule says who is heard."""
-    from dmoe_gym.models.language.accuracy import Rule, answers, best, starved
+    from dmoe_gym.models.language.accuracy import Rule, answers, anyone, best, starved, worst
 
     model = LanguageSource().layered()
     words = rule.split()
     choose: dict[str, Callable[[], Rule]] = {
         "all": lambda: best(model.experts),
         "layer": lambda: starved(int(words[1])),
+        "random": anyone,
+        "worst": worst,
     }
     made = choose[words[0]]() if words[0] in choose else best(int(rule.removeprefix("top-")))
     shares, scores = answers(model, "test", queries, made)

@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 
 from dmoe_gym.config import list_as_tuple
 from dmoe_gym.evaluation import Interval, Row, held_out_seeds, line_up_of, percent_change
-from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.statistics import column
+from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.wdmoe import SCENARIOS
 from experiments.drawing import BLACK, GREY, error_bars
 from experiments.episodes import episode_piece, rows_by_policy

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from dmoe_gym.evaluation import Interval, percent_change
-from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.models.digits import load_model
 from experiments.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, error_bars
 from experiments.page import Page

@@ -22,7 +22,7 @@ def log_distance_gain(
 
 
 def path_loss_db(distance_m: np.ndarray | float, carrier_hz: float) -> np.ndarray:
-    """32.4 + 20 log10(f / GHz) + 20 log10(d / m) [dB]: free space (DESIGN section 4).
+    """32.4 + 20 log10(f / GHz) + 20 log10(d / m) [dB]: free space (docs/channels.md).
 
     Args:
         distance_m: distances, any shape [m], positive.

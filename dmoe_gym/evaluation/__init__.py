@@ -1,8 +1,6 @@
 """Policies on shared episodes: rows, paired statistics, scores."""
 
-from dmoe_gym.evaluation.line_up import evaluate_line_up
-from dmoe_gym.evaluation.run import Row, evaluate, evaluate_bound
-from dmoe_gym.evaluation.scores import charted_means, scores
+from dmoe_gym.evaluation.run import Row, evaluate, evaluate_bound, evaluate_line_up
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
 from dmoe_gym.evaluation.statistics import (
     Comparison,
@@ -14,6 +12,7 @@ from dmoe_gym.evaluation.statistics import (
     seed_matrix,
     two_way_mean,
 )
+from dmoe_gym.evaluation.tensorboard import charted_means, scores
 from dmoe_gym.registration import line_up_of
 
 __all__ = [

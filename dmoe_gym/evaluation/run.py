@@ -1,4 +1,4 @@
-"""Episodes of a policy, or of a bound, as rows: one dictionary per episode."""
+"""Episodes of a policy, of a bound or of a whole line-up as rows: one dictionary per episode."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from dmoe_gym.facades.view import View, create_view
 from dmoe_gym.policy import Policy
 from dmoe_gym.registration import create_core, system_of
-from dmoe_gym.system import ClairvoyantBound
+from dmoe_gym.system import NOTHING, ClairvoyantBound
 
 Row = dict[str, Any]
 # Called with the number of episodes that were finished since the last call.
@@ -117,6 +117,58 @@ def evaluate_bound(
         rows.append({**_label(name, env_id, scenario, config), "seed": seed, **result})
         if progress is not None:
             progress(1)
+    return rows
+
+
+def evaluate_line_up(
+    env_id: str,
+    *,
+    scenario: str | None = None,
+    seeds: Sequence[int],
+    names: Sequence[str] | None = None,
+    extra: Mapping[str, Any] = NOTHING,
+    jobs: int = 1,
+    progress: Callable[[str], Progress] | None = None,
+    **overrides: Any,
+) -> list[Row]:
+    """Rows of every policy and bound of a line-up, or of those named.
+
+    Args:
+        names: which of them; None for all.
+        extra: further ones by name: a scheduler of the system; a policy, which acts in `env_id` itself; or what makes
+            one of the two from the configuration, as a scheduler's class.
+        jobs: processes for the bounds.
+        progress: called with a name before it runs; what it returns is told of finished episodes.
+
+    Raises:
+        ValueError: for an unknown id, scenario, override or name.
+    """
+    system = system_of(env_id)
+    config = system.configuration(scenario, overrides)
+    line_up = system.line_up(config)
+    taken = [name for name in extra if name in line_up.policies or name in line_up.bounds]
+    if taken:
+        raise ValueError(f"extra = {taken[0]!r}: the line-up has one of that name; valid is another")
+    policies = {name: (policy, line_up.env_id) for name, policy in line_up.policies.items()}
+    for name, own in extra.items():
+        policy = system.policy(own, config)
+        policies[name] = policy, env_id if policy is own else line_up.env_id
+    known = [*policies, *line_up.bounds]
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise ValueError(f"policy = {unknown[0]!r}: valid for {env_id} are {', '.join(known)}")
+    rows: list[Row] = []
+    for name in known:
+        if names is not None and name not in names:
+            continue
+        tick = progress(name) if progress else None
+        if name in policies:
+            policy, place = policies[name]
+            rows += evaluate(policy, place, scenario=scenario, seeds=seeds, name=name, progress=tick, **overrides)
+        else:
+            rows += evaluate_bound(
+                name, line_up.env_id, scenario=scenario, seeds=seeds, jobs=jobs, progress=tick, **overrides
+            )
     return rows
 
 

@@ -30,7 +30,7 @@ LARGEST_FADE = 100.0
 class WDMoEConfig(SystemConfig):
     """A base station with gate and attention, and one expert on each of U mobile devices.
 
-    DESIGN section 4, this project's reading of arXiv 2405.03131 and 2411.06681; every default is assumed.
+    docs/wdmoe.md, this project's reading of arXiv 2405.03131 and 2411.06681; every default is assumed.
 
     Fields:
         num_devices: U, devices, each holding one expert of every block.

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.statistics import Interval, two_way_mean
+from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.gating.tuned import TRANSMISSIONS, tuned_config
 from experiments.gating.accuracies import (
     BEST_SNR,

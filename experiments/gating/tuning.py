@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
 from dmoe_gym.gating.data import load_digits_split
 from dmoe_gym.gating.evaluation import evaluate_accuracy

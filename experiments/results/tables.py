@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.config import TrainingConfig
 from dmoe_gym.evaluation import Interval
-from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.table import markdown_table
 from experiments.results.lines import Comparison, Line
 
 Times = Mapping[str, Mapping[str, float]]

@@ -157,7 +157,17 @@ def test_what_the_rule_expects_is_what_the_bound_integrates():
     gains = np.random.default_rng(2).exponential(0.95, (3, 3, 8))
     constants, law = Constants.of(config), ChannelLaw.of(config, 1)
     success, energy = np.empty((3, 3, 8, 2)), np.empty((3, 3, 8, 2))
-    expect(np.log2(1 + config.mean_snr * gains), constants, law, 1.0, 2, np.empty((3, 3, 8)), success, energy)
+    expect(
+        np.log2(1 + config.mean_snr * gains),
+        constants,
+        law,
+        np.ones(3),
+        np.ones(3),
+        2,
+        np.empty((3, 3, 8)),
+        success,
+        energy,
+    )
     exact_success, exact_energy = expect_exactly(gains, constants, law, 2)
     np.testing.assert_allclose(success, exact_success, atol=2e-3)
     remote = ~np.eye(3, dtype=bool)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -211,5 +210,6 @@ def test_every_experiment_is_found_by_its_name_and_its_pages_have_its_places() -
     for name, kind in catalogue.EXPERIMENTS.items():
         assert kind.name == name
         assert kind.about
+        # pages must be there with their marks; pictures and files are made
         for place in kind.places:
-            assert os.path.exists(root / place), place
+            assert not place.endswith(".md") or (root / place).is_file(), place

@@ -9,7 +9,7 @@ import torch
 from transformers import MixtralForCausalLM
 
 from dmoe_gym.dmoe import Schedule
-from dmoe_gym.models.language.accuracy import answers, best, infer, starved
+from dmoe_gym.models.language.accuracy import answers, anyone, best, infer, starved, worst
 from dmoe_gym.models.language.families import FAMILIES, MOST_TOKENS, part_of
 from dmoe_gym.models.language.source import SHIPPED, LanguageSource
 from dmoe_gym.models.language.tokens import END, decode
@@ -39,7 +39,7 @@ def test_the_file_is_small_and_transformers_own_model(model):
 
 def test_answers_are_what_the_model_writes_by_itself(model):
     """Greedy writing, token by token, gives the answer just where teacher forcing calls it right."""
-    _, queries = asked("validation", 60)
+    _, queries = asked("validation", 20)
     logits, _ = infer(model, queries.tokens[:, :-1], best(2))
     likeliest = logits.argmax(-1).numpy()
     right = ((likeliest == queries.tokens[:, 1:]) | ~queries.answered[:, 1:]).all(-1)
@@ -53,14 +53,21 @@ def test_answers_are_what_the_model_writes_by_itself(model):
         assert (written[-len(answer) :] == list(answer)) == right[row]
 
 
-def test_more_experts_answer_better_and_a_starved_layer_worse(model):
-    shares = {name: answers(model, "validation", 1000, rule)[0].mean() for name, rule in {
-        "top-1": best(1), "top-2": best(2), "starved": starved(1), "starved last": starved(6),
-    }.items()}  # fmt: skip
-    assert shares["top-2"] > 0.5
-    assert shares["top-2"] > shares["top-1"]
-    assert shares["top-2"] > shares["starved"]
-    assert shares["top-2"] > shares["starved last"]
+def test_who_is_heard_matters(model):
+    """A random expert in every layer answers worse than the best one, and the worst one worse than that."""
+    rules = {"best": best(1), "random": anyone(), "worst": worst()}
+    shares = {name: answers(model, "validation", 300, rule)[0].mean() for name, rule in rules.items()}
+    # three standard errors of a share of 300 answers are at most 0.09
+    assert shares["best"] > 0.55
+    assert shares["best"] - shares["random"] > 0.15
+    assert shares["random"] - shares["worst"] > 0.09
+
+
+def test_a_starved_layer_hears_one_expert_and_the_others_two():
+    scores = torch.rand((3, 16, 8), generator=torch.Generator().manual_seed(3))
+    rule = starved(2)
+    assert [int(rule(layer, scores).sum()) for layer in (1, 2, 3)] == [96, 48, 96]
+    assert not torch.equal(rule(2, scores), best(1)(2, scores))
 
 
 def test_questions_are_of_their_part_and_of_their_number_alone():
@@ -83,7 +90,7 @@ def test_top_2_in_the_environment_is_top_2_in_the_model(model, states):
     env = gym.make(JOINT, scenario="language", num_states=states).unwrapped
     link = np.full((8, 8), -1)
     link[~np.eye(8, dtype=bool)] = np.arange(56)
-    for seed in range(2):
+    for seed in range(1):
         observation, _ = env.reset(seed=seed)
         queries = env.core.relevance.asked
         logits, scores = infer(model, queries.tokens[:, :-1], best(2))
@@ -98,7 +105,7 @@ def test_top_2_in_the_environment_is_top_2_in_the_model(model, states):
 
 
 def test_batch_sizes_and_facades_give_the_same_decisions():
-    """DESIGN: gate scores within 1e-5, and the same schedules on a thousand rounds."""
+    """Gate scores within 1e-5, and the same schedules on a thousand rounds."""
     from dmoe_gym.evaluation import line_up_of
 
     policy = line_up_of(JOINT, "language").policies["JESA"]

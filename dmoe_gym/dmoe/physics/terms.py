@@ -1,4 +1,4 @@
-"""The compiled formulas of one round's energy, relevance and cost: the only place where they stand.
+"""The compiled formulas of one round's energy, relevance and cost.
 
 Environments and solvers that charge a part of a round (a pick, a hidden state) put it together of the same pieces.
 Energies are in units of E_ref / (K N D) (`DMoEConfig.energy_unit_j`), so one set of constants serves every solver.
@@ -45,18 +45,18 @@ class Constants(NamedTuple):
 
 
 @njit
-def with_computation(constants, computation):
-    """The constants with other computation energies (K,)."""
+def repriced(constants, computation, shortfall_price, selection_price):
+    """The constants with other computation energies (K,), price of shortfall, and price of it where solvers select."""
     return Constants(
-        constants.transmission,
-        computation,
-        constants.round_energy,
-        constants.shortfall_price,
-        constants.snr_per_gain,
-        constants.max_experts,
-        constants.slot_states,
-        constants.limited,
-        constants.selection_price,
+        transmission=constants.transmission,
+        computation=computation,
+        round_energy=constants.round_energy,
+        shortfall_price=shortfall_price,
+        snr_per_gain=constants.snr_per_gain,
+        max_experts=constants.max_experts,
+        slot_states=constants.slot_states,
+        limited=constants.limited,
+        selection_price=selection_price,
     )
 
 
@@ -93,7 +93,7 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
         best: workspace (D,).
 
     Returns:
-        communication [unit], computation [unit], mean relevance, mean shortfall, cost (DESIGN section 3).
+        communication [unit], computation [unit], mean relevance, mean shortfall, cost (docs/environments.md).
         Communication is infinite where a payload has no rate.
     """
     experts, states, _ = gate_scores.shape

@@ -14,9 +14,8 @@ from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.assignment import assign_rows
 from dmoe_gym.dmoe.solvers.channel_law import expect
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
-from dmoe_gym.dmoe.solvers.repair import best_free, mark_taken, release_idle
+from dmoe_gym.dmoe.solvers.repair import LEAST_SAVING, best_free, mark_taken, release_idle
 
-LEAST_SAVING = 1e-9
 # Price of a subcarrier that is known not to work, where assignments need a number.
 UNUSABLE = 1e6
 

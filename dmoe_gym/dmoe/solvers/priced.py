@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dmoe_gym.compiled.njit import njit
-from dmoe_gym.dmoe.physics import Constants
-from dmoe_gym.dmoe.physics.terms import cost_of, shortfall_cost, transmission_energy
+from dmoe_gym.dmoe.physics.terms import cost_of, repriced, shortfall_cost, transmission_energy
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 
 # How often, and by how much, an overdrawn node's price is raised before the schedule is taken as it is.
@@ -22,17 +21,7 @@ RAISE = 2.0
 @njit
 def with_prices(constants, computation, relevance_price):
     """The constants with other computation energies (K,) and relevance priced, not asked for."""
-    return Constants(
-        constants.transmission,
-        computation,
-        constants.round_energy,
-        relevance_price,
-        constants.snr_per_gain,
-        constants.max_experts,
-        constants.slot_states,
-        constants.limited,
-        relevance_price,
-    )
+    return repriced(constants, computation, relevance_price, relevance_price)
 
 
 @njit

@@ -16,7 +16,7 @@ from numba import prange
 
 from dmoe_gym.compiled.njit import njit, njit_no_refcount
 from dmoe_gym.compiled.threads import serial_or_parallel
-from dmoe_gym.dmoe.physics.terms import attainable, with_computation
+from dmoe_gym.dmoe.physics.terms import attainable, repriced
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, TOLERANCE, search
 from dmoe_gym.dmoe.solvers.link_assignment import LEAST_EFFICIENCY, assign_links, new_assignment, survey_links
 from dmoe_gym.dmoe.solvers.link_sets import choose_links, new_knapsack
@@ -306,7 +306,7 @@ def priced_single_pass_batch(gate_scores, efficiency, thresholds, constants, pri
         scene = new_scene(experts, states, subcarriers, constants.max_experts)
         knapsack = new_knapsack(experts, subcarriers, candidates)
         computation = np.empty(experts)
-        own = with_computation(constants, computation)
+        own = repriced(constants, computation, constants.shortfall_price, constants.selection_price)
         rates = np.empty_like(efficiency[0])
         for row in range(task * ROUNDS_PER_TASK, min(rounds, (task + 1) * ROUNDS_PER_TASK)):
             for i in range(experts):

@@ -36,6 +36,17 @@ def starved(layer: int, seed: int = 0) -> Rule:
     return choose
 
 
+def anyone(seed: int = 0) -> Rule:
+    """One expert drawn uniformly in every layer, whatever the gate scores."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda _layer, scores: top_experts(torch.rand(scores.shape, generator=generator), 1)
+
+
+def worst() -> Rule:
+    """The one of least gate score in every layer."""
+    return lambda _layer, scores: top_experts(-scores, 1)
+
+
 def infer(model: LayeredModel, tokens: np.ndarray, rule: Rule) -> tuple[Tensor, Tensor]:
     """Logits (B, T, vocabulary) after tokens (B, T), and every layer's gate scores (L, B, T, K)."""
     hidden = model.embed(torch.from_numpy(tokens))
