@@ -145,7 +145,8 @@ def clairvoyant(rounds: Sequence[Round], *, iterations: int = 150) -> Clairvoyan
     """
     episode = _Episode(rounds)
     nodes = episode.zero_prices
-    if episode.battery is None:
+    supply = episode.supply
+    if supply is None:
         price = _bisect(episode) if episode.budgeted else 0.0
         return Clairvoyant(episode.mean_cost(episode.dual(price, nodes)[0]), price, nodes[0])
     best = (-np.inf, 0.0, nodes)
@@ -157,7 +158,7 @@ def clairvoyant(rounds: Sequence[Round], *, iterations: int = 150) -> Clairvoyan
             best = (total, price, nodes)
         size = 1.5 / np.sqrt(step + 1)
         # as many rows as there are share the step of one
-        nodes = np.maximum(0, nodes + size * overdraft / (episode.supply * len(episode.supply)))
+        nodes = np.maximum(0, nodes + size * overdraft / (supply * len(supply)))
         if episode.budgeted:
             scale = episode.rounds * episode.scores[0, ..., 0].size
             price = float(np.clip(price * np.exp(4 * size * missing / scale), 0, episode.constants.shortfall_price))
