@@ -35,8 +35,9 @@ lint: $(STAMP) ## style, types, import contracts
 docs: $(STAMP) ## the documentation site in output/site, with the API reference; `mkdocs serve` shows it while you write
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-results: $(STAMP) ## docs/results.md, its plots and the README's table from runs/ and results/
-	$(BIN)/python -m agents results --runs $(RUNS)
+results: $(STAMP) ## runs/ into results/, then docs/results.md, its pictures and the README's table
+	$(BIN)/python -m experiments pages learned --set runs=$(RUNS) --into .
+	$(BIN)/python -m experiments pages results --into .
 
 bench: $(STAMP) ## speed, as ratios measured side by side
 	$(BIN)/python -m pytest benchmarks --benchmark-only -q

@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from optuna.trial import FrozenTrial
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
+from agents.check import check_recipe
 from agents.config import load_config
 from agents.evaluate import evaluate_runs
 from agents.export import export_run, is_export
+from agents.interrupt import handled, stop
 from agents.policy import load_learner
-from agents.results.command import results, time
-from agents.study.command import study
-from agents.sweep.command import sweep
-from agents.train import check_recipe, reference_rows
+from agents.registry import import_modules
+from agents.report import write_report
+from agents.status import read_status
+from agents.study import BEST, Budget, load_space, ranked, run_study
+from agents.sweep import ENGINES, Job, Outcome, groups_of, jobs_of, seeds_of
+from agents.sweep import sweep as run_sweep
+from agents.train import reference_rows
 from agents.train import train as train_seed
 from dmoe_gym.evaluation import line_up_of
 from dmoe_gym.evaluation.table import cells, rich_table
 from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
 from dmoe_gym.io.files import read_csv, write_csv
-from dmoe_gym.reports import write_report
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
-app.command()(sweep)
-app.command()(study)
-app.command()(results)
-app.command()(time)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 Runs = Annotated[Path, typer.Option(help="Root of the run folders.")]
+# Trials in the table of a study.
+SHOWN = 5
+
+
+@app.callback(help=__doc__)
+@one_line_errors
+def imports(
+    module: Annotated[
+        list[str] | None, typer.Option("--import", help="A module that registers own learners; may be repeated.")
+    ] = None,
+) -> None:
+    """Import modules of the user's before recipes are read."""
+    import_modules(module or [])
 
 
 @app.command()
@@ -55,6 +77,102 @@ def train(
         folder = train_seed(config, recipe.stem, one, runs, references, resume=resume, progress_bar=progress)
         console.print(f"{folder.path}: trained")
     console.print(f"tensorboard --logdir {runs / config.group}")
+
+
+@app.command()
+@one_line_errors
+def sweep(
+    recipe: Annotated[list[Path], typer.Argument(help="YAML files, as configs/*.yaml.")],
+    seeds: Annotated[str | None, typer.Option(help="Instead of each recipe's own: 0-9 or 0,3,7.")] = None,
+    runs: Annotated[Path, typer.Option(help="Root of the run folders.")] = Path("runs"),
+    jobs: Annotated[int, typer.Option(help="Runs at a time; -1 is one per core.")] = -1,
+    engine: Annotated[str, typer.Option(help=f"What runs them: {', '.join(ENGINES)}.")] = "joblib",
+) -> None:
+    """Train recipes x seeds, several at a time with one thread each.
+
+    Finished runs are not repeated, the others go on from their checkpoints.
+    After Ctrl-C or a crash give the same command again.
+    A run that fails does not stop the others; it is listed with its error, and tried again next time.
+    """
+    console = wide_console()
+    listed = jobs_of(recipe, seeds_of(seeds) if seeds is not None else None, runs)
+    if engine not in ENGINES:
+        raise ValueError(f"engine = {engine!r}: valid are {', '.join(ENGINES)}")
+    for group, config in groups_of(listed).items():
+        console.print(f"{group}: analytic schedulers and bounds on {config.evaluation.episodes} held-out episodes")
+        with bar(console) as progress:
+            reference_rows(config, runs, jobs=jobs, progress=partial(progress.task, total=config.evaluation.episodes))
+    outcomes = []
+    with handled(stop), SweepBars(console, listed) as bars:
+        try:
+            for outcome in run_sweep(listed, engine=engine, workers=jobs, report=bars.report):
+                bars.ended(outcome)
+                outcomes.append(outcome)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("every run has kept its checkpoint; the same command goes on") from None
+    console.print(outcome_table(outcomes))
+    if any(outcome.state != "finished" for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@app.command()
+@one_line_errors
+def study(
+    recipe: Annotated[Path, typer.Argument(help="A YAML file, as configs/sac_price_small.yaml.")],
+    trials: Annotated[int, typer.Option(min=1, help="The study's trials, with those of earlier calls.")] = 20,
+    minutes: Annotated[float, typer.Option(min=0.01, help="After these no trial starts or goes on.")] = 60,
+    timesteps: Annotated[int | None, typer.Option(min=1, help="Of a training run; the recipe's by default.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Training runs per trial, averaged.")] = 1,
+    episodes: Annotated[int, typer.Option(min=1, help="Validation episodes.")] = 100,
+    space: Annotated[
+        Path | None, typer.Option(help="What is searched; configs/spaces/ALGORITHM.yaml by default.")
+    ] = None,
+    studies: Annotated[Path, typer.Option(help="Root of the study folders.")] = Path("studies"),
+) -> None:
+    """Search a recipe's hyperparameters with Optuna, on validation episodes that no published number uses.
+
+    Give the same command again to continue.
+    Budget and trials are kept in STUDIES/RECIPE/journal.jsonl, the best trial as a recipe in best.yaml beside it.
+    """
+    console = wide_console()
+    config = load_config(recipe)
+    if timesteps is not None:
+        config = config.replace(total_timesteps=timesteps)
+    check_recipe(config)
+    searched = load_space(config, space)
+    budget = Budget(trials, minutes, config.total_timesteps, episodes, seeds)
+    folder = studies / recipe.stem
+    console.print(
+        f"{folder}: at most {trials} trials of {seeds} x {config.total_timesteps:,} steps and {minutes:g} minutes; "
+        f"searched: {', '.join(searched.entries)}",
+        soft_wrap=True,
+    )
+    with bar(console) as bars:
+        advance = bars.task("trials", trials)
+
+        def report(trial: FrozenTrial) -> None:
+            advance(1)
+            said = _cost(trial) or trial.user_attrs.get("error", "")
+            console.print(f"trial {trial.number}: {trial.state.name.lower()} {said}", highlight=False, markup=False)
+
+        command = shlex.join(["python", "-m", "agents", *sys.argv[1:]])
+        try:
+            with handled(stop):
+                found = run_study(folder, searched, budget, command=command, report=report)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"{folder}: trials that ended are kept; the same command goes on") from None
+    table = Table(header_style="bold", box=SIMPLE_HEAD)
+    for heading in ("trial", "cost", *searched.entries):
+        table.add_column(heading.rpartition(".")[2], justify="right")
+    for trial in ranked(found)[:SHOWN]:
+        values = [trial.params.get(name, "") for name in searched.entries]
+        cells = [format(value, ".3g") if isinstance(value, float) else str(value) for value in values]
+        table.add_row(str(trial.number), _cost(trial), *cells)
+    console.print(table)
+    if not ranked(found):
+        console.print("no trial was completed")
+        raise typer.Exit(1)
+    console.print(f"best: {folder / BEST}")
 
 
 @app.command()
@@ -143,6 +261,58 @@ def demo(
     report = write_report(group, f"dmoe_gym demo: {title}", "make demo", rows, {folder.path.name: curve}, line_up)
     console.print(f"report: {report}")
     console.print(f"TensorBoard: {Path(sys.executable).parent / 'tensorboard'} --logdir {group}")
+
+
+class SweepBars:
+    """A bar over all runs and one for each that runs now; without a terminal, a line for each that ends."""
+
+    def __init__(self, console: Console, jobs: Iterable[Job]) -> None:
+        self._console = console
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+        self._progress = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
+        self._all = self._progress.add_task("runs", total=len(list(jobs)))
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> SweepBars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def report(self, job: Job, steps: int) -> None:
+        """Show a running job's steps."""
+        if job.name not in self._tasks:
+            self._tasks[job.name] = self._progress.add_task(job.name, total=job.config.total_timesteps)
+        self._progress.update(self._tasks[job.name], completed=steps)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Replace a job's bar by a line."""
+        task = self._tasks.pop(outcome.job.name, None)
+        if task is not None:
+            self._progress.remove_task(task)
+        self._progress.advance(self._all)
+        self._console.print(f"{outcome.job.name}: {outcome.state} {outcome.error}".rstrip(), markup=False)
+        sys.stdout.flush()
+
+
+def outcome_table(outcomes: Iterable[Outcome]) -> Table:
+    """How every run ended."""
+    table = Table(header_style="bold", box=SIMPLE_HEAD)
+    for heading in ("run", "state", "steps", "minutes", "minutes of one core", "killed", "error"):
+        table.add_column(heading, justify="left" if heading in ("run", "state", "error") else "right")
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.job.name):
+        status = read_status(outcome.job.folder.path)
+        figures = ("", "", "", "")
+        if status is not None:
+            minutes = f"{status.wall_seconds / 60:.1f}", f"{status.cpu_seconds / 60:.1f}"
+            figures = (f"{status.steps:,}", *minutes, str(status.deaths))
+        table.add_row(outcome.job.name, outcome.state, *figures, escape(outcome.error))
+    return table
+
+
+def _cost(trial: FrozenTrial) -> str:
+    return "" if trial.value is None else f"{trial.value:.6g}"
 
 
 if __name__ == "__main__":

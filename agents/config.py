@@ -14,7 +14,11 @@ from dmoe_gym.evaluation.seeds import FIRST_VALIDATION_SEED
 from dmoe_gym.io.yaml_file import dump_yaml, read_yaml
 from dmoe_gym.registration import system_of
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
+Name = Annotated[str, Field(max_length=200)]
+Small = Annotated[int, Field(ge=1, le=100_000)]
+Option = Annotated[int, Field(ge=1, le=8192)] | float | str | bool | None
+Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class EvaluationConfig(StrictConfig):
@@ -28,10 +32,10 @@ class EvaluationConfig(StrictConfig):
             takes a quarter of a second per round.
     """
 
-    episodes: Count = 100
+    episodes: Small = 100
     every: Count = 50_000
     untrained: bool = True
-    references: tuple[str, ...] | None = None
+    references: tuple[Name, ...] | None = None
 
     _list_as_tuple = field_validator("references", mode="before")(list_as_tuple)
 
@@ -65,12 +69,12 @@ class ImitationConfig(StrictConfig):
         value_weight: weight of the value's squared error beside the policy's loss.
     """
 
-    teacher: str = "JESA"
+    teacher: Name = "JESA"
     steps: Count
-    rollout: Count = 16
-    epochs: Count = 1
+    rollout: Small = 16
+    epochs: Small = 1
     batch_size: Count = 512
-    learning_rate: Annotated[float, Field(gt=0)] = 0.003
+    learning_rate: Annotated[float, Field(gt=0, le=1e6)] = 0.003
     entropy_weight: Annotated[float, Field(ge=0)] = 0.0
     value_weight: Annotated[float, Field(ge=0)] = 1.0
 
@@ -102,20 +106,22 @@ class TrainingConfig(StrictConfig):
         evaluation: see there.
     """
 
-    algorithm: str
-    env_id: str
-    scenario: str | None = None
+    algorithm: Name
+    env_id: Name
+    scenario: Name | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
     training_overrides: dict[str, Any] = Field(default_factory=dict)
-    group: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
-    num_envs: Count = 16
+    group: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
+    num_envs: Annotated[int, Field(ge=1, le=65_536)] = 16
     total_timesteps: Count
-    seeds: tuple[Annotated[int, Field(ge=0, lt=FIRST_VALIDATION_SEED)], ...] = (0,)
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=FIRST_VALIDATION_SEED)], ...], Field(min_length=1, max_length=10_000)
+    ] = (0,)
     history: Annotated[int, Field(ge=1, le=64)] = 1
     normalization: NormalizationConfig | None = None
-    policy: str | None = None
-    policy_options: dict[str, Any] = Field(default_factory=dict)
-    network: tuple[Count, ...] | SerializeAsAny[NetworkKind] = (256, 256)
+    policy: Name | None = None
+    policy_options: dict[str, Option] = Field(default_factory=dict)
+    network: Annotated[tuple[Width, ...], Field(max_length=32)] | SerializeAsAny[NetworkKind] = (256, 256)
     imitation: ImitationConfig | None = None
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
     checkpoint_every: Count = 200_000
@@ -127,7 +133,7 @@ class TrainingConfig(StrictConfig):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in ALGORITHMS:
-            raise ValueError(f"algorithm = {value!r}: valid are {', '.join(ALGORITHMS)}")
+            raise ValueError(f"algorithm = {value[:60]!r}: valid are {', '.join(ALGORITHMS)}")
         return value
 
     @field_validator("normalization", mode="before")
@@ -142,13 +148,16 @@ class TrainingConfig(StrictConfig):
         fields = {"kind": value} if isinstance(value, str) else value
         if not isinstance(fields, dict):
             return list_as_tuple(value)
-        if fields.get("kind") not in NETWORKS:
+        kind = fields.get("kind")
+        if not isinstance(kind, str) or kind not in NETWORKS:
             valid = "widths of layers, or a kind among"
-            raise ValueError(f"network = {value!r}: valid are {valid} {', '.join(NETWORKS)}")
-        return NETWORKS[fields["kind"]](**fields)
+            raise ValueError(f"network = {str(value)[:60]!r}: valid are {valid} {', '.join(NETWORKS)}")
+        return NETWORKS[kind](**fields)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> TrainingConfig:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds = {list(self.seeds)}: valid are different ones")
         if isinstance(self.network, NetworkKind):
             self.network.check(self)
         if self.imitation is not None:

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
 from agents.config import TrainingConfig
@@ -35,12 +35,10 @@ def build_env(config: TrainingConfig, seed: int, num_envs: int | None = None, *,
     """
     overrides = {**config.overrides, **(config.training_overrides if training else {})}
     size = num_envs or config.num_envs
-    env: VecEnv = BatchedVecEnv(config.env_id, size, scenario=config.scenario, **overrides)
-    if config.history > 1:
-        space = env.observation_space
-        if not isinstance(space, spaces.Box) or len(space.shape) != 1:
-            raise ValueError(f"history = {config.history}: valid is 1, observations of {config.env_id} are not flat")
-        env = VecFrameStack(env, config.history)
+    env: VecEnv = BatchedVecEnv(config.env_id, size, scenario=config.scenario, history=config.history, **overrides)
+    space = env.observation_space
+    if config.history > 1 and not (isinstance(space, spaces.Box) and len(space.shape) == 1):
+        raise ValueError(f"history = {config.history}: valid is 1, observations of {config.env_id} are not flat")
     normalization = config.normalization
     if normalization is not None:
         try:
@@ -76,13 +74,14 @@ def build_learner(config: TrainingConfig, env: VecEnv, seed: int) -> BaseAlgorit
     hyperparameters = _hyperparameters(config, env)
     try:
         return learner(policy, env, seed=seed, device="cpu", policy_kwargs=options, **hyperparameters)
-    except (TypeError, AssertionError, ValueError) as error:
-        raise ValueError(f"hyperparameters or policy of {config.algorithm}: {' '.join(str(error).split())}") from None
+    except Exception as error:  # the libraries raise many kinds for what they do not take
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ValueError(f"hyperparameters or policy of {config.algorithm}: {said}") from None
 
 
 def _policy(config: TrainingConfig, env: VecEnv) -> tuple[Any, dict[str, Any]]:
     """SB3's policy class or name, and the policy's keyword arguments."""
-    options = dict(config.policy_options)
+    options: dict[str, Any] = dict(config.policy_options)
     activation = options.get("activation_fn")
     if activation is not None:
         if activation not in ACTIVATIONS:

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecFrameStack, unwrap_vec_wrapper
 
 from agents.checkpoint import load_checkpoint
 from agents.config import TrainingConfig, load_config
 from agents.export import is_export, load_tensors, read_export
-from agents.learners import build_env, build_learner
+from agents.learners import batch_of, build_env, build_learner
 from agents.registry import ALGORITHMS
 from agents.run_folder import RunFolder
 
@@ -35,9 +35,9 @@ class LearnedPolicy:
     def __init__(self, model: BaseAlgorithm) -> None:
         self.model = model
         self.normalizer = model.get_vec_normalize_env()
-        env = model.get_env()
-        stacked = unwrap_vec_wrapper(env, VecFrameStack) if env is not None else None
-        self.history = stacked.stacked_obs.n_stack if isinstance(stacked, VecFrameStack) else 1
+        env, seen = model.get_env(), model.observation_space
+        single = batch_of(env).view.observation_space if env is not None else seen
+        self.history = spaces.flatdim(seen) // spaces.flatdim(single)
 
     def predict(
         self,

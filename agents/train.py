@@ -24,32 +24,10 @@ from agents.progress import run_logger
 from agents.replay_buffer import load_replay
 from agents.run_folder import TRACEBACK, RunFolder
 from agents.status import StatusKeeper
-from agents.teachers import teacher_scheduler
 from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
 from dmoe_gym.io.files import read_csv, write_csv, write_json, write_whole
-
-
-def check_recipe(config: TrainingConfig, seeds: Sequence[int] | None = None) -> None:
-    """Build everything that a recipe names once, before anything is computed or written.
-
-    Args:
-        seeds: to be trained instead of the recipe's own.
-
-    Raises:
-        ValueError: for seeds that a recipe may not have; naming what the environment, the learner or the teacher
-            refuses, or inputs that are both trained on and judged by.
-    """
-    if seeds is not None:
-        config.replace(seeds=tuple(seeds))
-    env = build_env(config, seed=0)
-    inputs = getattr(batch_of(env).config, "inputs", None)
-    if inputs is not None and inputs == batch_of(build_env(config, 0, num_envs=1, training=False)).config.inputs:
-        raise ValueError(f"training_overrides.inputs = {inputs!r}: evaluation has the same; valid is another part")
-    build_learner(config, env, seed=0)
-    if config.imitation is not None:
-        teacher_scheduler(config.imitation.teacher, batch_of(env).config)
 
 
 def reference_rows(

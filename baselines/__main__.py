@@ -8,9 +8,6 @@ from typing import Annotated
 import typer
 
 import dmoe_gym
-from baselines.inference import inference
-from baselines.wdmoe import wdmoe_comparison
-from baselines.wdmoe_inference import wdmoe_inference
 from dmoe_gym.evaluation import evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.table import cells, rich_table
 from dmoe_gym.evaluation.tensorboard import write_reference_lines
@@ -19,9 +16,6 @@ from dmoe_gym.io.files import write_csv
 from dmoe_gym.registration import systems
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
-app.command("wdmoe-comparison")(wdmoe_comparison)
-app.command("wdmoe-inference")(wdmoe_inference)
-app.command("inference")(inference)
 
 
 @app.command("list")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BeforeValidator
 
 from dmoe_gym.config import StrictConfig, list_as_tuple
+from dmoe_gym.validation import in_words
 
 _REGISTERED: list[type[Component]] = []
 
@@ -71,15 +72,15 @@ def read_as(base: type[C], default: type[C] | None = None) -> BeforeValidator:
             _require_hash(value)
             return value
         fields = {"kind": value} if isinstance(value, str) else value
-        if isinstance(fields, dict):
+        if isinstance(fields, dict) and all(isinstance(name, str) for name in fields):
             known = kinds(base)
             if default is not None and "kind" not in fields:
                 return default(**fields)
-            if fields.get("kind") in known:
+            if isinstance(fields.get("kind"), str) and fields["kind"] in known:
                 return known[fields["kind"]](**fields)
         hint = f"; {value.__name__}() is one" if isinstance(value, type) and issubclass(value, base) else ""
         names = ", ".join(map(repr, kinds(base)))
-        raise ValueError(f"is {value!r}, valid are the kinds {names} or an instance of a {base.__name__}{hint}")
+        raise ValueError(f"is {in_words(value)}, valid are the kinds {names} or an instance of a {base.__name__}{hint}")
 
     return BeforeValidator(read)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 
@@ -11,20 +12,29 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 Config = TypeVar("Config", bound="StrictConfig")
 
 
+class UnknownFieldError(TypeError, ValueError):
+    """A field that a configuration does not have: Python's words for an unknown keyword, which callers look for.
+
+    A `ValueError` as well, since it may stand in a file.
+    """
+
+
 class StrictConfig(BaseModel):
     """A frozen configuration that accepts known fields of the right type and nothing else.
 
     Raises:
+        UnknownFieldError: for a field that it does not have, naming those it has.
         ValueError: one line that names the field, the value given and what is valid.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, /, **fields: Any) -> None:
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise ValueError(_one_line(type(self), error)) from None
+            unknown = any(part["type"] == "extra_forbidden" and len(part["loc"]) == 1 for part in error.errors())
+            raise (UnknownFieldError if unknown else ValueError)(_one_line(type(self), error)) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -46,11 +56,12 @@ class StrictConfig(BaseModel):
     def _values(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in type(self).model_fields)
 
-    def replace(self, **overrides: Any) -> Self:
+    def replace(self, /, **overrides: Any) -> Self:
         """A copy with some fields replaced, validated like a new one.
 
         Raises:
-            ValueError: for an unknown field or an invalid value.
+            UnknownFieldError: for an unknown field.
+            ValueError: for an invalid value.
         """
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **overrides})
 
@@ -66,6 +77,28 @@ def named(scenarios: Mapping[str, Config], name: str) -> Config:
     return scenarios[name]
 
 
+class SystemConfig(StrictConfig):
+    """The configuration of a system that environments run."""
+
+    def numbers(self) -> int:
+        """About how many 32-bit numbers one environment keeps, observations, spaces and channel included."""
+        return 0
+
+
+MEMORY_GIB = 4
+
+
+def require_memory(numbers: float, what: str) -> None:
+    """Refuse what would take more than 4 GiB of 32-bit numbers, before it is taken.
+
+    Args:
+        what: the fields that decide, with their values.
+    """
+    size = 4 * numbers / 2**30
+    if size > MEMORY_GIB:
+        raise ValueError(f"{what}: would take about {size:.3g} GiB, valid are at most {MEMORY_GIB} GiB")
+
+
 def kind_alone(value: object) -> object:
     """Read a bare name as the kind with its default parameters: channel="gauss_markov"."""
     return {"kind": value} if isinstance(value, str) else value
@@ -78,6 +111,16 @@ def list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 20
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 200
+
+
+def _short(value: object) -> str:
+    """A value in an error: nobody reads a megabyte."""
+    return _SHORT.repr(value)
+
+
 def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
     """All complaints of one validation as one line, each naming field, value and what is valid."""
     complaints = []
@@ -85,12 +128,13 @@ def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
         path = ".".join(str(part) for part in complaint["loc"]) or config.__name__
         if complaint["type"] == "extra_forbidden":
             valid = ", ".join(sorted(config.model_fields))
-            complaints.append(f"{config.__name__}: unknown field {path!r}; valid fields are {valid}")
+            words = f"got an unexpected keyword argument {path!r}; valid fields are {valid}"
+            complaints.append(f"{config.__name__}() {words}")
         elif complaint["type"] == "missing" and path in config.model_fields:
             complaints.append(f"{config.__name__}.{path}: {complaint['msg']}")
         elif complaint["type"] == "value_error":
             named = f"{config.__name__}.{path} " if complaint["loc"] else f"{config.__name__}: "
             complaints.append(f"{named}{complaint['ctx']['error']}")
         else:
-            complaints.append(f"{config.__name__}.{path} = {complaint['input']!r}: {complaint['msg']}")
+            complaints.append(f"{config.__name__}.{path} = {_short(complaint['input'])}: {complaint['msg']}")
     return "; ".join(complaints)

@@ -17,7 +17,7 @@ from gymnasium import spaces
 from dmoe_gym.actions import ActionCheck
 from dmoe_gym.compiled.draws import Generators
 from dmoe_gym.compiled.njit import njit
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.config import SystemConfig, require_memory
 
 
 class Watcher(Protocol):
@@ -42,8 +42,10 @@ class BatchedCore(ABC):
     Attributes:
         num_envs: size of the batch.
         config: the system's configuration.
+        seeds: (seed, environment index) of every environment's episodes.
         observation_space, action_space: of one environment.
         observations: one float32 array per key, (num_envs, ...); owned by the core and overwritten by every step.
+            Where the observation space is no dictionary they are one array, under the name `alone`.
         first_observation: environment 0's part of each, the same memory.
         rewards: (num_envs,) float64; terminated: (num_envs,) bool, True also before the first episode.
         terms: named reward terms with their unit in the name, (num_envs,) float64 each, of the last step.
@@ -54,6 +56,8 @@ class BatchedCore(ABC):
         recorder: told of every round, where pictures are wanted.
     """
 
+    # the key of the one observation that stands for itself, without a dictionary; None for a dictionary of all
+    alone: ClassVar[str | None] = None
     # does the action space need masks (`masks()`)?
     masked: ClassVar[bool] = False
     # does one action decide a whole round, so that `check` can judge it?
@@ -62,23 +66,25 @@ class BatchedCore(ABC):
     # largest value of each observation; the smallest is 0
     _upper: ClassVar[Mapping[str, float]]
 
-    observation_space: spaces.Dict
+    observation_space: spaces.Space
     action_space: spaces.Space
     observations: dict[str, np.ndarray]
     first_observation: dict[str, np.ndarray]
     terms: dict[str, np.ndarray]
     recorder: Watcher | None = None
 
-    def __init__(self, num_envs: int, config: StrictConfig, rounds_per_episode: int) -> None:
+    def __init__(self, num_envs: int, config: SystemConfig, rounds_per_episode: int) -> None:
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs = {num_envs!r}: valid are whole numbers of at least 1")
+        # a generator and what belongs to it are worth about as many numbers
+        require_memory(int(num_envs) * (config.numbers() + 1000), f"num_envs = {num_envs}")
         self.num_envs = int(num_envs)
         self.config = config
         self.rounds_per_episode = rounds_per_episode
         self.all_rows = np.arange(self.num_envs)
-        self.generators = Generators(
-            np.random.Generator(np.random.PCG64(sequence)) for sequence in np.random.SeedSequence().spawn(self.num_envs)
-        )
+        entropy: int = np.random.SeedSequence().entropy  # type: ignore[assignment]
+        self.seeds = [(entropy, row) for row in range(self.num_envs)]
+        self.generators = Generators(_generator(*pair) for pair in self.seeds)
         self.rewards = np.zeros(self.num_envs)
         self.terminated = np.ones(self.num_envs, np.bool_)
         self.layer = np.zeros(self.num_envs, np.int64)
@@ -90,11 +96,14 @@ class BatchedCore(ABC):
     def _build_spaces(self) -> None:
         """Name terms and observations and derive the spaces; called when a subclass has made its arrays."""
         self._name_views()
+        self.observation_space = self._observation_space()
+        self.action_space = self._action_space()
+
+    def _observation_space(self) -> spaces.Space:
         upper = self._largest()
-        self.observation_space = spaces.Dict(
+        return spaces.Dict(
             {key: spaces.Box(0, upper[key], array.shape[1:], np.float32) for key, array in self.observations.items()}
         )
-        self.action_space = self._action_space()
 
     def _name_views(self) -> None:
         self.terms = {name: self.term_values[:, column] for column, name in enumerate(self.term_names)}
@@ -127,10 +136,13 @@ class BatchedCore(ABC):
     def seed(self, rows: Iterable[int], seeds: Sequence[tuple[int, int]]) -> None:
         """Give the environments in `rows` new generators, each from its (seed, environment index)."""
         for row, (seed, index) in zip(rows, seeds, strict=True):
-            sequence = np.random.SeedSequence(seed, spawn_key=(index,))
-            self.generators[row] = np.random.Generator(np.random.PCG64(sequence))
-            # nothing of the running episode is left to draw
-            self.layer[row] = 0
+            self.generators[row] = _generator(seed, index)
+            self.seeds[row] = seed, index
+            self.forget(row)
+
+    def forget(self, row: int) -> None:
+        """Leave the running episode of an environment that has a new generator: nothing of it is left to draw."""
+        self.layer[row] = 0
 
     def start(self, rows: np.ndarray) -> None:
         """Start the next episode of the environments in `rows` and write their observations."""
@@ -200,6 +212,14 @@ class BatchedCore(ABC):
         """The terms of one environment's last step."""
         return dict(zip(self.term_names, self.term_values[row].tolist(), strict=True))
 
+    def priced(self, row: int) -> tuple[float, float]:
+        """What the cost of one environment's last step has beside what it spends, and the price of one unit of that.
+
+        Raises:
+            NotImplementedError: where the cost has one part.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: its cost has one part")
+
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """An episode's terms, means per round, with what the system derives from them for tables."""
         return means
@@ -219,6 +239,10 @@ class BatchedCore(ABC):
     @abstractmethod
     def check(self, round: Any, schedule: Any) -> list[str]:
         """The constraints of a round that a schedule violates, in words."""
+
+
+def _generator(seed: int, index: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
 
 
 @njit

@@ -50,6 +50,12 @@ def checked_bool_array(name: str, value: Any, shape: tuple[int, ...]) -> np.ndar
     return checked_array(name, array, shape, dtype=bool)
 
 
+def in_words(value: Any) -> str:
+    """A value for an error's one line: written out where that is short, else its type."""
+    text = repr(value)
+    return text if len(text) <= 200 and "\n" not in text else f"an object of type {type(value).__name__}"
+
+
 def checked_rows(name: str, values: Any, shape: tuple[int, ...], rows: Any, maximum: float | None = None) -> np.ndarray:
     """The entries `rows` of an own component's array: of `shape`, and there finite, not negative, at most `maximum`.
 
@@ -57,7 +63,7 @@ def checked_rows(name: str, values: Any, shape: tuple[int, ...], rows: Any, maxi
         ValueError: naming `name`, the offending value and its index, and what is valid.
     """
     if not isinstance(values, np.ndarray) or values.shape != shape or values.dtype.kind not in "fiub":
-        given = f"shape {values.shape} and dtype {values.dtype}" if isinstance(values, np.ndarray) else repr(values)
+        given = f"shape {values.shape} and dtype {values.dtype}" if isinstance(values, np.ndarray) else in_words(values)
         raise ValueError(f"{name}: has {given}, valid is an array of real numbers of shape {shape}")
     chosen = values[rows]
     _check_range(name, chosen, 0.0, maximum)

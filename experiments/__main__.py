@@ -12,9 +12,11 @@ import typer
 from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
 from experiments.catalogue import EXPERIMENTS, named
 from experiments.page import signed
+from experiments.results.times import time
 from experiments.runner import CACHE, Experiment, Runner
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+app.command()(time)
 Cache = Annotated[Path, typer.Option(help="Where the values of finished pieces are kept.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="A field of the experiment, e.g. --set episodes=50. Repeatable.")
@@ -88,7 +90,8 @@ def command_of(experiment: Experiment) -> str:
     """What makes an experiment of these options."""
     changed = experiment.model_dump(mode="json", exclude_defaults=True)
     options = [part for key, value in changed.items() for part in ("--set", f"{key}={value}")]
-    return shlex.join(["python", "-m", "experiments", "run", experiment.name, *options])
+    verb = "run" if experiment.pieces() else "pages"
+    return shlex.join(["python", "-m", "experiments", verb, experiment.name, *options])
 
 
 def _command() -> str:

@@ -17,7 +17,7 @@ from dmoe_gym.channel import ChannelConfig, RayleighConfig, TappedDelayLineConfi
 from dmoe_gym.dmoe import DMoEConfig, Schedule, cost, lower_bound, solve_exact, solve_jesa
 from dmoe_gym.dmoe.solvers.bound import relaxed_selection
 from dmoe_gym.evaluation import Interval
-from dmoe_gym.evaluation.markdown import markdown_table
+from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.registration import create_core
 from experiments.drawing import error_bars
 from experiments.page import Page

@@ -3,12 +3,43 @@
 from __future__ import annotations
 
 from experiments.asymptotics import Asymptotics
+from experiments.digits_model import DigitsModel
+from experiments.gating.networks import GatingNetworks
+from experiments.gating.sweep import Gating
+from experiments.gating.tuning import GatingTuning
+from experiments.inference import Inference
+from experiments.language_model import LanguageModel
 from experiments.optima import Optima
+from experiments.results.collect import Learned, References
+from experiments.results.show import Results
 from experiments.runner import Experiment
 from experiments.scenarios import Scenarios
+from experiments.strongest import Strongest
 from experiments.tuning import Tuning
+from experiments.wdmoe import WDMoE
+from experiments.wdmoe_inference import WDMoEInference
 
-EXPERIMENTS: dict[str, type[Experiment]] = {kind.name: kind for kind in (Tuning, Optima, Scenarios, Asymptotics)}
+EXPERIMENTS: dict[str, type[Experiment]] = {
+    kind.name: kind
+    for kind in (
+        Results,
+        Learned,
+        References,
+        Scenarios,
+        WDMoE,
+        Inference,
+        WDMoEInference,
+        Gating,
+        Asymptotics,
+        Tuning,
+        Strongest,
+        Optima,
+        GatingTuning,
+        GatingNetworks,
+        DigitsModel,
+        LanguageModel,
+    )
+}
 
 
 def named(name: str) -> type[Experiment]:

@@ -35,7 +35,10 @@ class Page:
 
     def preview(self, folder: Path) -> list[Path]:
         """Write everything into a folder of its own, every section as a file."""
-        written = [write_whole(folder / f"{name}.md", text + "\n") for (_, name), text in self.sections.items()]
+        written = [
+            write_whole(folder / f"{Path(page).stem}-{name}.md", text + "\n")
+            for (page, name), text in self.sections.items()
+        ]
         return [*written, *self._write_others(folder)]
 
     def differences(self, root: Path) -> list[str]:

@@ -15,9 +15,9 @@ from dmoe_gym.config import list_as_tuple
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.evaluation import Interval, Row, held_out_seeds, line_up_of, percent_change
-from dmoe_gym.evaluation.markdown import markdown_table
 from dmoe_gym.evaluation.optima import ENV_ID, cached_episodes, cached_optima
 from dmoe_gym.evaluation.statistics import column
+from dmoe_gym.evaluation.table import markdown_table
 from experiments.episodes import episode_piece, rows_by_policy
 from experiments.optima import SCENARIOS
 from experiments.page import Page

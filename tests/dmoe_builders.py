@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 import dmoe_gym
 from dmoe_gym.dmoe import DMoEConfig, Round, Schedule, scenario
 
-JOINT, SEQUENTIAL, PRICE, DES = (
+JOINT, SEQUENTIAL, PRICE, RESIDUAL, DES = (
     "DMoE-JESA-v0",
     "DMoE-JESA-Sequential-v0",
     "DMoE-JESA-Price-v0",
+    "DMoE-JESA-Residual-v0",
     "DMoE-DES-v0",
 )
 INFERENCE, INFERENCE_JOINT = "DMoE-Inference-v0", "DMoE-Inference-Joint-v0"

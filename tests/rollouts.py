@@ -54,8 +54,10 @@ def assert_equal(one: Any, other: Any, where: str = "") -> None:
         np.testing.assert_array_equal(one, other, err_msg=where)
 
 
-def row_of(batch: dict[str, np.ndarray], row: int) -> dict[str, np.ndarray]:
-    """One environment's part of a batch."""
+def row_of(batch: Any, row: int) -> Any:
+    """One environment's part of a batch of dictionaries, or of vectors."""
+    if isinstance(batch, np.ndarray):
+        return batch[row]
     return {key: values[row] for key, values in batch.items()}
 
 

@@ -30,8 +30,8 @@ class NetworkKind(StrictConfig):
             ValueError: naming field, value and what is valid.
         """
 
-    def policy(self, recipe: TrainingConfig, env: BatchedVecEnv) -> tuple[type[BasePolicy], Mapping[str, Any]]:
-        """Stable-Baselines3's policy class for the recipe's algorithm, and that class's keyword arguments.
+    def policy(self, recipe: TrainingConfig, env: BatchedVecEnv) -> tuple[type[BasePolicy] | str, Mapping[str, Any]]:
+        """Stable-Baselines3's policy for the recipe's algorithm, a class or a name, and its keyword arguments.
 
         Args:
             recipe: what is trained.

@@ -10,6 +10,7 @@ import numpy as np
 
 from dmoe_gym.channel.law import FadingLaw, GainLaw
 from dmoe_gym.channel.process import ChannelProcess, SmallScaleConfig
+from dmoe_gym.validation import in_words
 
 
 class AmplitudeProcess(ChannelProcess):
@@ -80,7 +81,7 @@ class ScatteredConfig(SmallScaleConfig):
         process = self.build_amplitude(batch, links, subcarriers)
         name, shape = f"channel: {type(self).__name__}.build_amplitude", (batch, 2, *links, subcarriers)
         if not isinstance(process, AmplitudeProcess):
-            raise ValueError(f"{name} returned {process!r}, valid is an AmplitudeProcess")
+            raise ValueError(f"{name} returned {in_words(process)}, valid is an AmplitudeProcess")
         if process.amplitude.shape != shape:
             raise ValueError(f"{name}: amplitude has shape {process.amplitude.shape}, valid is {shape}")
         return process

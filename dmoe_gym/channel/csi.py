@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from dmoe_gym.channel.law import GainLaw
-from dmoe_gym.channel.process import ChannelConfig, ChannelProcess
+from dmoe_gym.channel.process import LARGEST_GAIN, ChannelConfig, ChannelProcess
 from dmoe_gym.components import Component, is_foreign
-from dmoe_gym.validation import checked_rows
+from dmoe_gym.validation import checked_rows, in_words
 
 
 class ChannelKnowledge(ABC):
@@ -52,6 +52,10 @@ class KnowledgeConfig(Component):
         """Are the observed gains the true ones?"""
         return False
 
+    def numbers(self, gains: int) -> int:
+        """About how many 32-bit numbers the knowledge of one environment keeps of so many gains."""
+        return 4 * gains
+
     def law(self, channel: ChannelConfig, rounds_passed: int) -> GainLaw | None:
         """The law of the present gains given the observed ones; None if it is not known.
 
@@ -76,18 +80,21 @@ class CSIConfig(KnowledgeConfig):
     Fields:
         delay_rounds: the scheduler sees the estimate of so many rounds ago; before as many rounds have passed it
             sees round 0's.
-        error_variance: mean squared error of the complex amplitude's estimate over the local mean gain, in [0, 1);
+        error_variance: mean squared error of the complex amplitude's estimate over the local mean gain, in [0, 0.999];
             0 is exact, and an estimate from a pilot at signal-to-noise ratio s has 1 / (1 + s).
     """
 
-    delay_rounds: Annotated[int, Field(ge=0)] = 0
-    error_variance: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    delay_rounds: Annotated[int, Field(ge=0, le=65_536)] = 0
+    error_variance: Annotated[float, Field(ge=0, le=0.999)] = 0.0
 
     def build(self, process: ChannelProcess) -> ChannelKnowledge:
         """The knowledge of `process`, for all its environments."""
         if self.is_perfect:
             return PerfectKnowledge(process)
         return ImperfectKnowledge(process, self.delay_rounds, self.error_variance)
+
+    def numbers(self, gains: int) -> int:
+        return (self.delay_rounds + 4) * gains
 
     @property
     def is_perfect(self) -> bool:
@@ -195,7 +202,7 @@ class CheckedKnowledge(ChannelKnowledge):
         super().__init__(process)
         self._name = f"csi: {type(config).__name__}"
         if not isinstance(knowledge, ChannelKnowledge):
-            raise ValueError(f"{self._name}.build returned {knowledge!r}, valid is a ChannelKnowledge")
+            raise ValueError(f"{self._name}.build returned {in_words(knowledge)}, valid is a ChannelKnowledge")
         self._knowledge = knowledge
 
     def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
@@ -208,4 +215,4 @@ class CheckedKnowledge(ChannelKnowledge):
 
     def _copy(self, rows: Sequence[int] | np.ndarray) -> None:
         name, gains, kept = f"{self._name}: observed_gains", self._knowledge.observed_gains, self.observed_gains
-        kept[rows] = checked_rows(name, gains, kept.shape, rows)
+        kept[rows] = checked_rows(name, gains, kept.shape, rows, LARGEST_GAIN)

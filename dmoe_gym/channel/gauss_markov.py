@@ -26,8 +26,8 @@ class GaussMarkovConfig(EvolutionConfig):
     """
 
     kind: Literal["gauss_markov"] = "gauss_markov"
-    doppler_hz: Annotated[float, Field(ge=0)] = 10.0
-    round_duration_s: Annotated[float, Field(gt=0)] = 0.01
+    doppler_hz: Annotated[float, Field(ge=0, le=1e6)] = 10.0
+    round_duration_s: Annotated[float, Field(ge=1e-9, le=1e6)] = 0.01
 
     @property
     def correlation(self) -> float:

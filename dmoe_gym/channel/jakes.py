@@ -30,9 +30,9 @@ class JakesConfig(EvolutionConfig):
     """
 
     kind: Literal["jakes"] = "jakes"
-    doppler_hz: Annotated[float, Field(ge=0)] = 10.0
-    round_duration_s: Annotated[float, Field(gt=0)] = 0.01
-    rounds: Annotated[int, Field(ge=1)] = 64
+    doppler_hz: Annotated[float, Field(ge=0, le=1e6)] = 10.0
+    round_duration_s: Annotated[float, Field(ge=1e-9, le=1e6)] = 0.01
+    rounds: Annotated[int, Field(ge=1, le=65_536)] = 64
 
     @model_validator(mode="after")
     def _few_enough_sinusoids(self) -> Self:
@@ -58,6 +58,9 @@ class JakesConfig(EvolutionConfig):
         while 2 * abs(jv(2 * sinusoids, phase)) > TOLERANCE:
             sinusoids += 1
         return sinusoids
+
+    def numbers(self, links: int, subcarriers: int) -> int:
+        return (2 * self.sinusoids + 4) * links * subcarriers
 
     def lag_correlation(self, rounds: int) -> float:
         """Correlation of the complex amplitude with itself `rounds` rounds later: J0(2 pi f_D T rounds)."""

@@ -17,12 +17,15 @@ from dmoe_gym.channel.rayleigh import RayleighConfig
 from dmoe_gym.channel.shadowing import ShadowingField
 from dmoe_gym.components import read_as, register
 
+FAINTEST_MEAN, STRONGEST_MEAN = 1e-6, 1e6
+
 
 @register
 class LargeScaleConfig(ChannelConfig):
     """Nodes in a square: gain = path loss * shadowing * small-scale gain.
 
-    Gain 1 is the mean over shadowing and fading of a link at the reference distance. The default numbers of exponent,
+    Gain 1 is the mean over shadowing and fading of a link at the reference distance; local means stay within 60 dB of
+    it (this project's choice: what radios and 32-bit numbers bear). The default numbers of exponent,
     shadowing and decorrelation distance are those of 3GPP TR 38.901 for the line of sight in an urban street canyon
     (UMi; Tables 7.4.1-1 and 7.5-6).
 
@@ -40,12 +43,12 @@ class LargeScaleConfig(ChannelConfig):
     kind: Literal["large_scale"] = "large_scale"
     small_scale: Annotated[SerializeAsAny[SmallScaleConfig], read_as(SmallScaleConfig)] = RayleighConfig()
     mobility: Annotated[SerializeAsAny[MobilityConfig], read_as(MobilityConfig)] = StaticConfig()
-    area_m: Annotated[float, Field(gt=0)] = 100.0
-    path_loss_exponent: Annotated[float, Field(ge=0)] = 2.1
-    reference_distance_m: Annotated[float, Field(gt=0)] = 50.0
-    minimum_distance_m: Annotated[float, Field(gt=0)] = 1.0
-    shadowing_std_db: Annotated[float, Field(ge=0)] = 4.0
-    decorrelation_distance_m: Annotated[float, Field(gt=0)] = 10.0
+    area_m: Annotated[float, Field(ge=1e-3, le=1e6)] = 100.0
+    path_loss_exponent: Annotated[float, Field(ge=0, le=10)] = 2.1
+    reference_distance_m: Annotated[float, Field(ge=1e-3, le=1e6)] = 50.0
+    minimum_distance_m: Annotated[float, Field(ge=1e-3, le=1e6)] = 1.0
+    shadowing_std_db: Annotated[float, Field(ge=0, le=30)] = 4.0
+    decorrelation_distance_m: Annotated[float, Field(ge=1e-3, le=1e9)] = 10.0
 
     @model_validator(mode="after")
     def _one_round_duration(self) -> Self:
@@ -60,6 +63,10 @@ class LargeScaleConfig(ChannelConfig):
                 "mobility: valid is the same duration in both"
             )
         return self
+
+    def numbers(self, links: int, subcarriers: int) -> int:
+        # sums of plane waves take the most: a complex number per link and wave while they are formed
+        return self.small_scale.numbers(links, subcarriers) + links * (subcarriers + 20) + 10_000
 
     def law(self, lag_rounds: int, error_variance: float) -> GainLaw | None:
         """The small-scale fading's, with local means that must be estimated; None where it has another form."""
@@ -127,6 +134,7 @@ class LargeScaleChannel(ChannelProcess):
         if self._nepers_per_std:
             # exp(s x - s^2 / 2) has mean 1 for standard normal x
             gains *= np.exp(self._nepers_per_std * self._shadowing.values(row, positions) - self._nepers_per_std**2 / 2)
+        np.clip(gains, FAINTEST_MEAN, STRONGEST_MEAN, out=gains)
         np.fill_diagonal(gains, 1)
         self.mean_gains[row, :, :, 0] = gains
 

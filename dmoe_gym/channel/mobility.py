@@ -74,9 +74,9 @@ class RandomWaypointConfig(MobilityConfig):
     """
 
     kind: Literal["random_waypoint"] = "random_waypoint"
-    minimum_speed_m_s: Annotated[float, Field(gt=0)] = 1.0
-    maximum_speed_m_s: Annotated[float, Field(gt=0)] = 3.0
-    round_duration_s: Annotated[float, Field(gt=0)] = 0.01
+    minimum_speed_m_s: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
+    maximum_speed_m_s: Annotated[float, Field(ge=1e-6, le=1e6)] = 3.0
+    round_duration_s: Annotated[float, Field(ge=1e-9, le=1e6)] = 0.01
 
     @model_validator(mode="after")
     def _ordered_speeds(self) -> Self:
@@ -137,9 +137,9 @@ class GaussMarkovMobilityConfig(MobilityConfig):
     """
 
     kind: Literal["gauss_markov"] = "gauss_markov"
-    rms_speed_m_s: Annotated[float, Field(ge=0)] = 2.0
-    velocity_time_s: Annotated[float, Field(gt=0)] = 1.0
-    round_duration_s: Annotated[float, Field(gt=0)] = 0.01
+    rms_speed_m_s: Annotated[float, Field(ge=0, le=1e6)] = 2.0
+    velocity_time_s: Annotated[float, Field(ge=1e-9, le=1e9)] = 1.0
+    round_duration_s: Annotated[float, Field(ge=1e-9, le=1e6)] = 0.01
 
     def build(self, batch: int, nodes: int, area_m: float) -> GaussMarkovMobility:
         """The positions of `batch` environments."""

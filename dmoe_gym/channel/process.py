@@ -13,7 +13,10 @@ import numpy as np
 
 from dmoe_gym.channel.law import GainLaw
 from dmoe_gym.components import Component, is_foreign
-from dmoe_gym.validation import checked_rows
+from dmoe_gym.validation import checked_rows, in_words
+
+# Gains stay below, so that 100 dB of mean SNR are at most 60 bit/s/Hz.
+LARGEST_GAIN = 1e8
 
 
 class ChannelProcess(ABC):
@@ -60,6 +63,10 @@ class ChannelConfig(Component):
         """
         return None
 
+    def numbers(self, links: int, subcarriers: int) -> int:
+        """About how many 32-bit numbers the process of one environment keeps, for bounds of memory."""
+        return 4 * links * subcarriers
+
     def process(self, batch: int, links: tuple[int, int], subcarriers: int) -> ChannelProcess:
         """The process as systems use it: an own one is checked whenever it moves.
 
@@ -78,8 +85,8 @@ class CheckedChannel(ChannelProcess):
     """A process from outside of the package, whose gains are checked and copied whenever it moves.
 
     Raises:
-        ValueError: naming the channel and what is wrong with its gains: their shape, or an entry that is negative or
-            no finite number.
+        ValueError: naming the channel and what is wrong with its gains: their shape, or an entry that is negative,
+            above `LARGEST_GAIN` or no number.
     """
 
     def __init__(
@@ -87,7 +94,8 @@ class CheckedChannel(ChannelProcess):
     ) -> None:
         super().__init__(batch, links, subcarriers)
         if not isinstance(process, ChannelProcess):
-            raise ValueError(f"channel: {type(config).__name__}.build returned {process!r}, valid is a ChannelProcess")
+            given = in_words(process)
+            raise ValueError(f"channel: {type(config).__name__}.build returned {given}, valid is a ChannelProcess")
         self._name = f"channel: {type(config).__name__}"
         self._process = process
         valid = (self.mean_gains.shape, (batch, *links, 1))
@@ -107,4 +115,5 @@ class CheckedChannel(ChannelProcess):
     def _copy(self, rows: Sequence[int] | np.ndarray) -> None:
         for name in ("gains", "mean_gains"):
             kept = getattr(self, name)
-            kept[rows] = checked_rows(f"{self._name}: {name}", getattr(self._process, name), kept.shape, rows)
+            given = getattr(self._process, name)
+            kept[rows] = checked_rows(f"{self._name}: {name}", given, kept.shape, rows, LARGEST_GAIN)

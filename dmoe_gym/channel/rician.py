@@ -25,8 +25,11 @@ class RicianConfig(SmallScaleConfig):
     """
 
     kind: Literal["rician"] = "rician"
-    k_factor: Annotated[float, Field(ge=0)] = 4.0
+    k_factor: Annotated[float, Field(ge=0, le=1e9)] = 4.0
     scattered: Annotated[SerializeAsAny[ScatteredConfig], read_as(ScatteredConfig)] = RayleighConfig()
+
+    def numbers(self, links: int, subcarriers: int) -> int:
+        return self.scattered.numbers(links, subcarriers) + 4 * links * subcarriers
 
     def lag_correlation(self, rounds: int) -> float:
         """Correlation of the scattered amplitude with itself `rounds` rounds later; the line of sight is constant."""

@@ -28,8 +28,8 @@ class TappedDelayLineConfig(ScatteredConfig):
 
     kind: Literal["tapped_delay_line"] = "tapped_delay_line"
     profile: Literal["exponential", "TDL-A", "TDL-B", "TDL-C"] = "exponential"
-    delay_spread_s: Annotated[float, Field(ge=0)] = 1e-7
-    subcarrier_spacing_hz: Annotated[float, Field(gt=0)] = 1e6
+    delay_spread_s: Annotated[float, Field(ge=0, le=1e3)] = 1e-7
+    subcarrier_spacing_hz: Annotated[float, Field(ge=1e-3, le=1e12)] = 1e6
     evolution: Annotated[SerializeAsAny[EvolutionConfig], read_as(EvolutionConfig)] = RayleighConfig()
 
     def taps(self, subcarriers: int) -> Taps:
@@ -37,6 +37,11 @@ class TappedDelayLineConfig(ScatteredConfig):
         if self.profile == "exponential":
             return exponential_taps(self.delay_spread_s, subcarriers, self.subcarrier_spacing_hz)
         return tr38901_taps(self.profile, self.delay_spread_s)
+
+    def numbers(self, links: int, subcarriers: int) -> int:
+        taps = 2 * subcarriers if self.profile == "exponential" else len(self.taps(subcarriers).powers)
+        dense = 0 if self.profile == "exponential" else 8 * taps * subcarriers
+        return self.evolution.numbers(links, taps) + 8 * links * (subcarriers + taps) + dense
 
     def lag_correlation(self, rounds: int) -> float:
         """Correlation of the complex amplitude with itself `rounds` rounds later."""

@@ -3,6 +3,7 @@
 Numba's own cache looks at the file of a function alone. What that function calls is compiled into it, so an edited or
 updated callee would go on giving old numbers. Here a module's folder is named after the contents of the module and of
 all modules of the suite that it imports; checkouts and versions share one cache without getting in each other's way.
+Whatever goes wrong with the files, the function is compiled anew.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ import numba
 import numpy as np
 import platformdirs
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.sigutils import normalize_signature
 
 # packages whose modules can be compiled into each other
 _OURS = "(?:dmoe_gym|agents|baselines|experiments)"
@@ -34,6 +37,9 @@ _IMPORT = re.compile(
     rf"^\s*(?:from\s+({_OURS}[\w.]*)\s+import\s+(\([^)]*\)|.*)|import\s+({_OURS}[\w.]*))", re.MULTILINE
 )
 _UNUSED_FOR_S = 30 * 86400.0
+_STARTED = time.time()
+# Options of numba's that change no compiled code.
+_WITHOUT_EFFECT = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY")
 
 
 def cache_folder() -> Path:
@@ -71,29 +77,47 @@ def _imports(source: str) -> Iterator[str]:
 
 
 @cache
-def _module_source(name: str) -> bytes | None:
-    """The source of a module of the suite; None if there is no such module."""
+def _package_folder(package: str) -> Path | None:
+    """Where a package of the suite lies."""
     try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, AttributeError, ValueError):
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
         return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+    folders = None if spec is None else spec.submodule_search_locations
+    return Path(folders[0]) if folders else None
+
+
+@cache
+def _module_file(name: str) -> Path | None:
+    """The source of a module of the suite, found without importing anything; None if there is no such module."""
+    package, *rest = name.split(".")
+    folder = _package_folder(package)
+    if folder is None:
         return None
-    return Path(spec.origin).read_bytes()
+    path = folder.joinpath(*rest)
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
 @cache
 def _stamp(module: str, file: str) -> str:
-    """A digest of a module, of all that it imports from the suite, and of the compiler's version."""
-    sources = {module: Path(file).read_bytes()}
+    """A digest of a module, of all that it imports from the suite, and of the compiler's version and options."""
+    files = {module: Path(file)}
+    sources = {}
     waiting = [module]
     while waiting:
-        for name in _imports(sources[waiting.pop()].decode()):
-            source = None if name in sources else _module_source(name)
-            if source is not None:
-                sources[name] = source
-                waiting.append(name)
-    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version}".encode())
+        name = waiting.pop()
+        sources[name] = files[name].read_bytes()
+        for other in _imports(sources[name].decode()):
+            found = None if other in files else _module_file(other)
+            if found is not None:
+                files[other] = found
+                waiting.append(other)
+    options = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))
+    options = [item for item in options if item[0] not in _WITHOUT_EFFECT]
+    digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version} {options}".encode())
+    if any(path.stat().st_mtime > _STARTED for path in files.values()):
+        # this process may hold a module as it was before: what it compiles is its own
+        digest.update(f"{_STARTED} {os.getpid()}".encode())
     for name in sorted(sources):
         digest.update(name.encode() + b"\0" + sources[name] + b"\0")
     return digest.hexdigest()[:20]
@@ -114,7 +138,8 @@ class _ContentLocator(_CacheLocator):
 
     def ensure_cache_path(self) -> None:
         if not self._folder.is_dir():
-            self._folder.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):  # then it cannot be written either, which is said there
+                self._folder.mkdir(parents=True, exist_ok=True)
             _forget_unused(self._folder)
 
     def get_cache_path(self) -> str:
@@ -155,11 +180,28 @@ class ContentCache(FunctionCache):
     _impl_class = _ContentCacheImpl
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = None
         try:
             found = super().load_overload(sig, target_context)
+            # two processes that wrote at once can leave one's index and the other's code
+            damaged = found is not None and tuple(found.signature.args) != normalize_signature(sig)[0]
         except Exception:  # whatever reading damaged bytes raises
-            self.flush()
+            damaged = True
+        if damaged:
             found = None
+            with suppress(OSError):
+                self.flush()
         if found is None:
             _announce()
         return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _warn_not_kept(error.strerror or type(error).__name__)
+
+
+@cache
+def _warn_not_kept(reason: str) -> None:
+    warnings.warn(f"compiled code cannot be kept in {_writable_folder()} ({reason})", stacklevel=2)

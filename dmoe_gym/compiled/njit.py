@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,8 @@ def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
     def compiled(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(**options)(function)
-        if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets its options at import
+        enabled = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # numba sets its options at import
+        if enabled and os.path.isfile(function.__code__.co_filename):  # inside an archive there is no source
             dispatcher._cache = ContentCache(function)
         return dispatcher
 

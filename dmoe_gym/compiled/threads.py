@@ -1,8 +1,14 @@
-"""Compiled loops over a batch, with threads only where they pay."""
+"""Compiled loops over a batch, with threads only where they pay and where they can work.
+
+In a forked process every loop runs on one thread (`forks`). Numba's own fallback for threads aborts where two Python
+threads are inside: here one is, and the others run their loops alone meanwhile. The rows of a loop are independent, so
+no number changes.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from functools import wraps
 from types import FunctionType
@@ -10,6 +16,7 @@ from typing import Any
 
 from numba import config
 
+from dmoe_gym.compiled.forks import forked
 from dmoe_gym.compiled.njit import njit
 
 # Threads that wait by spinning take the core that others need: on two busy cores a step took two to four times as long.
@@ -18,6 +25,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Rounds below which starting threads costs more than it saves.
 WORTH_THREADS = 32
+
+# held by the one Python thread whose loop is on several threads
+_inside = threading.Lock()
 
 
 def serial_or_parallel(function: Callable[..., None]) -> Callable[..., None]:
@@ -36,6 +46,12 @@ def serial_or_parallel(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def run(amount: float, *arguments: Any) -> None:
         threads = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # numba sets its options at import
-        (parallel if amount >= WORTH_THREADS and threads > 1 else serial)(*arguments)
+        if amount < WORTH_THREADS or threads == 1 or forked() or not _inside.acquire(blocking=False):
+            serial(*arguments)
+            return
+        try:
+            parallel(*arguments)
+        finally:
+            _inside.release()
 
     return run

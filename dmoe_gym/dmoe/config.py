@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import ChannelField, CSIConfig, GainLaw, KnowledgeField, RayleighConfig
-from dmoe_gym.config import StrictConfig, list_as_tuple
+from dmoe_gym.config import StrictConfig, SystemConfig, list_as_tuple, require_memory
+from dmoe_gym.dmoe.harvest import HarvestConfig
 from dmoe_gym.relevance import DirichletConfig, RelevanceField, Sizes
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+# Wider than any radio; inside these bounds every formula of this system stays finite.
+Positive = Annotated[float, Field(ge=1e-12, le=1e12)]
+Price = Annotated[float, Field(ge=0, le=1e9)]
+Count = Annotated[int, Field(ge=1, le=65_536)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class DMoEConfig(StrictConfig):
+class ResidualConfig(StrictConfig):
+    """What `DMoE-JESA-Residual-v0` corrects and rewards; other ids do not look at it.
+
+    Fields:
+        underneath: the scheduler that is corrected, by its name in tables; None for the scenario's strongest.
+        reward: "cost" for minus the round's cost; "saving" for what the round costs less than under action 0, which
+            runs beside on the same episode. The sums of both differ by what no action changes, so they have the same
+            best policy, and a saving varies far less from episode to episode.
+    """
+
+    underneath: str | None = None
+    reward: Literal["cost", "saving"] = "cost"
+
+
+class DMoEConfig(SystemConfig):
     """One DMoE system (arXiv 2503.13421 in this project's reading; every default is assumed, see docs).
 
     Fields:
@@ -42,29 +59,34 @@ class DMoEConfig(StrictConfig):
         slot_duration_s: T [s], the time that a round leaves for transmission; None for as long as it takes.
         relevance_budget: mean relevance asked for over the whole episode, instead of the threshold of every hidden
             state; None for the threshold.
-        battery_j: energy of every node at an episode's start [J]; None for no limit.
+        battery_j: energy of every node at an episode's start [J], with a harvest what a battery holds; None for no
+            limit.
+        harvest: energy that arrives at the batteries, which hold `battery_j` at most; None for none.
+        residual: what residual scheduling corrects and rewards.
     """
 
-    num_experts: Annotated[int, Field(ge=2)] = 4
+    num_experts: Annotated[int, Field(ge=2, le=1024)] = 4
     num_states: Count = 1
     num_subcarriers: Count = 16
     num_layers: Count = 8
     max_experts: Count = 2
     threshold: Fraction = 0.5
-    importance_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
-    shortfall_price: Annotated[float, Field(ge=0)] = 100.0
-    subcarrier_bandwidth_hz: Positive = 1e6
+    importance_factor: Annotated[float, Field(ge=1e-6, le=1)] = 1.0
+    shortfall_price: Price = 100.0
+    subcarrier_bandwidth_hz: Annotated[float, Field(ge=1, le=1e12)] = 1e6
     transmit_power_w: Positive = 0.01
-    state_size_bit: Positive = 4096 * 16.0
+    state_size_bit: Annotated[float, Field(ge=1, le=1e12)] = 4096 * 16.0
     mean_snr_db: Annotated[float, Field(ge=-50, le=100)] = 10.0
-    computation_energy_range: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = (0.5, 1.5)
-    round_energy_j: Annotated[float, Field(ge=0)] = 0.0
+    computation_energy_range: tuple[Price, Price] = (0.5, 1.5)
+    round_energy_j: Price = 0.0
     channel: ChannelField = RayleighConfig()
     relevance: RelevanceField = DirichletConfig()
     csi: KnowledgeField = CSIConfig()
     slot_duration_s: Positive | None = None
     relevance_budget: Fraction | None = None
     battery_j: Positive | None = None
+    harvest: HarvestConfig | None = None
+    residual: ResidualConfig = ResidualConfig()
 
     _list_as_tuple = field_validator("computation_energy_range", mode="before")(list_as_tuple)
 
@@ -74,8 +96,23 @@ class DMoEConfig(StrictConfig):
             raise ValueError(
                 f"max_experts = {self.max_experts}: valid are whole numbers from 1 to num_experts = {self.num_experts}"
             )
+        if self.harvest is not None and self.battery_j is None:
+            raise ValueError("harvest without battery_j: valid is a battery that energy can arrive at")
+        require_memory(
+            self.numbers(),
+            f"num_experts = {self.num_experts}, num_states = {self.num_states}, num_subcarriers = "
+            f"{self.num_subcarriers}, num_layers = {self.num_layers} with this channel",
+        )
         self.relevance.require_fit(Sizes(self.num_layers, self.num_experts, self.num_states))
         return self
+
+    def numbers(self) -> int:
+        """See `SystemConfig.numbers`: arrays over links and subcarriers, and over hidden states and experts."""
+        links = self.num_experts**2
+        gains = links * self.num_subcarriers
+        channel = self.channel.numbers(links, self.num_subcarriers) + self.csi.numbers(gains)
+        # observations are copied, spaces have two ends, actions are 64 bit, memory of viewers
+        return channel + 12 * gains + 16 * links * self.num_states + 40 * links + 4 * self.num_layers
 
     @property
     def mean_snr(self) -> float:

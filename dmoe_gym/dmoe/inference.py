@@ -1,56 +1,73 @@
-"""Configurations of DMoE inference with the real classifier, and their scenarios."""
+"""Configurations of DMoE inference with a real model, and their scenarios."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from dmoe_gym.channel import CSIConfig, GaussMarkovConfig
-from dmoe_gym.config import kind_alone, named
-from dmoe_gym.dmoe.config import Count, DMoEConfig, Fraction
-from dmoe_gym.models.digits import load_model
+from dmoe_gym.config import named
+from dmoe_gym.dmoe.config import Count, DMoEConfig, Fraction, Price
+from dmoe_gym.models.catalogue import named_model
 from dmoe_gym.models.digits.relevance import ClassifierRelevanceConfig
+from dmoe_gym.models.process import ModelSource
 
 
 class InferenceConfig(DMoEConfig):
-    """A DMoE system that serves the classifier: K, N and L are the model's.
+    """A DMoE system that serves a real model: K and L are the model's, N is at most what it allows.
 
     Fields:
+        model: who answers: "digits" (the classifier), "language" (this project's own language model) or "hf:FOLDER",
+            any mixture of experts that `dmoe_gym.models.huggingface` reads.
+        prompts: what a model of a folder is asked, JSON lines (`dmoe_gym.models.huggingface.prompts`); None for others.
         wrong_answer_price: what a wrong answer costs, in units of E_ref: the cost of an episode's last round has
             wrong_answer_price * (share of the nodes whose answer is wrong) (this project's choice).
-        relevance: gate scores are always the classifier's; `inputs` says which part of the digits it is asked.
+        relevance: gate scores are always the model's; `inputs` says which part of its queries it is asked.
         threshold, importance_factor: z and gamma of JESA, which action 0 is; the default is what cost least of the
-            grid of `python -m baselines inference` on validation inputs. No shortfall is priced: what leaving
+            grid of the experiment `inference` on validation inputs. No shortfall is priced: what leaving
             experts out costs are wrong answers.
         others: as in `DMoEConfig`. There is no relevance budget and no battery here.
     """
 
-    num_experts: Annotated[int, Field(ge=2)] = 6
+    model: str = "digits"
+    prompts: str | None = None
+    num_experts: Annotated[int, Field(ge=2, le=1024)] = 6
     num_states: Count = 4
     num_subcarriers: Count = 64
     num_layers: Count = 6
     max_experts: Count = 3
     threshold: Fraction = 0.8
-    importance_factor: Annotated[float, Field(gt=0, le=1)] = 0.8
-    wrong_answer_price: Annotated[float, Field(ge=0)] = 50.0
-    relevance: ClassifierRelevanceConfig = ClassifierRelevanceConfig()  # type: ignore[assignment]
+    importance_factor: Annotated[float, Field(ge=1e-6, le=1)] = 0.8
+    wrong_answer_price: Price = 50.0
+    relevance: ModelSource = ClassifierRelevanceConfig()  # type: ignore[assignment]
 
-    _classifier_alone = field_validator("relevance", mode="before")(kind_alone)
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_model(cls, fields: Any) -> Any:
+        """Gate scores, and the sizes that are not given, of the model named."""
+        if not isinstance(fields, dict):
+            return fields
+        model = fields.get("model", "digits")
+        source = named_model(model, fields.get("relevance"), fields.get("prompts"))
+        sizes = source.sizes()
+        own = {"num_experts": sizes.experts, "num_layers": sizes.layers, "num_states": sizes.most_states}
+        return {**own, **fields, "relevance": source}
+
+    def replace(self, **overrides: Any) -> Self:
+        """As in `DMoEConfig`; where `model` is another one, what the old one set is not kept: queries and sizes."""
+        if overrides.get("model", self.model) == self.model:
+            return super().replace(**overrides)
+        of_the_model = {"model", "prompts", "relevance", "num_experts", "num_layers", "num_states"}
+        kept = {name: getattr(self, name) for name in type(self).model_fields if name not in of_the_model}
+        return type(self)(**{**kept, **overrides})
 
     @model_validator(mode="after")
-    def _fits_the_classifier(self) -> InferenceConfig:
-        sizes = load_model().config
-        for name, valid in (
-            ("num_experts", sizes.experts),
-            ("num_states", sizes.states),
-            ("num_layers", sizes.layers),
-            ("relevance_budget", None),
-            ("battery_j", None),
-        ):
-            if getattr(self, name) != valid:
-                raise ValueError(f"{name} = {getattr(self, name)}: valid with the classifier is {valid}")
+    def _has_no_limits(self) -> InferenceConfig:
+        for name in ("relevance_budget", "battery_j"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} = {getattr(self, name)}: valid with a model in the loop is None")
         return self
 
 
@@ -65,6 +82,15 @@ INFERENCE_SCENARIOS = MappingProxyType(
             channel=GaussMarkovConfig(doppler_hz=4.0, round_duration_s=0.04),
             csi=CSIConfig(delay_rounds=1, error_variance=0.05),
             slot_duration_s=0.06,
+        ),
+        # the same three with the language model, whose 56 links carry 16 hidden states of every node
+        "language": InferenceConfig(model="language"),
+        "language-scarce": InferenceConfig(model="language", num_subcarriers=24),
+        "language-stale": InferenceConfig(
+            model="language",
+            channel=GaussMarkovConfig(doppler_hz=0.8, round_duration_s=0.2),
+            csi=CSIConfig(delay_rounds=1, error_variance=0.05),
+            slot_duration_s=0.2,
         ),
     }
 )

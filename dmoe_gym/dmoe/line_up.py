@@ -11,11 +11,11 @@ from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.policies import DESPolicy, JointPolicy
 from dmoe_gym.dmoe.schedulers.episode import BatteryJESA
-from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneous, OneShot, Random, TopK, ValueGreedy
+from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneous, Random, SinglePass, TopK, ValueGreedy
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.dmoe.schedulers.tuned import tuned
-from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostDetours, PredictedJESA
-from dmoe_gym.dmoe.solvers.channel_law import Outlook
+from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostRestarts, PredictedJESA
+from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw
 from dmoe_gym.policy import RandomActionPolicy
 from dmoe_gym.system import LineUp, affordable_bounds
 
@@ -30,7 +30,7 @@ SCHEDULERS: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "JESA": JESA,
     "value-greedy": lambda config: ValueGreedy(config, local_search=False),
     "value-greedy-search": ValueGreedy,
-    "one-shot": OneShot,
+    "single-pass": SinglePass,
 }
 # knowledge is stale or noisy, and the channel's law is known
 PREDICTING: dict[str, Callable[[DMoEConfig], Scheduler]] = {
@@ -40,7 +40,7 @@ PREDICTING: dict[str, Callable[[DMoEConfig], Scheduler]] = {
 # ... and has the closed form that compiled code needs
 EXPECTING: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "JESA-expected": tuned("JESA-expected"),
-    "JESA-expected-detours": tuned("JESA-expected", ExpectedCostDetours),
+    "JESA-expected-restarts": tuned("JESA-expected", ExpectedCostRestarts),
 }
 # relevance is a budget of the episode: schedulers of thresholds get one that is tuned to it
 BUDGET: dict[str, Callable[[DMoEConfig], Scheduler]] = {
@@ -70,12 +70,14 @@ def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Schedu
     law = config.gain_law(0)
     if not config.csi.is_perfect and config.relevance_budget is None and law is not None:
         named.update(PREDICTING)
-        if Outlook.fits(law):
+        if ChannelLaw.fits(law):
             named.update(EXPECTING)
     if config.battery_j is not None:
         named.update(BATTERY)
+    if config.harvest is not None:
+        named["JESA-harvest"] = tuned("JESA-harvest")
     if config.is_limited:
-        named.pop("one-shot", None)
+        named.pop("single-pass", None)
     return named
 
 

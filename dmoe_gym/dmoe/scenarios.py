@@ -12,7 +12,8 @@ from dmoe_gym.channel import (
     TappedDelayLineConfig,
 )
 from dmoe_gym.config import named
-from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.config import DMoEConfig, ResidualConfig
+from dmoe_gym.dmoe.harvest import HarvestConfig
 from dmoe_gym.relevance import TraceConfig
 
 _ROUND_S = 0.04  # rounds and the slots inside them, where time matters (assumed)
@@ -49,6 +50,15 @@ SCENARIOS = MappingProxyType(
         "budget": DMoEConfig(num_experts=6, num_states=2, num_subcarriers=32, num_layers=16, relevance_budget=0.6),
         # the cheap nodes cannot serve everyone until the end
         "battery": DMoEConfig(num_experts=6, num_states=2, num_subcarriers=32, num_layers=16, battery_j=0.018),
+        # batteries fill in the sun and run down in the shade, which may last longer than they do
+        "harvest": DMoEConfig(
+            num_experts=6,
+            num_states=2,
+            num_subcarriers=32,
+            num_layers=64,
+            battery_j=0.05,
+            harvest=HarvestConfig(mean_j=0.0014, sun_share=0.4, mean_sun_rounds=8.0, start_share=0.6),
+        ),
         # nodes move through path loss and shadowing, seen one round late and with error, under a slot
         "mobile": DMoEConfig(
             num_experts=6,
@@ -80,10 +90,17 @@ HARDNESS = MappingProxyType(
         "selective": "Few subcarriers that fade alike: a link's second choice is as bad as its first is taken.",
         "budget": "Relevance is worth buying where it is cheap, now or in rounds that are not seen yet.",
         "battery": "The cheapest experts run out of energy before the episode ends, and a node without loses its own.",
+        "harvest": "Sun and shade come and stay a while: what a node spends now it may miss until the sun is back.",
         "mobile": "Links differ by their distance, which changes, and what is seen of them is old and noisy.",
         "recorded": "Gate scores are a real model's: layers differ in how sure their gates are, and patches agree.",
     }
 )
+
+
+def scenario_of(config: DMoEConfig) -> str | None:
+    """The name of the scenario whose system a configuration is, whatever residual scheduling makes of it."""
+    system = config.replace(residual=ResidualConfig())
+    return next((name for name, known in SCENARIOS.items() if known == system), None)
 
 
 def scenario(name: str) -> DMoEConfig:

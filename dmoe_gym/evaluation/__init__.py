@@ -1,23 +1,18 @@
 """Policies on shared episodes: rows, paired statistics, scores."""
 
-from dmoe_gym.evaluation.line_up import evaluate_line_up
-from dmoe_gym.evaluation.run import Row, evaluate, evaluate_bound
-from dmoe_gym.evaluation.scores import charted_means, scores
+from dmoe_gym.evaluation.run import Row, evaluate, evaluate_bound, evaluate_line_up
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
 from dmoe_gym.evaluation.statistics import (
     Comparison,
     Interval,
     by_policy,
     compare,
-    interquartile_mean,
     paired_difference,
     percent_change,
-    performance_profile,
-    probability_of_improvement,
     seed_matrix,
-    stratified_interquartile_mean,
     two_way_mean,
 )
+from dmoe_gym.evaluation.tensorboard import charted_means, scores
 from dmoe_gym.registration import line_up_of
 
 __all__ = [
@@ -32,14 +27,10 @@ __all__ = [
     "evaluate_bound",
     "evaluate_line_up",
     "held_out_seeds",
-    "interquartile_mean",
     "line_up_of",
     "paired_difference",
     "percent_change",
-    "performance_profile",
-    "probability_of_improvement",
     "scores",
     "seed_matrix",
-    "stratified_interquartile_mean",
     "two_way_mean",
 ]

@@ -1,19 +1,20 @@
-"""Episodes of a policy, or of a bound, as rows: one dictionary per episode."""
+"""Episodes of a policy, of a bound or of a whole line-up as rows: one dictionary per episode."""
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dmoe_gym.core import BatchedCore
+from dmoe_gym.facades.view import View, create_view
 from dmoe_gym.policy import Policy
 from dmoe_gym.registration import create_core, system_of
-from dmoe_gym.system import ClairvoyantBound
+from dmoe_gym.system import NOTHING, ClairvoyantBound
 
 Row = dict[str, Any]
 # Called with the number of episodes that were finished since the last call.
@@ -54,7 +55,8 @@ def evaluate(
         progress: called as episodes finish.
 
     Returns:
-        per episode: policy, env_id, scenario, seed; every reward term and its derived metrics, means per round;
+        per episode: policy, env_id, scenario, configuration (its digest), seed; every reward term and its derived
+        metrics, means per round;
         `return`; `violations` (a number, if checked); `decision_ms`, wall time of `predict` per round.
 
     Raises:
@@ -64,10 +66,10 @@ def evaluate(
     rows: list[Row] = []
     for first in range(0, len(seeds), batch):
         chunk = seeds[first : first + batch]
-        core = create_core(env_id, len(chunk), scenario, overrides)
-        core.seed(core.all_rows, [(seed, 0) for seed in chunk])
-        results = _run(core, policy, check)
-        label = {"policy": name or type(policy).__name__, "env_id": env_id, "scenario": scenario or "default"}
+        view = create_view(env_id, len(chunk), scenario, overrides)
+        view.core.seed(view.core.all_rows, [(seed, 0) for seed in chunk])
+        results = _run(view, policy, check)
+        label = _label(name or type(policy).__name__, env_id, scenario, view.core.config)
         rows += [{**label, "seed": seed, **result} for seed, result in zip(chunk, results, strict=True)]
         if progress is not None:
             progress(len(chunk))
@@ -102,7 +104,8 @@ def evaluate_bound(
         raise ValueError("jobs = 0: valid are whole numbers of at least 1, or -1 for one per core")
     seeds = list(seeds)
     system = system_of(env_id)
-    known = system.bounds_of(system.configuration(scenario, overrides))
+    config = system.configuration(scenario, overrides)
+    known = system.bounds_of(config)
     if name not in known:
         raise ValueError(f"bound = {name!r}: valid for {env_id} here are {', '.join(known) or 'none'}")
     task = delayed(_bound_episode)
@@ -111,13 +114,73 @@ def evaluate_bound(
     )
     rows = []
     for seed, result in zip(seeds, results, strict=True):
-        rows.append({"policy": name, "env_id": env_id, "scenario": scenario or "default", "seed": seed, **result})
+        rows.append({**_label(name, env_id, scenario, config), "seed": seed, **result})
         if progress is not None:
             progress(1)
     return rows
 
 
-def _run(core: BatchedCore, policy: Policy, check: bool) -> list[Row]:
+def evaluate_line_up(
+    env_id: str,
+    *,
+    scenario: str | None = None,
+    seeds: Sequence[int],
+    names: Sequence[str] | None = None,
+    extra: Mapping[str, Any] = NOTHING,
+    jobs: int = 1,
+    progress: Callable[[str], Progress] | None = None,
+    **overrides: Any,
+) -> list[Row]:
+    """Rows of every policy and bound of a line-up, or of those named.
+
+    Args:
+        names: which of them; None for all.
+        extra: further ones by name: a scheduler of the system; a policy, which acts in `env_id` itself; or what makes
+            one of the two from the configuration, as a scheduler's class.
+        jobs: processes for the bounds.
+        progress: called with a name before it runs; what it returns is told of finished episodes.
+
+    Raises:
+        ValueError: for an unknown id, scenario, override or name.
+    """
+    system = system_of(env_id)
+    config = system.configuration(scenario, overrides)
+    line_up = system.line_up(config)
+    taken = [name for name in extra if name in line_up.policies or name in line_up.bounds]
+    if taken:
+        raise ValueError(f"extra = {taken[0]!r}: the line-up has one of that name; valid is another")
+    policies = {name: (policy, line_up.env_id) for name, policy in line_up.policies.items()}
+    for name, own in extra.items():
+        policy = system.policy(own, config)
+        policies[name] = policy, env_id if policy is own else line_up.env_id
+    known = [*policies, *line_up.bounds]
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise ValueError(f"policy = {unknown[0]!r}: valid for {env_id} are {', '.join(known)}")
+    rows: list[Row] = []
+    for name in known:
+        if names is not None and name not in names:
+            continue
+        tick = progress(name) if progress else None
+        if name in policies:
+            policy, place = policies[name]
+            rows += evaluate(policy, place, scenario=scenario, seeds=seeds, name=name, progress=tick, **overrides)
+        else:
+            rows += evaluate_bound(
+                name, line_up.env_id, scenario=scenario, seeds=seeds, jobs=jobs, progress=tick, **overrides
+            )
+    return rows
+
+
+def _label(policy: str, env_id: str, scenario: str | None, config: Any) -> Row:
+    """Who acted and where; rows of one configuration and one seed are of one episode, whatever the id."""
+    digest = hashlib.sha256(repr(config).encode()).hexdigest()[:12]
+    # a letter first, or a table would read some digests as numbers
+    return {"policy": policy, "env_id": env_id, "scenario": scenario or "default", "configuration": f"c{digest}"}
+
+
+def _run(view: View, policy: Policy, check: bool) -> list[Row]:
+    core = view.core
     takes_masks = core.masked and "action_masks" in inspect.signature(policy.predict).parameters
     check = check and core.decides_rounds
     core.start(core.all_rows)
@@ -131,7 +194,7 @@ def _run(core: BatchedCore, policy: Policy, check: bool) -> list[Row]:
     warm = False
     while len(running):
         # a policy may keep what it is shown: the core overwrites its arrays
-        observation = {key: values.copy() for key, values in core.observations.items()}
+        observation = view.batch()
         masks = {"action_masks": core.masks().copy()} if takes_masks else {}
         if not warm:  # compilation is no thinking time
             policy.predict(observation, state=None, episode_start=episode_start, deterministic=True, **masks)

@@ -1,4 +1,4 @@
-"""Means, paired differences and shares with 95 % intervals: the statistics of every table.
+"""Means and paired differences with 95 % intervals: the statistics of every table.
 
 An interval is over what was drawn at random: episodes, training seeds, images, queries. A value that belongs to several
 of them at once (an answer to one image in one episode under one training seed) is no independent draw of any: `units`
@@ -7,12 +7,12 @@ names the draw of each kind that every value belongs to, and they are drawn anew
 
 rliable (Agarwal et al., "Deep reinforcement learning at the edge of the statistical precipice", NeurIPS 2021) was
 looked at first: it resamples runs per task as if tasks shared nothing, which would give intervals too narrow here, and
-pins an old `arch` with statsmodels and seaborn. The interquartile mean is SciPy's trimmed mean.
+pins an old `arch` with statsmodels and seaborn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +104,8 @@ def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[C
         metric: a key of the rows.
 
     Raises:
-        ValueError: without rows; if the reference or the metric is not in them, or a policy ran on other seeds.
+        ValueError: without rows; if the reference or the metric is not in them, or a policy ran on other seeds or in
+            another configuration.
     """
     groups = by_policy(rows)
     if not groups:
@@ -119,6 +120,13 @@ def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[C
     for name, group in groups.items():
         if [row["seed"] for row in group] != seeds:
             raise ValueError(f"policy {name!r} ran on other seeds than {reference!r}: differences would not be paired")
+        places = {row["configuration"]: row for row in (*groups[reference], *group) if "configuration" in row}
+        if len(places) > 1:
+            where = " and ".join(f"{row['env_id']} {row['scenario']}" for row in places.values())
+            raise ValueError(
+                f"policy {name!r} ran in another configuration than {reference!r} ({where}, with overrides): "
+                "differences would not be paired"
+            )
         values = column(group, metric)
         comparisons.append(
             Comparison(
@@ -228,61 +236,6 @@ def percent_change(
     if unit is not None:
         return Interval.of(100 * (values - base) / unit, units)
     return _ratio(100 * (values - base), base, units)
-
-
-def interquartile_mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Mean of the middle half of the values (25 % trimmed from each end), which one failed run does not move."""
-    return stats.trim_mean(values, 0.25, axis=axis)
-
-
-def stratified_interquartile_mean(scores: Mapping[str, np.ndarray]) -> Interval:
-    """Interquartile mean over all scores, with its 95 % percentile bootstrap interval stratified by key.
-
-    Args:
-        scores: one score per seed, by scenario; seeds are drawn anew within each scenario.
-    """
-    generator = np.random.default_rng(0)  # the same scores give the same interval
-    strata = [np.asarray(values, float) for values in scores.values()]
-    shape = [(CROSSED_RESAMPLES, len(values)) for values in strata]
-    drawn = [values[generator.integers(len(values), size=size)] for values, size in zip(strata, shape, strict=True)]
-    return _percentiles(float(interquartile_mean(np.concatenate(strata))), interquartile_mean(np.hstack(drawn), axis=1))
-
-
-def probability_of_improvement(costs: np.ndarray, reference: np.ndarray) -> Interval:
-    """Probability that on a random episode a random seed's run costs less than the reference's; ties count one half.
-
-    The 95 % percentile bootstrap interval draws seeds of both and episodes anew (crossed).
-
-    Args:
-        costs: (S, E).
-        reference: (T, E), or (E,) of a scheduler that is not trained.
-
-    Raises:
-        ValueError: if they have different numbers of episodes.
-    """
-    costs, reference = np.atleast_2d(costs), np.atleast_2d(reference)
-    if costs.shape[1] != reference.shape[1]:
-        raise ValueError(f"reference: {reference.shape[1]} episodes, valid are the scheduler's {costs.shape[1]}")
-    wins = (costs[:, None] < reference) + 0.5 * (costs[:, None] == reference)  # (S, T, E)
-    return _percentiles(float(wins.mean()), _crossed_means(wins.reshape(-1, 1), axes(wins.shape))[:, 0])
-
-
-def performance_profile(values: np.ndarray, thresholds: np.ndarray) -> list[Interval]:
-    """Share of seeds x episodes whose value is at most each threshold, with pointwise 95 % crossed bootstrap intervals.
-
-    Args:
-        values: (S, E), as gaps to a bound: less is better.
-        thresholds: (T,).
-    """
-    values = np.atleast_2d(values)
-    below = (values.reshape(-1, 1) <= np.asarray(thresholds)).astype(float)  # (S E, T)
-    drawn = _crossed_means(below, axes(values.shape))
-    return [_percentiles(float(share), column_) for share, column_ in zip(below.mean(0), drawn.T, strict=True)]
-
-
-def axes(shape: Sequence[int]) -> list[np.ndarray]:
-    """Units of the entries of an array, flat, whose every axis is a kind of draw."""
-    return list(np.indices(shape).reshape(len(shape), -1))
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray | None, units: Units | None) -> Interval:

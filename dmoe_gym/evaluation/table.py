@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
@@ -68,3 +69,9 @@ def rich_table(title: str, headings: Sequence[str], body: Sequence[Sequence[str]
     for line in body:
         table.add_row(*(escape(cell) for cell in line))
     return table
+
+
+def markdown_table(headings: Sequence[str], body: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; the first column is text, the others are aligned to the right."""
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *body]
+    return "\n".join("| " + " | ".join(str(cell).replace("\n", " ") for cell in line) + " |" for line in lines) + "\n"

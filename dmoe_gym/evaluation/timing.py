@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dmoe_gym.core import BatchedCore
 from dmoe_gym.evaluation.seeds import held_out_seeds
+from dmoe_gym.facades.view import View, create_view
 from dmoe_gym.policy import Policy
-from dmoe_gym.registration import create_core
 
 ROUNDS = 1024
 
@@ -40,26 +39,28 @@ def time_per_decision(
         rounds: in a batch.
         repeats: batches that are timed, after one that is not.
     """
-    core = create_core(env_id, rounds, scenario, dict(overrides or {}))
+    view = create_view(env_id, rounds, scenario, dict(overrides or {}))
+    core = view.core
     core.rounds_per_episode = 1
     durations = []
     for repeat in range(repeats + 1):
         core.seed(core.all_rows, [(seed, 0) for seed in held_out_seeds(rounds, repeat * rounds)])
         core.start(core.all_rows)
         began = time.process_time()
-        _decide(core, policy)
+        _decide(view, policy)
         durations.append(time.process_time() - began)
     return float(np.median(durations[1:])) / rounds * 1e3
 
 
-def _decide(core: BatchedCore, policy: Policy) -> None:
+def _decide(view: View, policy: Policy) -> None:
     """Decide the one round of every environment."""
+    core = view.core
     takes_masks = core.masked and "action_masks" in inspect.signature(policy.predict).parameters
     running = core.all_rows
     state: Any = None
     start = np.ones(core.num_envs, np.bool_)
     while len(running):
-        observation = {key: values.copy() for key, values in core.observations.items()}
+        observation = view.batch()
         masks = {"action_masks": core.masks().copy()} if takes_masks else {}
         actions, state = policy.predict(observation, state=state, episode_start=start, deterministic=True, **masks)
         core.step(core.checked_actions(actions), running)

@@ -7,10 +7,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.viewed import watched
+from dmoe_gym.facades.seeds import seeded_pair, told_seed
+from dmoe_gym.facades.view import create_view
+from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
 from dmoe_gym.facades.window import Window
-from dmoe_gym.registration import create_core
 from dmoe_gym.rendering import Viewer
 
 
@@ -24,71 +24,76 @@ class SingleEnv(gym.Env):
         overrides: fields of the system's configuration.
 
     Raises:
-        ValueError: for an unknown scenario, override or render mode, or an invalid value.
+        UnknownFieldError: for an override that the configuration does not have.
+        ValueError: for an unknown scenario or render mode, or an invalid value.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (as Gymnasium declares it)
         "render_modes": list(Viewer.modes),
-        "render_fps": 2,
+        "render_fps": FRAMES_PER_SECOND,
     }
 
     def __init__(
         self, env_id: str, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
     ) -> None:
-        self.core: BatchedCore = create_core(env_id, 1, scenario, overrides)
+        self.view = create_view(env_id, 1, scenario, overrides)
+        self.core = self.view.core
         self.render_mode = render_mode
         self._viewer = watched(self.core, env_id, render_mode, Viewer.modes)
-        self.observation_space = self.core.observation_space
-        self.action_space = self.core.action_space
+        self.observation_space = self.view.observation_space
+        self.action_space = self.view.action_space
         self._window: Any = None
+        self._tell_seed()
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def __getstate__(self) -> dict[str, Any]:
+        # a copy has no window before it shows something
+        return {**self.__dict__, "_window": None}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start the next episode; with a seed, episode 0 of that seed.
 
         `options={"environment_index": i}` with a seed gives the episodes of environment i of a batch with that seed.
+        Info has the keys that it has after a step; terms are 0, for nothing is decided yet.
 
         Raises:
-            ValueError: for an unknown option, or an environment index that is no index or comes without a seed.
+            ValueError: for an unknown option, a seed or an environment index that is no whole number of at least 0, or
+                an index without a seed.
         """
-        options = dict(options or {})
-        index = options.pop("environment_index", None)
-        if options:
-            raise ValueError(f"options: unknown key {next(iter(options))!r}; valid is 'environment_index'")
-        if index is not None and seed is None:
-            raise ValueError(f"options['environment_index'] = {index!r}: valid only together with a seed")
-        if index is not None and (isinstance(index, bool) or not isinstance(index, int | np.integer) or index < 0):
-            raise ValueError(f"options['environment_index'] = {index!r}: valid are whole numbers of at least 0")
-        super().reset(seed=seed)
-        if seed is not None:
-            self.core.seed([0], [(seed, int(index or 0))])
-        self._np_random = self.core.generators[0]
-        self.core.start(self.core.all_rows)
+        core = self.core
+        pair = seeded_pair(seed, options)
+        if pair is not None:
+            core.seed([0], [pair])
+            self._tell_seed()
+        elif self._np_random is not core.generators[0]:  # a generator that the caller has set
+            core.generators[0] = self.np_random
+            core.forget(0)
+        core.start(core.all_rows)
         if self.render_mode == "human":
             self.render()
-        return self._observation(), self._mask_info()
+        return self.view.first(), {**dict.fromkeys(core.terms, 0.0), **self._mask_info()}
 
-    def step(self, action: Any) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+    def _tell_seed(self) -> None:
+        """`np_random_seed` is the number that gives the episodes again."""
+        self._np_random = self.core.generators[0]
+        self._np_random_seed = told_seed(*self.core.seeds[0])
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Apply one action.
 
         Raises:
-            ValueError: if the action lies outside the action space.
+            ValueError: if the action is no member of the action space.
             RuntimeError: before the first `reset`, and after an episode's end before the next.
         """
         core = self.core
         if core.terminated.item(0):
             raise RuntimeError("no episode is running: call reset() before step()")
-        core.step(core.checked_actions(np.asarray(action)[None]), core.all_rows)
+        core.step(core.checked_actions.single(action), core.all_rows)
         info = core.terms_of(0)
         if core.masked:
             info.update(self._mask_info())
         if self.render_mode == "human":
             self.render()
-        return self._observation(), core.rewards.item(0), core.terminated.item(0), False, info
-
-    def _observation(self) -> dict[str, np.ndarray]:
-        return {key: values.copy() for key, values in self.core.first_observation.items()}
+        return self.view.first(), core.rewards.item(0), core.terminated.item(0), False, info
 
     def _mask_info(self) -> dict[str, Any]:
         return {"action_mask": self.core.masks()[0].astype(np.int8)} if self.core.masked else {}
@@ -120,7 +125,7 @@ class SingleEnv(gym.Env):
     @property
     def round(self) -> Any:
         """The true current round (DMoE: `Round`); what looks at it is a bound or an oracle, never a policy."""
-        return self.core.round(0)  # type: ignore[attr-defined]
+        return self.core.round(0)
 
     @property
     def observed_round(self) -> Any:
@@ -130,7 +135,14 @@ class SingleEnv(gym.Env):
     @property
     def schedule(self) -> Any:
         """What the last step decided."""
-        return self.core.schedule(0)  # type: ignore[attr-defined]
+        return self.core.schedule(0)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the entries of an observation mean that is one vector of features, in their order."""
+        if self.core.alone is None:
+            raise AttributeError(f"{type(self.core).__name__}: its observations have keys, which name them")
+        return self.core.feature_names  # type: ignore[attr-defined]
 
     def encode(self, schedule: Any) -> np.ndarray:
         """The action that decodes to a feasible schedule; only where the action space can say every schedule."""

@@ -4,47 +4,70 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
+from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
-from dmoe_gym.core import BatchedCore
-from dmoe_gym.facades.viewed import watched
-from dmoe_gym.registration import create_core
+from dmoe_gym.facades.limit import StepLimit
+from dmoe_gym.facades.seeds import checked_seed, seeded_pair, told_seed
+from dmoe_gym.facades.view import create_view
+from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
 
 
 class BatchedVecEnv(VecEnv):
     """A `BatchedCore` seen through Stable-Baselines3's interface (same-step autoreset).
 
-    Infos of running environments are empty: they cost more than the step. At an episode's end the info carries
-    `terminal_observation` and `episode`: return r, length l, time t, and every reward term's mean per round, as SB3's
-    Monitor gives them with the terms as its `info_keywords`.
+    Infos of running environments are empty: they cost more than the step. At an episode's end the info carries the last
+    step's terms (SB3's `VecMonitor` reads its `info_keywords` there), `terminal_observation`, and `episode`: return r,
+    length l, time t, and every reward term's mean per round.
 
     Args:
         env_id: a registered id of this suite.
         num_envs: size of the batch.
         render_mode: None, or "rgb_array" for `get_images` and SB3's video recorder.
+        history: so many last observations of the episode are seen together, the newest at the end of every array's
+            last axis, zeros before the episode's first (SB3's `StackedObservations`).
+        max_episode_steps: after so many steps an episode is truncated; None for no limit.
         scenario, overrides: as in `gym.make`.
     """
 
     def __init__(
-        self, env_id: str, num_envs: int, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
+        self,
+        env_id: str,
+        num_envs: int,
+        scenario: str | None = None,
+        render_mode: str | None = None,
+        max_episode_steps: int | None = None,
+        history: int = 1,
+        **overrides: Any,
     ) -> None:
-        self.core: BatchedCore = create_core(env_id, num_envs, scenario, overrides)
+        if isinstance(history, bool) or not isinstance(history, int | np.integer) or history < 1:
+            raise ValueError(f"history = {history!r}: valid are whole numbers of at least 1")
+        self.view = create_view(env_id, num_envs, scenario, overrides)
+        self.core = self.view.core
         self.spec = gym.spec(env_id)
         self._viewer = watched(self.core, env_id, render_mode, ("rgb_array",))
         # read by VecEnv.__init__ through get_attr
         self.render_mode = render_mode
-        super().__init__(num_envs, self.core.observation_space, self.core.action_space)
+        self._stack: Any = None
+        space: Any = self.view.observation_space
+        if history > 1:
+            self._stack = StackedObservations(self.core.num_envs, int(history), space)
+            space = self._stack.stacked_observation_space
+        super().__init__(self.core.num_envs, space, self.view.action_space)
+        self.metadata: dict[str, Any] = {**self.metadata, "render_fps": FRAMES_PER_SECOND}
         self._actions: np.ndarray | None = None
         # from the first reset on: environments that end start again in the same step
         self._running = False
         self._started = time.time()
-        self._return = np.zeros(num_envs)
-        self._length = np.zeros(num_envs, np.int64)
-        self._term_sums = np.zeros((num_envs, len(self.core.terms)))
+        self._limit = StepLimit(self.num_envs, max_episode_steps)
+        self._return = np.zeros(self.num_envs)
+        self._length = np.zeros(self.num_envs, np.int64)
+        self._term_sums = np.zeros((self.num_envs, len(self.core.terms)))
 
     @property
     def config(self) -> Any:
@@ -52,41 +75,67 @@ class BatchedVecEnv(VecEnv):
         return self.core.config
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Seed environment i with (seed, i) at the next reset."""
-        if seed is None:
-            seed = int(np.random.SeedSequence().generate_state(1)[0])
-        self._seeds = [seed] * self.num_envs
+        """Seed environment i with (seed, i) at the next reset; return what gives each environment's episodes alone.
+
+        Raises:
+            ValueError: for a seed that is no whole number of at least 0.
+        """
+        number, index = checked_seed(int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed)
+        if index:
+            raise ValueError(f"seed = {seed!r}: is one environment's; valid for a batch is one below 2^128")
+        self._seeds = [told_seed(number, row) for row in range(self.num_envs)]
         return list(self._seeds)
 
-    def reset(self) -> dict[str, np.ndarray]:
-        """Start the next episode of every environment."""
-        rows = [row for row in range(self.num_envs) if self._seeds[row] is not None]
-        self.core.seed(rows, [(int(self._seeds[row]), row) for row in rows])  # type: ignore[arg-type]
+    def reset(self) -> Any:
+        """Start the next episode of every environment, from the seeds and options that were set.
+
+        Raises:
+            ValueError: for an option that no environment has, see `SingleEnv.reset`.
+        """
+        if len(self._options) != self.num_envs:
+            raise ValueError(f"options: {len(self._options)} given, valid is one mapping or {self.num_envs} of them")
+        pairs = [self._pair(row) for row in range(self.num_envs)]
+        rows = [row for row, pair in enumerate(pairs) if pair is not None]
+        self.core.seed(rows, [pairs[row] for row in rows])  # type: ignore[misc]
         self.core.start(self.core.all_rows)
         self._running = True
         self._clear(self.core.all_rows)
         self.reset_infos = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
-        return self._observations()
+        seen = self.view.batch()
+        return seen if self._stack is None else deepcopy(self._stack.reset(seen))
+
+    def _pair(self, row: int) -> tuple[int, int] | None:
+        seed, options = self._seeds[row], self._options[row]
+        if seed is not None and options and "environment_index" in options:
+            seed = checked_seed(seed)[0]  # the option says which environment instead of the row
+        return seeded_pair(seed, options)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for `step_wait`.
 
         Raises:
-            ValueError: if an action lies outside the action space.
+            ValueError: if an action is no member of the action space.
             RuntimeError: before the first `reset`.
         """
         if not self._running:
             raise RuntimeError("no episode is running: call reset() before step()")
         self._actions = self.core.checked_actions(actions)
 
-    def step_wait(self) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """Step every environment; those that end start their next episode at once."""
-        assert self._actions is not None, "step_async comes first"
+    def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Step every environment; those that end start their next episode at once.
+
+        Raises:
+            RuntimeError: without a `step_async` before.
+        """
+        if self._actions is None:
+            raise RuntimeError("no actions to wait for: call step_async() before step_wait()")
         core = self.core
         core.step(self._actions, core.all_rows)
-        rewards, dones = core.rewards.astype(np.float32), core.terminated.copy()
+        self._actions = None
+        rewards, truncated = core.rewards.astype(np.float32), self._limit.count(core.all_rows)
+        dones = core.terminated | truncated
         self._return += core.rewards
         self._length += 1
         self._term_sums += core.term_values
@@ -101,27 +150,32 @@ class BatchedVecEnv(VecEnv):
         if len(rows):
             self._clear(rows)
             core.start(rows)
-        return self._observations(), rewards, dones, infos
+        seen = self.view.batch()
+        if self._stack is not None:
+            seen, infos = self._stack.update(seen, dones, infos)
+        return seen, rewards, dones, infos
 
     def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:
-        # one copy per key for all that end together; every environment's observation is its own part of it
-        last = _records({key: values[rows] for key, values in self.core.observations.items()})
-        means = (self._term_sums[rows] / self.core.rounds_per_episode).T.tolist()
+        core = self.core
+        rounds = np.array([max(1, core.decided_rounds(row)) for row in rows.tolist()])
+        means = (self._term_sums[rows] / rounds[:, None]).T.tolist()
         elapsed = [round(time.time() - self._started, 6)] * len(rows)
         totals, lengths = self._return[rows].tolist(), self._length[rows].tolist()
-        episodes = _records({"r": totals, "l": lengths, "t": elapsed, **dict(zip(self.core.terms, means, strict=True))})
-        return [
-            {"terminal_observation": observation, "TimeLimit.truncated": False, "episode": episode}
-            for observation, episode in zip(last, episodes, strict=True)
-        ]
+        episodes = _records({"r": totals, "l": lengths, "t": elapsed, **dict(zip(core.terms, means, strict=True))})
+        return _records(
+            {
+                **dict(zip(core.terms, core.term_values[rows].T.tolist(), strict=True)),
+                "terminal_observation": self.view.rows(rows),
+                "TimeLimit.truncated": (~core.terminated[rows]).tolist(),
+                "episode": episodes,
+            }
+        )
 
     def _clear(self, rows: np.ndarray) -> None:
+        self._limit.begin(rows)
         self._return[rows] = 0
         self._length[rows] = 0
         self._term_sums[rows] = 0
-
-    def _observations(self) -> dict[str, np.ndarray]:
-        return {key: values.copy() for key, values in self.core.observations.items()}
 
     def close(self) -> None:
         """Nothing is held open."""

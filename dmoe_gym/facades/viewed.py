@@ -8,6 +8,9 @@ from dmoe_gym.core import BatchedCore
 from dmoe_gym.registration import system_of
 from dmoe_gym.rendering import Viewer
 
+# Pictures a second, in windows and films.
+FRAMES_PER_SECOND = 2
+
 
 def watched(core: BatchedCore, env_id: str, render_mode: str | None, modes: Sequence[str]) -> Viewer | None:
     """The viewer of a core, which records from now on; None without a render mode.

@@ -1,6 +1,6 @@
 """The trained networks that an environment runs on: shipped weights, and forwards that do not depend on the batch.
 
-`python -m dmoe_gym.gating.experiment.freeze` makes the shipped files again, the same bits on one machine.
+The experiment `gating-networks` makes the shipped files again, the same bits on one machine.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dmoe_gym.gating.config import GatingConfig
 from dmoe_gym.gating.networks import GatedModel, gate_snr_input
+from dmoe_gym.io.files import regular_file
 from dmoe_gym.models.reproducible import one_thread
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -34,7 +35,7 @@ class FrozenNetworks:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.model = GatedModel.load(path)
+        self.model = GatedModel.load(path, "networks")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return load_frozen, (str(self.path),)
@@ -57,7 +58,7 @@ class FrozenNetworks:
         if not self.model.gate.learned:
             raise ValueError(f"{self.path}: has no learned gate, valid gates are naive and channel_aware")
         inputs = [features, snr_bel] if self.config.gate == "channel_aware" else [features]
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             values = torch.from_numpy(np.concatenate(inputs, axis=1))[:, None]  # (B, 1, I): one layer, not K
             for layer in cast(nn.Sequential, self.model.gate.network):
                 if isinstance(layer, nn.Linear):
@@ -69,7 +70,7 @@ class FrozenNetworks:
     def expert_log_probabilities(self, received: np.ndarray) -> np.ndarray:
         """log Q_k(x_hat_k): what each expert hears (B, K, D) to (B, K, C) float64."""
         experts = self.model.experts
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             values = torch.from_numpy(received.astype(np.float32))
             hidden = _by_row(values, experts.hidden.weight, experts.hidden.bias).relu()
             return log_softmax(_by_row(hidden, experts.output.weight, experts.output.bias).numpy())
@@ -102,14 +103,12 @@ def weights_path(networks: str, gate: str = "channel_aware") -> Path:
     """The file of shipped networks by their name, or of a user's own by its path; the naive gate's beside it.
 
     Raises:
-        ValueError: if there is no such file.
+        ValueError: if that is no file.
     """
     path = WEIGHTS / f"{networks}.safetensors" if networks in SHIPPED else Path(networks)
     if gate == "naive":
         path = path.with_name(f"{path.stem}_naive{path.suffix}")
-    if not path.is_file():
-        raise ValueError(f"networks = {networks!r}: {path} is no file; valid are {', '.join(SHIPPED)} or a path")
-    return path
+    return regular_file(path, "networks", f"{', '.join(SHIPPED)}, or a path")
 
 
 @cache

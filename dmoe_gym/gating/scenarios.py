@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from dmoe_gym.channel import ChannelField, CSIConfig, GaussMarkovConfig, KnowledgeField
-from dmoe_gym.config import StrictConfig, kind_alone, named
+from dmoe_gym.config import SystemConfig, kind_alone, named
 from dmoe_gym.gating.data import DatasetName
 from dmoe_gym.gating.transmission import Analog, Digital, Transmission
 
 
-class GatingSystemConfig(StrictConfig):
+class GatingSystemConfig(SystemConfig):
     """A server with a gate, K expert clients behind channels of their own, and the images they are asked about.
 
     docs/gating.md, this project's reading of arXiv 2504.00819; every default is assumed.
@@ -39,14 +39,18 @@ class GatingSystemConfig(StrictConfig):
     inputs: Literal["test", "validation", "train"] = "test"
     dataset: DatasetName = "digits"
     data_root: str | None = None
-    num_inputs: Annotated[int, Field(ge=1)] = 32
-    top_k: Annotated[int, Field(ge=1)] = 1
+    num_inputs: Annotated[int, Field(ge=1, le=65_536)] = 32
+    top_k: Annotated[int, Field(ge=1, le=65_536)] = 1
     reward: Literal["correctness", "cross_entropy"] = "correctness"
     transmission: Transmission = Analog()
     mean_snr_db: Annotated[float, Field(ge=-100, le=100)] = -5.0
     snr_spread_db: Annotated[float, Field(ge=0, le=50)] = 6.0
     channel: ChannelField | None = None
     csi: KnowledgeField = CSIConfig()
+
+    def numbers(self) -> int:
+        """See `SystemConfig.numbers`: features, noise and what copies of them take."""
+        return 10_000
 
     _kind_alone = field_validator("transmission", mode="before")(kind_alone)
 

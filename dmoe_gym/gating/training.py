@@ -30,7 +30,7 @@ def train_two_stage(
     log_dir: Path | str | None = None,
     progress: bool = False,
 ) -> GatedModel:
-    """Train backbone, gate and experts (DESIGN section 5, after Song et al., arXiv 2504.00819).
+    """Train backbone, gate and experts (docs/gating.md, after Song et al., arXiv 2504.00819).
 
     Same data, configuration, transmission and seed give the same weights bit for bit on one machine, whatever the
     thread count and the state of torch's global random generator.

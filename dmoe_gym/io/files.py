@@ -6,10 +6,43 @@ import csv
 import io
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+
+class NoFileError(FileNotFoundError, ValueError):
+    """There is no file where a field says that there is one."""
+
+
+def regular_file(path: Path | str, name: str, valid: str = "a file's path") -> Path:
+    """The path of a file that can be read; `~` is the home folder.
+
+    Args:
+        path: where it should be.
+        name: the field that said so.
+        valid: what would be valid there, in words.
+
+    Raises:
+        NoFileError: if there is none.
+        ValueError: in one line, for a folder, a device, a pipe, or a path that no file can have.
+    """
+    shown = repr(str(path)[:200])
+    try:
+        found = Path(path).expanduser()
+        mode = found.stat().st_mode
+    except FileNotFoundError:
+        raise NoFileError(f"{name} = {shown}: no such file; valid is {valid}") from None
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a null character
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{name} = {shown}: no path of a file ({reason}); valid is {valid}") from None
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{name} = {shown}: is no file but a folder, a device or a pipe; valid is {valid}")
+    if not os.access(found, os.R_OK):
+        raise ValueError(f"{name} = {shown}: may not be read; valid is {valid}")
+    return found
 
 
 def write_whole(path: Path | str, content: str | bytes) -> Path:
@@ -29,6 +62,23 @@ def write_whole(path: Path | str, content: str | bytes) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def read_json(content: str | bytes, what: str) -> dict[str, Any]:
+    """A mapping from JSON of others.
+
+    Raises:
+        ValueError: naming `what`, if it is no JSON, nested too deeply, or no mapping.
+    """
+    try:
+        value = json.loads(content)
+    except RecursionError:
+        raise ValueError(f"{what}: is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"{what}: is no JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{what}: holds {type(value).__name__}, valid is a mapping of fields")
+    return value
 
 
 def write_json(path: Path | str, value: Any) -> Path:
@@ -68,13 +118,18 @@ def _around_section(path: Path, name: str) -> tuple[str, str, str]:
 
 def write_csv(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> Path:
     """Write rows under the union of their keys, in order of first appearance."""
+    return write_whole(path, csv_text(rows))
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The content of a CSV file of rows."""
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return write_whole(path, text.getvalue())
+    return text.getvalue()
 
 
 def read_csv(path: Path | str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`python -m dmoe_gym.recorders.digits`: record the gate scores of the project's own DMoE classifier of digits."""
+"""`python -m dmoe_gym record-digits`: record the gate scores of the project's own DMoE classifier of digits."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def record_digits(part: Part = "test", images: int = IMAGES, experts: int = 2) -
         tuple(DOMAINS),
         f"dmoe_gym classifier of multi-domain digits, {SHIPPED.name}, sha256 {digest[:16]}",
         {
-            "command": f"python -m dmoe_gym.recorders.digits --part {part} --images {images} --experts {experts}",
+            "command": f"python -m dmoe_gym record-digits --part {part} --images {images} --experts {experts}",
             "data": f"scikit-learn's digits, part {part!r}, first {images} images in every domain, 4 patches each",
             "heard": f"the best {experts} experts of every hidden state in every layer",
             "versions": versions("numpy", "scikit-learn"),
@@ -62,7 +62,7 @@ def record_digits(part: Part = "test", images: int = IMAGES, experts: int = 2) -
 
 
 @one_line_errors
-def main(
+def record_digits_command(
     out: Annotated[Path, typer.Option(help="The trace file.")] = OUT,
     part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     images: Annotated[int, typer.Option(help="Images per domain.")] = IMAGES,
@@ -74,7 +74,3 @@ def main(
     write_trace(trace, out, overwrite=overwrite)
     layers, tokens, count = trace.gate_scores.shape
     typer.echo(f"{out}: {layers} layers, {tokens} tokens, {count} experts, {out.stat().st_size:,} bytes")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,4 +1,4 @@
-"""`python -m dmoe_gym.recorders.huggingface MODEL --text FILE`: record a language model's router.
+"""`python -m dmoe_gym record MODEL --text FILE`: record a language model's router.
 
 For any mixture-of-experts causal language model of Hugging Face's transformers that returns its router's logits:
 Mixtral, OLMoE, Qwen-MoE and others. Needs `pip install 'dmoe_gym[record]'`.
@@ -21,6 +21,8 @@ from dmoe_gym.validation import SUM_TOLERANCE
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+# what configurations of transformers call the number of experts
+EXPERT_FIELDS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 NEEDED = "recording a language model needs transformers: pip install 'dmoe_gym[record]'"
 
 
@@ -68,11 +70,26 @@ def _router_scores(model: PreTrainedModel, tokens: Any, name: str) -> np.ndarray
     layers = [logits for logits in output.router_logits or () if logits is not None]
     if not layers:
         raise ValueError(f"{name}: returned no router logits; valid is a model with mixture-of-experts layers")
+    _require_layout(layers, tokens.shape[1], model.config, name)
     # 64 bit: a softmax of many experts is to sum to one
     stacked = torch.stack([logits.reshape(tokens.shape[1], -1).double().cpu() for logits in layers])
     if bool((stacked >= 0).all()) and bool(((stacked.sum(-1) - 1).abs() < SUM_TOLERANCE).all()):
         raise ValueError(f"{name}: this version of transformers returns scores for logits; valid is 5.23 or newer")
     return stacked.softmax(-1).float().numpy()
+
+
+def _require_layout(layers: Sequence[Any], tokens: int, config: Any, name: str) -> None:
+    """Refuse router outputs that are not one finite logit per token and expert."""
+    counts = (getattr(config, field, None) for field in EXPERT_FIELDS)
+    experts = next((count for count in counts if isinstance(count, int)), layers[0].shape[-1])
+    for layer, logits in enumerate(layers):
+        shape = tuple(logits.shape)
+        if shape not in ((tokens, experts), (1, tokens, experts)):
+            raise ValueError(
+                f"{name}: router {layer} returned shape {shape}, valid is ({tokens} tokens, {experts} experts)"
+            )
+        if not bool(logits.isfinite().all()):
+            raise ValueError(f"{name}: router {layer} returned logits that are not finite, as of a masked choice")
 
 
 def domain_and_path(text: str) -> tuple[str, Path]:
@@ -82,7 +99,7 @@ def domain_and_path(text: str) -> tuple[str, Path]:
 
 
 @one_line_errors
-def main(
+def record_huggingface(
     model: Annotated[str, typer.Argument(help="A folder or a name on the Hugging Face hub, safetensors only.")],
     text: Annotated[list[str], typer.Option(help="FILE or NAME=FILE, one domain each; may be repeated.")],
     out: Annotated[Path, typer.Option(help="The trace file.")],
@@ -114,7 +131,7 @@ def main(
         passages,
         model,
         {
-            "command": f"python -m dmoe_gym.recorders.huggingface {model} {arguments} --tokens {tokens} "
+            "command": f"python -m dmoe_gym record {model} {arguments} --tokens {tokens} "
             f"--context {context} --device {device}",
             "data": ", ".join(f"{name}: {path.name}" for name, path in sources.items()),
             "heard": "the experts that the model's own router chose",
@@ -124,7 +141,3 @@ def main(
     write_trace(trace, out, overwrite=overwrite)
     layers, count, experts = trace.gate_scores.shape
     typer.echo(f"{out}: {layers} layers, {count} tokens, {experts} experts, {out.stat().st_size:,} bytes")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -27,8 +27,8 @@ class DirichletConfig(RelevanceConfig):
     """
 
     kind: Literal["dirichlet"] = "dirichlet"
-    concentration: Annotated[float, Field(gt=0)] = 0.5
-    domain_bonus: Annotated[float, Field(ge=0)] = 1.0
+    concentration: Annotated[float, Field(ge=1e-3, le=1e6)] = 0.5
+    domain_bonus: Annotated[float, Field(ge=0, le=1e6)] = 1.0
 
     def build(self, batch: int, nodes: int, states: int, experts: int) -> DirichletRelevance:
         """The process for `batch` environments."""

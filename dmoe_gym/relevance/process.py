@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from dmoe_gym.components import Component, is_foreign
-from dmoe_gym.validation import checked_rows, require_sum_of_one
+from dmoe_gym.validation import checked_rows, in_words, require_sum_of_one
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class CheckedRelevance(RelevanceProcess):
         super().__init__(batch, nodes, states, experts)
         self._name = f"relevance: {type(config).__name__}"
         if not isinstance(process, RelevanceProcess):
-            raise ValueError(f"{self._name}.build returned {process!r}, valid is a RelevanceProcess")
+            raise ValueError(f"{self._name}.build returned {in_words(process)}, valid is a RelevanceProcess")
         self._process = process
 
     def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:

@@ -14,10 +14,11 @@ from pydantic import Field
 from dmoe_gym.compiled.draws import integers, uniform
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.components import register
+from dmoe_gym.io.files import regular_file
 from dmoe_gym.relevance.process import RelevanceConfig, RelevanceProcess, Sizes
 from dmoe_gym.relevance.trace_file import Trace, read_trace
 
-SHIPPED = ("digits",)
+SHIPPED = ("digits", "language")
 
 
 @register
@@ -117,9 +118,7 @@ def load_trace(file: str) -> Trace:
     if file in SHIPPED:
         path = Path(str(files("dmoe_gym.relevance") / "data" / f"{file}.npz"))
     else:
-        path = Path(file).expanduser()
-        if not path.is_file():
-            raise ValueError(f"trace {file!r}: no such file; valid is a trace file's path or {', '.join(SHIPPED)}")
+        path = regular_file(file, "trace", f"a trace file's path or {', '.join(SHIPPED)}")
     status = path.stat()
     return _cached(path.resolve(), status.st_mtime_ns, status.st_size)
 

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from dmoe_gym.config import StrictConfig, list_as_tuple
-from dmoe_gym.io.files import write_whole
+from dmoe_gym.io.files import read_json, regular_file, write_whole
+from dmoe_gym.io.npz import NpzError, NpzFile
 from dmoe_gym.validation import checked_array, require_sum_of_one
 
 FORMAT: Literal["dmoe_gym.relevance.trace/1"] = "dmoe_gym.relevance.trace/1"
 MEMBERS = ("header", "gate_scores", "domains")
+
+VALID = f"a trace file ({FORMAT}), an npz archive of {', '.join(MEMBERS)}"
+# The most that gate scores, and a header, may take.
+MOST_BYTES, MOST_HEADER_BYTES = 2**30, 2**20
 
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(min_length=1)]
@@ -80,10 +83,7 @@ class Trace:
 
     def __post_init__(self) -> None:
         scores = np.asarray(self.gate_scores)
-        if scores.dtype != np.float32:
-            raise ValueError(f"gate_scores: has dtype {scores.dtype}, valid is float32")
-        if scores.ndim != 3 or 0 in scores.shape or scores.shape[2] < 2:
-            raise ValueError(f"gate_scores: has shape {scores.shape}, valid is (layers, tokens, 2 or more experts)")
+        _require_scores(scores.dtype, scores.shape)
         scores = checked_array("gate_scores", scores, scores.shape, minimum=0, dtype=np.float32)
         require_sum_of_one("gate_scores", scores)
         object.__setattr__(self, "gate_scores", scores)
@@ -134,8 +134,11 @@ def write_trace(trace: Trace, path: Path | str, *, overwrite: bool = False) -> P
 
     Raises:
         FileExistsError: if the file exists and `overwrite` is False.
+        ValueError: for more gate scores than a reader takes.
     """
     path = Path(path)
+    if trace.gate_scores.nbytes > MOST_BYTES:
+        raise ValueError(f"gate_scores: take {trace.gate_scores.nbytes:,} bytes, valid are at most {MOST_BYTES:,}")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path}: exists; it is replaced only where overwriting is asked for")
     header = np.frombuffer(json.dumps(trace.header.model_dump(mode="json")).encode(), np.uint8)
@@ -149,61 +152,51 @@ def read_trace(path: Path | str) -> Trace:
 
     Raises:
         ValueError: naming the file, for one that is missing, damaged, truncated or foreign, or whose scores are not of
-            the dtype, the shape or the range that the header and the format say.
+            the dtype, the shape or the range that the header and the format say, or take more than `MOST_BYTES`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; valid is a trace file ({FORMAT})")
+    path = regular_file(path, "trace", VALID)
     try:
-        members = _members(path)
-        header = _header(members["header"])
-        trace = Trace(
-            members["gate_scores"],
-            members["domains"],
-            header.domains,
-            header.model,
-            header.recorded,
-            header.tokens_per_input,
-        )
-        said = (header.layers, header.tokens, header.experts)
-        if trace.gate_scores.shape != said:
-            raise ValueError(f"gate_scores: has shape {trace.gate_scores.shape}, the header says {said}")
+        with _archive(path) as archive:
+            try:
+                header = _header(archive)
+                scores, domains = _scores(archive, header), archive.read("domains", 8 * header.tokens)
+            except NpzError as error:
+                raise ValueError(f"{error}; valid is {VALID}") from None
+        return Trace(scores, domains, header.domains, header.model, header.recorded, header.tokens_per_input)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return trace
 
 
-def _members(path: Path) -> dict[str, np.ndarray]:
-    valid = f"valid is a trace file ({FORMAT}), an npz archive of {', '.join(MEMBERS)}"
-    # the beginning of a zip archive; NumPy would take anything else for its other formats
-    with open(path, "rb") as file:
-        if file.read(4) != b"PK\x03\x04":
-            raise ValueError(f"is no npz archive; {valid}")
+def _archive(path: Path) -> NpzFile:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            if sorted(stored.files) != sorted(MEMBERS):
-                raise ValueError(f"holds {', '.join(sorted(stored.files)) or 'nothing'}; {valid}")
-            members = {name: stored[name] for name in MEMBERS}
-        if not all(isinstance(member, np.ndarray) for member in members.values()):
-            raise ValueError("a member is no array")
-    except (
-        ValueError, OSError, EOFError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error
-    ) as error:  # fmt: skip
-        # a wrong checksum, a cut archive, Python objects in it
-        reason = " ".join(str(error).split())
-        raise ValueError(reason if reason.endswith(valid) else f"is damaged or foreign ({reason}); {valid}") from None
-    return members
+        return NpzFile(path, MEMBERS)
+    except NpzError as error:
+        raise ValueError(f"{error}; valid is {VALID}") from None
 
 
-def _header(stored: np.ndarray) -> TraceHeader:
-    if stored.dtype != np.uint8 or stored.ndim != 1:
-        raise ValueError(f"header: has dtype {stored.dtype} and {stored.ndim} axes, valid is uint8 with one")
-    try:
-        fields: Any = json.loads(stored.tobytes().decode())
-    except ValueError as error:
-        raise ValueError(f"header: is no JSON ({error})") from None
-    if not isinstance(fields, dict):
-        raise ValueError(f"header: holds {type(fields).__name__}, valid is a mapping of fields")
+def _scores(archive: NpzFile, header: TraceHeader) -> np.ndarray:
+    """The gate scores, if they are what the header says."""
+    dtype, shape = archive.kind("gate_scores")
+    _require_scores(dtype, shape)
+    said = (header.layers, header.tokens, header.experts)
+    if shape != said:
+        raise ValueError(f"gate_scores: has shape {shape}, the header says {said}")
+    return archive.read("gate_scores", MOST_BYTES)
+
+
+def _require_scores(dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    """Refuse what no gate scores can be."""
+    if dtype != np.float32:
+        raise ValueError(f"gate_scores: has dtype {dtype.str if not dtype.isnative else dtype}, valid is float32")
+    if len(shape) != 3 or 0 in shape or shape[2] < 2:
+        raise ValueError(f"gate_scores: has shape {shape}, valid is (layers, tokens, 2 or more experts)")
+
+
+def _header(archive: NpzFile) -> TraceHeader:
+    dtype, shape = archive.kind("header")
+    if dtype != np.uint8 or len(shape) != 1:
+        raise ValueError(f"header: has dtype {dtype} and {len(shape)} axes, valid is uint8 with one")
+    fields = read_json(archive.read("header", MOST_HEADER_BYTES).tobytes(), "header")
     if fields.get("format") != FORMAT:
-        raise ValueError(f"header: format is {fields.get('format')!r}, valid is {FORMAT!r}")
+        raise ValueError(f"header: format is {fields.get('format')!r:.99}, valid is {FORMAT!r}")
     return TraceHeader(**fields)

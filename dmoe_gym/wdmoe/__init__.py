@@ -1,6 +1,6 @@
 """WDMoE: gate at a base station, experts on mobile devices; expert selection and bandwidth allocation for latency.
 
-Source: Xue et al., arXiv 2405.03131 and 2411.06681, in the reading of DESIGN section 4.
+Source: Xue et al., arXiv 2405.03131 and 2411.06681, in this project's reading (docs/wdmoe.md).
 """
 
 from __future__ import annotations

@@ -9,18 +9,28 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import ChannelField, CSIConfig, KnowledgeField, RayleighConfig
-from dmoe_gym.config import StrictConfig, list_as_tuple
+from dmoe_gym.channel.path_loss import path_gain
+from dmoe_gym.channel.process import LARGEST_GAIN
+from dmoe_gym.components import is_foreign
+from dmoe_gym.config import SystemConfig, list_as_tuple, require_memory
 from dmoe_gym.relevance import DirichletConfig, RelevanceField, Sizes
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Speed = Annotated[float, Field(ge=1)]
+# Wider than any radio or device; inside these bounds every formula of this system stays finite.
+Count = Annotated[int, Field(ge=1, le=65_536)]
+Size = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Speed = Annotated[float, Field(ge=1, le=1e24)]
+Power = Annotated[float, Field(ge=1e-9, le=1e6)]
+Distance = Annotated[float, Field(ge=0.01, le=1e6)]
+# No link is better: that would be an SNR of 193 dB.
+LARGEST_EFFICIENCY = 64
+# Normal amplitudes of 32 bit never come to more.
+LARGEST_FADE = 100.0
 
 
-class WDMoEConfig(StrictConfig):
+class WDMoEConfig(SystemConfig):
     """A base station with gate and attention, and one expert on each of U mobile devices.
 
-    DESIGN section 4, this project's reading of arXiv 2405.03131 and 2411.06681; every default is assumed.
+    docs/wdmoe.md, this project's reading of arXiv 2405.03131 and 2411.06681; every default is assumed.
 
     Fields:
         num_devices: U, devices, each holding one expert of every block.
@@ -51,18 +61,18 @@ class WDMoEConfig(StrictConfig):
     num_tokens: Count = 32
     num_blocks: Count = 32
     max_experts: Count = 2
-    relevance_share: Annotated[float, Field(gt=0, le=1)] = 0.9
-    shortfall_price: Annotated[float, Field(ge=0)] = 100.0
-    hidden_size: Count = 4096
-    expert_hidden_size: Count = 14336
-    bits_per_value: Count = 16
-    activation_flops: Annotated[float, Field(ge=0)] = 1.0
-    bandwidth_hz: Positive = 100e6
-    carrier_hz: Positive = 3.5e9
-    base_station_power_w: Positive = 10.0
-    device_power_w: Positive = 0.2
+    relevance_share: Annotated[float, Field(ge=1e-6, le=1)] = 0.9
+    shortfall_price: Annotated[float, Field(ge=0, le=1e9)] = 100.0
+    hidden_size: Size = 4096
+    expert_hidden_size: Size = 14336
+    bits_per_value: Annotated[int, Field(ge=1, le=1024)] = 16
+    activation_flops: Annotated[float, Field(ge=0, le=1e9)] = 1.0
+    bandwidth_hz: Annotated[float, Field(ge=1, le=1e12)] = 100e6
+    carrier_hz: Annotated[float, Field(ge=1e6, le=1e12)] = 3.5e9
+    base_station_power_w: Power = 10.0
+    device_power_w: Power = 0.2
     noise_dbm_per_hz: Annotated[float, Field(ge=-250, le=0)] = -174.0
-    distance_range_m: tuple[Positive, Positive] = (20.0, 200.0)
+    distance_range_m: tuple[Distance, Distance] = (20.0, 200.0)
     device_speed_range_flops: tuple[Speed, Speed] = (20e12, 2e12)
     device_speeds_flops: tuple[Speed, ...] | None = None
     channel: ChannelField = RayleighConfig()
@@ -86,10 +96,36 @@ class WDMoEConfig(StrictConfig):
                 f"device_speeds_flops has {len(self.device_speeds_flops)} entries: "
                 f"valid is num_devices = {self.num_devices}, or None for device_speed_range_flops"
             )
+        self._require_efficiency()
+        require_memory(
+            self.numbers(),
+            f"num_devices = {self.num_devices}, num_tokens = {self.num_tokens} with this channel",
+        )
         self.relevance.require_fit(
             Sizes(self.num_blocks, self.num_devices, self.num_tokens, "num_blocks", "num_devices", "num_tokens")
         )
         return self
+
+    def _require_efficiency(self) -> None:
+        """Refuse links that could be better than `LARGEST_EFFICIENCY`, at the largest gain that fading has."""
+        nearest, share = self.distance_range_m[0], self.bandwidth_hz / self.num_devices
+        power = max(self.base_station_power_w, self.device_power_w)
+        fade = LARGEST_GAIN if is_foreign(self.channel) else LARGEST_FADE
+        largest = power * float(path_gain(nearest, self.carrier_hz)) * fade / (self.noise_density * share)
+        if not np.log2(1 + largest) <= LARGEST_EFFICIENCY:
+            raise ValueError(
+                f"distance_range_m = {self.distance_range_m}, carrier_hz = {self.carrier_hz}, base_station_power_w = "
+                f"{self.base_station_power_w}, device_power_w = {self.device_power_w}, bandwidth_hz = "
+                f"{self.bandwidth_hz}, noise_dbm_per_hz = {self.noise_dbm_per_hz}: the nearest device could reach "
+                f"{np.log2(1 + largest):.1f} bit/s/Hz in an equal share of the bandwidth, valid are at most "
+                f"{LARGEST_EFFICIENCY}"
+            )
+
+    def numbers(self) -> int:
+        """See `SystemConfig.numbers`: mostly gate weights and actions over tokens and devices."""
+        gains = 2 * self.num_devices
+        channel = self.channel.numbers(gains, 1) + self.csi.numbers(gains)
+        return channel + 40 * gains + 16 * self.num_tokens * self.num_devices
 
     @cached_property
     def device_speeds(self) -> np.ndarray:

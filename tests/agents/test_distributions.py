@@ -1,4 +1,4 @@
-"""The batched distributions say what Stable-Baselines3's and sb3-contrib's own say."""
+"""The batched distributions say what Stable-Baselines3's own say."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sb3_contrib.common.maskable.distributions import MaskableMultiCategoricalDistribution
 from stable_baselines3 import PPO
 from stable_baselines3.common.distributions import MultiCategoricalDistribution
 
 from agents.distributions import (
-    BatchedMaskableMultiCategorical,
     BatchedMultiCategorical,
     BatchedMultiInputPolicy,
 )
@@ -38,30 +36,6 @@ def test_unmasked_equals_stable_baselines(sizes: list[int], seed: int) -> None:
     torch.testing.assert_close(ours.log_prob(actions), theirs.log_prob(actions))
     torch.testing.assert_close(ours.entropy(), theirs.entropy())
     assert torch.equal(ours.mode(), theirs.mode())
-
-
-@given(sizes=SIZES, seed=st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
-def test_masked_equals_sb3_contrib(sizes: list[int], seed: int) -> None:
-    logits, generator = _logits(sizes, seed), np.random.default_rng(seed)
-    masks = generator.random(logits.shape) < 0.5
-    # at least one value of every factor stays, and the actions asked for are among them
-    actions = _actions(sizes, seed)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    for row in range(len(masks)):
-        masks[row, starts + actions[row].numpy()] = True
-    theirs = MaskableMultiCategoricalDistribution(sizes).proba_distribution(logits)
-    ours = BatchedMaskableMultiCategorical(sizes).proba_distribution(logits)
-    for distribution in (theirs, ours):
-        distribution.apply_masking(masks)
-    torch.testing.assert_close(ours.log_prob(actions), theirs.log_prob(actions))
-    torch.testing.assert_close(ours.entropy(), theirs.entropy())
-    assert torch.equal(ours.mode(), theirs.mode())
-    drawn = ours.sample().numpy()
-    assert all(masks[row, starts + drawn[row]].all() for row in range(len(masks)))
-    for distribution in (theirs, ours):
-        distribution.apply_masking(None)
-    torch.testing.assert_close(ours.entropy(), theirs.entropy())
 
 
 def test_samples_follow_the_probabilities() -> None:

@@ -122,7 +122,7 @@ def test_imitation_learns_rounds(tiny: dict[str, Any]) -> None:
     env = build_env(config, seed=0)
     model = build_learner(config, env, seed=0)
     assert isinstance(model, PPO)
-    lessons, generator = lessons_in(env, "one-shot"), np.random.default_rng(0)
+    lessons, generator = lessons_in(env, "single-pass"), np.random.default_rng(0)
     observation = env.reset()
     assert isinstance(observation, dict)
     rollout, _ = collect(model, config.imitation, env, lessons, observation, generator)

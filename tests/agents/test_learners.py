@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,19 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+from typer.testing import CliRunner
 
 from agents import NetworkKind, register
+from agents.__main__ import app
 from agents.checkpoint import load_checkpoint, normalization_tensors, save_checkpoint
 from agents.config import TrainingConfig, dump_config, load_config
 from agents.export import export_run
 from agents.learners import build_env, build_learner
 from agents.policy import LearnedPolicy, load_run
-from agents.registry import ALGORITHMS, NETWORKS
+from agents.registry import ALGORITHMS, IMPORTED, NETWORKS
 from agents.train import train
 from dmoe_gym.evaluation import evaluate
+from dmoe_gym.io.yaml_file import dump_yaml
 
 ON_POLICY = {"n_steps": 8, "batch_size": 16, "n_epochs": 1}
 OFF_POLICY = {"buffer_size": 200, "learning_starts": 16, "batch_size": 8}
@@ -35,11 +39,18 @@ LEARNERS: dict[str, tuple[str, dict[str, Any]]] = {
     "td3": ("WDMoE-v0", {**OFF_POLICY, "action_noise": 0.1}),
     "ddpg": ("WDMoE-v0", {**OFF_POLICY, "train_freq": [2, "step"]}),
     "tqc": ("WDMoE-v0", OFF_POLICY),
+    "crossq": ("DMoE-JESA-Residual-v0", OFF_POLICY),
+    "ars": ("DMoE-JESA-Residual-v0", {"n_delta": 2, "delta_std": 0.1}),
     "dqn": ("ChannelAwareGating-v0", OFF_POLICY),
     "qrdqn": ("ChannelAwareGating-v0", OFF_POLICY),
     "maskable_ppo": ("DMoE-JESA-Sequential-v0", ON_POLICY),
 }
-SCENARIOS = {"WDMoE-v0": "testbed", "ChannelAwareGating-v0": "analog", "DMoE-JESA-Sequential-v0": "small"}
+SCENARIOS = {
+    "DMoE-JESA-Residual-v0": "small",
+    "WDMoE-v0": "testbed",
+    "ChannelAwareGating-v0": "analog",
+    "DMoE-JESA-Sequential-v0": "small",
+}
 
 
 def _recipe(learner: str, **changes: Any) -> TrainingConfig:
@@ -126,6 +137,8 @@ def test_checkpoints_keep_temperature_and_counters(tmp_path: Path) -> None:
 class _Echo:
     """A model whose action is what it was shown."""
 
+    observation_space = spaces.Box(-1, 1, (3,))
+
     def get_vec_normalize_env(self) -> None:
         return None
 
@@ -136,8 +149,23 @@ class _Echo:
         return observation, state
 
 
-def test_history_is_stacked_as_the_training_environments_stack_it() -> None:
-    """Newest last, zeros before an episode's first observation, nothing of the episode before."""
+def test_history_is_stacked_as_the_training_environments_stack_it(tmp_path: Path) -> None:
+    """What the policy makes of single observations is what training saw, over the ends of episodes."""
+    config = _recipe("ppo", env_id="DMoE-JESA-Residual-v0", scenario="small", history=3, overrides={"num_layers": 2})
+    policy = load_run(_trained(config, tmp_path))[1]
+    stacked, plain = (build_env(config.replace(history=history), seed=3) for history in (3, 1))
+    expected, observation = stacked.reset(), plain.reset()
+    state, starts = None, np.ones(4, bool)
+    for _ in range(5):
+        seen, past = policy._prepared(observation, None if state is None else state[0], starts)
+        np.testing.assert_array_equal(seen, expected)
+        state = (past, None)
+        actions = np.zeros((4, *plain.action_space.shape), np.float32)
+        expected, observation, starts = stacked.step(actions)[0], *plain.step(actions)[::2]
+
+
+def test_history_forgets_the_episode_before() -> None:
+    """Newest last, zeros before an episode's first observation."""
     policy = LearnedPolicy(_Echo())  # type: ignore[arg-type]
     policy.history = 3
     state, starts = None, np.array([True, True])
@@ -218,3 +246,27 @@ def test_an_own_algorithm_and_network_are_named_in_a_recipe(tmp_path: Path) -> N
         register("own_ppo", PPO)
     with pytest.raises(ValueError, match="valid are subclasses of BaseAlgorithm and NetworkKind"):
         register("own", dict)  # type: ignore[arg-type]
+
+
+def test_the_page_on_own_learners_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docs/training.md's module, imported by the command."""
+    page = Path("docs/training.md").read_text()
+    (tmp_path / "my_learners.py").write_text(next(re.finditer(r"```python\n(# my_learners.*?)```", page, re.S))[1])
+    monkeypatch.syspath_prepend(tmp_path)
+    fields = _recipe("ppo").model_dump(mode="json")
+    fields |= {"algorithm": "my_ppo", "network": {"kind": "deep", "layers": 2}}
+    (tmp_path / "recipe.yaml").write_text(dump_yaml(fields))
+    arguments = ["train", str(tmp_path / "recipe.yaml"), "--runs", str(tmp_path), "--jobs", "1", "--no-progress"]
+    try:
+        result = CliRunner().invoke(app, ["--import", "my_learners", *arguments])
+        assert result.exit_code == 0, result.output
+        _, policy = load_run(tmp_path / "learners" / "recipe-seed0")
+        assert type(policy.model).__name__ == "MyPPO"
+        assert policy.model.policy.net_arch == [32, 32]
+    finally:
+        ALGORITHMS.pop("my_ppo", None)
+        NETWORKS.pop("deep", None)
+        IMPORTED.clear()
+    unknown = CliRunner().invoke(app, ["--import", "nobodys_learners", *arguments])
+    assert unknown.exit_code == 2
+    assert "--import nobodys_learners: No module named" in unknown.output

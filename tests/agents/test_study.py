@@ -13,13 +13,11 @@ from filelock import FileLock
 from optuna.trial import TrialState
 from typer.testing import CliRunner
 
-import agents.study.objective
+import agents.study
 from agents.__main__ import app
 from agents.config import TrainingConfig, load_config
 from agents.learners import build_env, build_learner
-from agents.study import Budget, Objective, Space, run_study
-from agents.study.space import load_space
-from agents.study.study import ranked
+from agents.study import CUT_OFF, Budget, Objective, Space, load_space, ranked, run_study
 from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, FIRST_VALIDATION_SEED
 
 ENTRIES = {
@@ -99,14 +97,15 @@ def test_a_study_goes_on_where_it_stopped(space: Space, tmp_path: Path, monkeypa
     first = run_study(folder, space, _budget(4), command="first")
     assert len(first.trials) == 4
     assert first.trials[0].params["network.width"] == 16  # the recipe itself comes first
-    first.ask()  # as if cut off while it ran
+    first.ask()  # as if killed while it ran
     second = run_study(folder, space, _budget(8), command="second")
     assert [trial.params for trial in second.trials[:4]] == [trial.params for trial in first.trials[:4]]
     assert second.trials[4].state == TrialState.FAIL
-    assert len(second.trials) == 8
+    assert second.trials[4].user_attrs[CUT_OFF]
+    assert len(second.trials) == 9  # the one that was cut off does not count
     assert [call["command"] for call in second.user_attrs["calls"]] == ["first", "second"]
     assert second.user_attrs["calls"][1]["trials"] == 8
-    assert len(run_study(folder, space, _budget(8), command="third").trials) == 8
+    assert len(run_study(folder, space, _budget(8), command="third").trials) == 9
 
     best = min((trial for trial in second.trials if trial.value is not None), key=lambda trial: trial.value or 0)
     written = load_config(folder / "best.yaml")
@@ -115,6 +114,34 @@ def test_a_study_goes_on_where_it_stopped(space: Space, tmp_path: Path, monkeypa
     assert ranked(second)[0].number == best.number
     # the journal is lines of JSON
     assert all(json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines())
+
+
+def test_an_interrupted_study_has_the_trials_of_an_uninterrupted_one(
+    space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted in its first trial, the recipe itself, and in later ones: nothing is lost or drawn otherwise."""
+    monkeypatch.setattr(Objective, "_train", _pretend)
+    whole = run_study(tmp_path / "whole", space, _budget(9), command="x")
+    calls = 0
+
+    def interrupted(self: Objective, config: TrainingConfig, seed: int, look: Any) -> float:
+        nonlocal calls
+        calls += 1
+        if calls in (1, 4, 9):
+            raise KeyboardInterrupt
+        return _pretend(self, config, seed, look)
+
+    monkeypatch.setattr(Objective, "_train", interrupted)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            run_study(tmp_path / "parts", space, _budget(9), command="x")
+    parts = run_study(tmp_path / "parts", space, _budget(9), command="x")
+    kept = [trial for trial in parts.trials if CUT_OFF not in trial.user_attrs]
+    assert len(parts.trials) == 12
+    assert [(trial.params, trial.value) for trial in kept] == [(trial.params, trial.value) for trial in whole.trials]
+    assert kept[0].params["network.width"] == 16
+    first, second = ((tmp_path / name / "best.yaml").read_text().splitlines()[2:] for name in ("whole", "parts"))
+    assert first == second
 
 
 def test_other_studies_are_refused(
@@ -140,6 +167,7 @@ def test_a_refused_recipe_is_a_failed_trial(tiny: dict[str, Any], tmp_path: Path
     space = Space(TrainingConfig(**tiny), {"hyperparameters.clip_range": ["no", "number"]})
     study = run_study(tmp_path / "tiny", space, _budget(2), command="x")
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 2
+    assert all("hyperparameters" in trial.user_attrs["error"] for trial in study.trials)
     assert not (tmp_path / "tiny" / "best.yaml").exists()
 
 
@@ -154,13 +182,13 @@ def test_time_is_up(space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_held_out_episodes_have_no_part(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     """The seeds that are evaluated on, and the cost of an untrained learner, which is that of `evaluate`."""
     seen: list[int] = []
-    true = agents.study.objective.evaluate
+    true = agents.study.evaluate
 
     def watched(*arguments: Any, **options: Any) -> Any:
         seen.extend(options["seeds"])
         return true(*arguments, **options)
 
-    monkeypatch.setattr(agents.study.objective, "evaluate", watched)
+    monkeypatch.setattr(agents.study, "evaluate", watched)
     objective = Objective(space, 3)
     model = build_learner(space.config, build_env(space.config, 0), 0)
     assert 0 < objective.cost(model, space.config) < float("inf")

@@ -21,8 +21,7 @@ from agents.checkpoint import checkpoint_steps
 from agents.config import TrainingConfig
 from agents.run_folder import RunFolder
 from agents.status import Status, StatusKeeper, read_status, write_status
-from agents.sweep import Job, is_finished, jobs_of, seeds_of, sweep
-from agents.sweep.local import DEATHS, run_local
+from agents.sweep import DEATHS, Job, is_finished, jobs_of, run_local, seeds_of, sweep
 
 
 @pytest.fixture
@@ -144,8 +143,8 @@ def test_finished_runs_are_not_repeated(jobs: list[Job], monkeypatch: pytest.Mon
         ran.extend(job.seed for job in left)
         return iter(())
 
-    monkeypatch.setitem(sys.modules["agents.sweep.run"].ENGINES, "joblib", engine)
-    monkeypatch.setattr(sys.modules["agents.sweep.run"], "is_finished", lambda job: job.seed == 1)
+    monkeypatch.setitem(sys.modules["agents.sweep"].ENGINES, "joblib", engine)
+    monkeypatch.setattr(sys.modules["agents.sweep"], "is_finished", lambda job: job.seed == 1)
     outcomes = list(sweep(jobs))
     assert ran == [0, 2]
     assert [(outcome.job.seed, outcome.state) for outcome in outcomes] == [(1, "finished")]

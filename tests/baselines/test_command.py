@@ -30,7 +30,7 @@ def test_evaluate_prints_the_table_and_writes_all_rows(tmp_path):
     ("arguments", "said"),
     [
         (["DMoE-JESA-v0", "--scenario", "smal"], "scenario = 'smal': valid are small"),
-        (["DMoE-JESA-v0", "--set", "colour=1"], "unknown field 'colour'; valid fields are"),
+        (["DMoE-JESA-v0", "--set", "colour=1"], "unexpected keyword argument 'colour'; valid fields are"),
         (["DMoE-JESA-v0", "--set", "threshold"], "valid is FIELD=VALUE"),
         (["DMoE-JESA-v0", "--set", "threshold=2"], "DMoEConfig.threshold = 2"),
         (["DMoE-Nothing-v0"], "DMoE-Nothing"),

@@ -181,7 +181,10 @@ def test_phase_quadrature_against_a_dense_rule(observed, k, correlation, varianc
         (lambda: CSIConfig(delay_rounds=-1), r"CSIConfig.delay_rounds = -1: .*greater than or equal to 0"),
         (lambda: CSIConfig(delay_rounds=1.5), r"CSIConfig.delay_rounds = 1.5: .*integer"),
         (lambda: CSIConfig(error_variance=1.0), r"CSIConfig.error_variance = 1.0: .*less than 1"),
-        (lambda: CSIConfig(delay=1), r"unknown field 'delay'; valid fields are delay_rounds, error_variance"),
+        (
+            lambda: CSIConfig(delay=1),
+            r"unexpected keyword argument 'delay'; valid fields are delay_rounds, error_variance",
+        ),
         (lambda: conditional_mean_gain([1.0, -2.0], correlation=0.5), r"observed = -2.0: .*at least 0"),
         (lambda: conditional_mean_gain(1.0, correlation=1.5), r"correlation = 1.5: .*between -1 and 1"),
         (lambda: conditional_mean_gain(1.0, correlation=1.0, error_variance=1.0), r"error_variance = 1.0"),

@@ -11,6 +11,7 @@ from channel_statistics import LINKS, SEED, amplitudes, assert_correlated, gener
 
 from dmoe_gym.channel import GaussMarkovConfig, JakesConfig, RicianConfig, TappedDelayLineConfig
 from dmoe_gym.channel.power_delay_profile import exponential_taps, tr38901_taps
+from dmoe_gym.dmoe import scenario
 
 PROFILES = ["exponential", "TDL-A", "TDL-B", "TDL-C"]
 
@@ -67,10 +68,29 @@ def test_exponential_profile_against_its_closed_form(subcarriers, delay_spread_s
     apart = np.arange(subcarriers)
     theory = (1 - q) / (1 - q * np.exp(-1j * np.pi * apart / subcarriers))
     np.testing.assert_allclose(taps.frequency_correlation(apart * 1e6), theory, atol=1e-8)
-    # close to the continuous exponential profile where the taps are dense
-    if ratio > 10:
-        continuous = 1 / (1 + 2j * np.pi * apart * 1e6 * delay_spread_s)
-        np.testing.assert_allclose(theory, continuous, atol=0.6 / ratio)
+    # the documented distance to the profile without a grid
+    if ratio >= 1:
+        np.testing.assert_allclose(theory, continuous(apart, delay_spread_s), atol=0.6 / ratio)
+
+
+def continuous(apart: np.ndarray, delay_spread_s: float) -> np.ndarray:
+    """The correlation of an exponential profile without a grid, over subcarriers of 1 MHz."""
+    return 1 / (1 + 2j * np.pi * apart * 1e6 * delay_spread_s)
+
+
+def test_the_shipped_scenario_has_the_correlation_of_its_grid():
+    """`selective`: closed form by hand from q, against draws, and what the documentation says of the difference."""
+    config, apart = scenario("selective").channel, np.arange(10)
+    q = ((np.sqrt(5) - 1) / 2) ** 2  # taps as far apart as the delay spread is long
+    theory = (1 - q) / (1 - q * np.exp(-1j * np.pi * apart / 10))
+    process = config.build(1, LINKS, 10)
+    process.start([0], generators())
+    response = amplitudes(process)
+    for distance in (1, 3, 9):
+        assert_correlated(response[..., distance], response[..., 0], theory[distance])
+    smooth = continuous(apart, config.delay_spread_s)
+    assert abs(theory - smooth).max() == pytest.approx(0.44, abs=0.005)
+    assert abs(abs(theory) - abs(smooth)).max() == pytest.approx(0.12, abs=0.005)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -111,7 +131,7 @@ def test_subcarrier_spacing_and_delay_spread_only_enter_through_their_product():
         ({"delay_spread_s": -1e-9}, r"delay_spread_s = -1e-09"),
         ({"subcarrier_spacing_hz": 0.0}, r"subcarrier_spacing_hz = 0.0"),
         ({"evolution": {"kind": "rician"}}, r"evolution.*'gauss_markov', 'jakes', 'rayleigh' or"),
-        ({"evolution": {"kind": "jakes", "taps": 3}}, r"unknown field 'taps'"),
+        ({"evolution": {"kind": "jakes", "taps": 3}}, r"unexpected keyword argument 'taps'"),
     ],
 )
 def test_bad_configurations_are_named(fields, message):

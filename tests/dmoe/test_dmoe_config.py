@@ -42,7 +42,7 @@ BAD = [
     ("channel", {"kind": "gauss_markov", "doppler_hz": -1.0}, ["doppler_hz", "-1.0", "0"]),
     ("channel", {"kind": "rayleigh", "speed": 3}, ["speed", "valid fields", "kind"]),
     ("relevance", {"kind": "dirichlet", "concentration": 0.0}, ["concentration", "0.0", "greater than 0"]),
-    ("no_such_field", 1, ["unknown", "num_experts", "threshold"]),
+    ("no_such_field", 1, ["unexpected keyword argument", "num_experts", "threshold"]),
 ]
 
 

@@ -11,7 +11,7 @@ from dmoe_gym.dmoe import DMoEConfig, Round, lower_bound, scenario
 from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA
-from dmoe_gym.dmoe.solvers.channel_law import Outlook, expect
+from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw, expect
 from dmoe_gym.dmoe.solvers.expected_cost import node_expectation
 from dmoe_gym.dmoe.solvers.informed_bound import informed_about, informed_bound
 from dmoe_gym.evaluation import evaluate, evaluate_bound, line_up_of
@@ -41,7 +41,8 @@ def least_expected_cost(observed: Round, passed: int) -> float:
     predicted = np.empty((experts, experts, subcarriers))
     success, energy = np.empty((*predicted.shape, 1)), np.empty((*predicted.shape, 1))
     efficiency = np.log2(1 + config.mean_snr * observed.gains)
-    expect(efficiency, constants, Outlook.of(config, passed), 1.0, 1, predicted, success, energy)
+    everyone = np.ones(config.num_experts)
+    expect(efficiency, constants, ChannelLaw.of(config, passed), everyone, everyone, 1, predicted, success, energy)
     best_sums = np.sort(observed.gate_scores, -1)[..., -config.max_experts :].sum(-1)
     targets = np.minimum(observed.threshold, best_sums)
     sets = [s for s in itertools.product((False, True), repeat=experts) if 1 <= sum(s) <= config.max_experts]
@@ -78,10 +79,10 @@ def test_no_schedule_has_a_lower_expected_cost():
 
 
 def test_what_is_known_for_sure_leaves_the_plain_bound():
-    """A static channel without slots, seen a round late, is known: nothing to expect but what will be."""
+    """A static channel, seen a round late, is known: nothing to expect but what will be."""
     rng = np.random.default_rng(1)
     config = DMoEConfig(
-        **{**STALE, "slot_duration_s": None, "channel": {"kind": "gauss_markov", "doppler_hz": 0.0}},
+        **{**STALE, "channel": {"kind": "gauss_markov", "doppler_hz": 0.0}},
     ).replace(csi={"delay_rounds": 1})
     for _ in range(10):
         observed = drawn(rng, config)
@@ -103,6 +104,7 @@ def test_it_lies_between_the_true_optimum_and_the_expected_cost_scheduler():
 
 def test_it_is_offered_where_it_holds():
     assert "informed" in line_up_of("DMoE-JESA-v0", "stale").bounds
+    assert not informed_about(scenario("stale").replace(slot_duration_s=None))
     for name in ("small", "mobile", "budget", "battery", "selective"):
         assert "informed" not in line_up_of("DMoE-JESA-v0", name).bounds
         assert not informed_about(scenario(name))

@@ -20,7 +20,7 @@ LIMITS = {
     "all": {"relevance_budget": 0.6, "battery_j": 0.004, "slot_duration_s": 0.03, "csi": {"delay_rounds": 2}},
 }
 SMALL = {"num_experts": 4, "num_states": 2, "num_subcarriers": 8, "num_layers": 5}
-IDS = ("DMoE-JESA-v0", "DMoE-JESA-Price-v0", "DMoE-JESA-Sequential-v0")
+IDS = ("DMoE-JESA-v0", "DMoE-JESA-Price-v0", "DMoE-JESA-Sequential-v0", "DMoE-JESA-Residual-v0")
 
 
 def round_of(rng: np.random.Generator, **overrides) -> Round:

@@ -14,7 +14,7 @@ from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.dmoe.schedulers.episode import AdaptiveLagrangianJESA, BatteryJESA, LagrangianJESA
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA, PredictedJESA
-from dmoe_gym.dmoe.solvers.channel_law import Outlook, expect
+from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw, expect
 from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant, dual_value
 from dmoe_gym.dmoe.solvers.expected_cost import expected_relevance_cost
 from dmoe_gym.dmoe.solvers.outage_table import outage_table, probability_below
@@ -40,7 +40,7 @@ def test_value_greedy_is_feasible_and_near_the_optimum_where_subcarriers_are_sca
         found.append(cost(current, schedule))
         best.append(cost(current, solve_exact(current)))
         assert best[-1] <= found[-1] + 1e-9
-    # DESIGN section 3 reports 1 to 6 % for a value-greedy rule
+    # 1 to 6 % were seen when the rule was chosen
     assert np.mean(found) <= 1.06 * np.mean(best)
 
 
@@ -94,7 +94,8 @@ def test_expected_success_is_calibrated():
     efficiency[0, 1] = np.log2(1 + config.mean_snr * observed)
     shape = (2, 2, draws, 2)
     predicted, success, energy = np.empty(shape[:3]), np.empty(shape), np.empty(shape)
-    expect(efficiency, Constants.of(config), Outlook.of(config, 1), 1.0, 2, predicted, success, energy)
+    believed, law = np.ones(config.num_experts), (Constants.of(config), ChannelLaw.of(config, 1))
+    expect(efficiency, *law, believed, believed, 2, predicted, success, energy)
     for payload in (1, 2):
         delivered = payload <= config.slot_states * np.log2(1 + config.mean_snr * gains)
         chance = success[0, 1, :, payload - 1]

@@ -120,6 +120,19 @@ def test_paired_differences_cancel_what_episodes_share():
     assert worse.value.high - worse.value.low > 0.1  # unpaired, nothing could be said
 
 
+def test_comparing_other_configurations_is_refused():
+    """Rows of one seed are of one episode only where everything else is the same."""
+    rows, stricter = (
+        evaluate_line_up(JOINT, seeds=SEEDS[:2], names=["JESA", "top-1"], **fields)
+        for fields in ({}, {"threshold": 0.9})
+    )
+    assert len({row["configuration"] for row in rows}) == 1
+    assert len(compare(rows, "JESA")) == 2
+    mixed = [row for row in rows if row["policy"] == "JESA"] + [row for row in stricter if row["policy"] == "top-1"]
+    with pytest.raises(ValueError, match="'top-1' ran in another configuration than 'JESA'"):
+        compare(mixed, "JESA")
+
+
 def test_comparing_other_episodes_is_refused():
     rows = [{"policy": "a", "seed": 0, "cost": 1.0}, {"policy": "b", "seed": 1, "cost": 1.0}]
     with pytest.raises(ValueError, match="other seeds"):

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from itertools import product
 
-import hypothesis.extra.numpy as hnp
-import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from scipy import stats
 
 from dmoe_gym.evaluation import (
     Interval,
-    interquartile_mean,
     paired_difference,
     percent_change,
-    performance_profile,
-    probability_of_improvement,
     seed_matrix,
-    stratified_interquartile_mean,
     two_way_mean,
 )
-from dmoe_gym.evaluation.statistics import axes
 
-FINITE = st.floats(-10, 10, allow_nan=False).map(lambda value: round(value, 3))
+
+def axes(shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Units of the entries of an array, flat, whose every axis is a kind of draw."""
+    return list(np.indices(shape).reshape(len(shape), -1))
 
 
 def _student(values: np.ndarray) -> tuple[float, float]:
@@ -81,93 +76,6 @@ def test_paired_difference_is_that_of_pairs() -> None:
     np.testing.assert_allclose((interval.mean, interval.low, interval.high), 0.1)
     with pytest.raises(ValueError, match="reference"):
         paired_difference(np.zeros((2, 3)), np.zeros(4))
-
-
-def test_interquartile_mean_in_closed_form() -> None:
-    assert interquartile_mean(np.arange(1, 9)) == np.mean([3, 4, 5, 6])
-    assert interquartile_mean(np.array([1, 2, 3, 4, 5, 6, 7, 1e9])) == 4.5
-    both = stratified_interquartile_mean({"one": [1.0, 2.0, 3.0, 4.0], "two": [5.0, 6.0, 7.0, 8.0]})
-    assert both.mean == 4.5
-    assert 3 <= both.low < 4.5 < both.high <= 6
-    constant = stratified_interquartile_mean({"one": [1.0, 1.0], "two": [1.0, 1.0]})
-    assert (constant.low, constant.high) == (1.0, 1.0)
-
-
-def test_strata_are_kept_apart() -> None:
-    """Drawn within strata that do not spread at all, nothing varies; drawn together it would."""
-    interval = stratified_interquartile_mean({"low": [0.0] * 8, "high": [1.0] * 8})
-    assert (interval.mean, interval.low, interval.high) == (0.5, 0.5, 0.5)
-
-
-@pytest.mark.slow
-def test_coverage_of_the_interquartile_mean() -> None:
-    """Ten seeds in each of eight scenarios, around different centres; the true value from many seeds."""
-    generator = np.random.default_rng(4)
-    centres = np.linspace(0, 2, 8)
-
-    def draw(seeds: int) -> dict[str, np.ndarray]:
-        return {str(centre): centre + generator.exponential(size=seeds) for centre in centres}
-
-    truth = stratified_interquartile_mean({key: values[:4000] for key, values in draw(4000).items()}).mean
-    covered = 0
-    for _ in range(400):
-        interval = stratified_interquartile_mean(draw(10))
-        covered += interval.low <= truth <= interval.high
-    assert 0.9 <= covered / 400 <= 0.98
-
-
-@settings(deadline=None, max_examples=25)
-@given(data=st.data(), seeds=st.integers(1, 4), others=st.integers(1, 4), episodes=st.integers(1, 6))
-def test_probability_of_improvement_is_symmetric(data: st.DataObject, seeds: int, others: int, episodes: int) -> None:
-    """P(X < Y) + P(Y < X) = 1 with ties at one half, and so for their intervals' ends."""
-    ours = data.draw(hnp.arrays(float, (seeds, episodes), elements=FINITE))
-    theirs = data.draw(hnp.arrays(float, (others, episodes), elements=FINITE))
-    one, other = probability_of_improvement(ours, theirs), probability_of_improvement(theirs, ours)
-    assert one.mean + other.mean == pytest.approx(1)
-    assert -1e-9 <= one.low <= one.high <= 1 + 1e-9
-
-
-def test_probability_of_improvement_in_closed_form() -> None:
-    better = probability_of_improvement(np.zeros((3, 5)), np.ones(5))
-    assert (better.mean, better.low, better.high) == pytest.approx((1, 1, 1))
-    assert probability_of_improvement(np.ones((3, 5)), np.ones(5)).mean == 0.5
-    generator = np.random.default_rng(5)
-    ours, theirs = generator.normal(-0.5, 1, (7, 1)), generator.normal(size=(9, 1))
-    wins = stats.mannwhitneyu(theirs[:, 0], ours[:, 0]).statistic / (7 * 9)
-    assert probability_of_improvement(ours, theirs).mean == pytest.approx(wins)
-    # normal costs half a standard deviation apart, drawn independently in 4,000 episodes
-    ours, theirs = generator.normal(-0.5, 1, (1, 4000)), generator.normal(size=(1, 4000))
-    interval = probability_of_improvement(ours, theirs)
-    assert interval.low < stats.norm.cdf(0.5 / np.sqrt(2)) < interval.high
-    with pytest.raises(ValueError, match="episodes"):
-        probability_of_improvement(np.zeros((2, 3)), np.zeros(4))
-
-
-def test_coverage_of_the_probability_of_improvement() -> None:
-    """Ten seeds that differ, sixty episodes that differ: intervals hold the true probability."""
-    generator = np.random.default_rng(6)
-    repetitions, covered = 150, 0
-    # X - Y = a_s + e_se with a reference without seeds: P(X < Y) = P(a + e < 0) = Phi(0.3 / sqrt(0.2^2 + 1))
-    truth = stats.norm.cdf(0.3 / np.sqrt(0.2**2 + 1))
-    for _ in range(repetitions):
-        episode = generator.normal(size=60)
-        costs = episode - 0.3 + 0.2 * generator.normal(size=(10, 1)) + generator.normal(size=(10, 60))
-        interval = probability_of_improvement(costs, episode)
-        covered += interval.low <= truth <= interval.high
-    assert covered / repetitions >= 0.9
-
-
-def test_profiles_are_distribution_functions() -> None:
-    generator = np.random.default_rng(7)
-    gaps = generator.exponential(size=(4, 50))
-    thresholds = np.array([-1.0, 0.1, 0.5, 1.0, 100.0])
-    profile = performance_profile(gaps, thresholds)
-    shares = [point.mean for point in profile]
-    np.testing.assert_allclose(shares, stats.ecdf(gaps.ravel()).cdf.evaluate(thresholds))
-    assert shares[0] == 0
-    assert shares[-1] == 1
-    assert shares == sorted(shares)
-    assert all(point.low - 1e-9 <= point.mean <= point.high + 1e-9 for point in profile)
 
 
 def test_no_result_from_fewer_seeds_than_stated() -> None:

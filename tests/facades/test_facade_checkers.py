@@ -14,7 +14,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 # every scenario of a system, long ones shortened: checkers take a few steps
 CASES = {
     "DMoE": {**SCENARIOS, "large": {"scenario": "large", "num_layers": 2}},
-    "Inference": {name: {"scenario": name} for name in ("digits", "digits-scarce", "digits-stale")},
+    "Inference": {name: {"scenario": name} for name in ("digits", "digits-scarce", "digits-stale", "language-stale")},
     "WDMoE": {name: {"scenario": name, "num_blocks": 2} for name in ("testbed", "mixtral", "crowd")},
     "ChannelAwareGating": {
         **{name: {"scenario": name} for name in ("analog", "digital", "coded", "stale")},
@@ -27,7 +27,7 @@ EVERYWHERE = [
     for name, options in CASES.get(system_of(env_id), {"default": {}}).items()
 ]
 
-# SB3 takes every box of three axes for an image. DESIGN section 7 fixes those shapes (K, N, K) and (K, K, M); they
+# SB3 takes every box of three axes for an image. docs/environments.md fixes those shapes (K, N, K) and (K, K, M); they
 # are 32-bit floats, which SB3's extractors flatten.
 IMAGE_REMARKS = [
     r"^It seems that your observation \w+ is an image but its `dtype` is \(float32\) whereas it has to be `np\.uint8`\.",  # noqa: E501
@@ -70,7 +70,8 @@ def test_stable_baselines3(env_id, options):
 
 
 def test_importing_the_package_registers_every_id():
-    assert set(ENV_IDS) == {"DMoE-DES-v0", "DMoE-JESA-v0", "DMoE-JESA-Sequential-v0", "DMoE-JESA-Price-v0"}
+    ids = ("DES", "JESA", "JESA-Sequential", "JESA-Price", "JESA-Residual")
+    assert set(ENV_IDS) == {f"DMoE-{name}-v0" for name in ids}
     for env_id in ALL_IDS:
         assert gym.make(f"dmoe_gym:{env_id}").spec.id == env_id
         assert gym.spec(env_id).nondeterministic is False

@@ -23,8 +23,8 @@ def test_scenarios_and_overrides_reach_the_configuration(env_id):
     [
         ({"scenario": "smal"}, ["scenario", "'smal'", "small, paper, scarce, large"]),
         ({"scenario": ["small"]}, ["scenario", "['small']", "small, paper, scarce, large"]),
-        ({"num_layer": 3}, ["unknown", "num_layer", "num_layers"]),
-        ({"num_envs": 3}, ["unknown", "num_envs"]),
+        ({"num_layer": 3}, ["unexpected keyword argument", "num_layer", "num_layers"]),
+        ({"num_envs": 3}, ["unexpected keyword argument", "num_envs", "num_layers"]),
         ({"threshold": 1.5}, ["threshold", "1.5"]),
         ({"threshold": float("nan")}, ["threshold", "nan"]),
         ({"max_experts": 5}, ["max_experts", "5", "num_experts = 4"]),

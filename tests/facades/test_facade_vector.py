@@ -65,7 +65,7 @@ def test_autoreset_is_gymnasiums(env_id, mode):
     assert isinstance(theirs, SyncVectorEnv)
     seeds = [3, 1, 2]
     (observations, infos), (expected, expected_infos) = ours.reset(seed=seeds), theirs.reset(seed=seeds)
-    assert_equal(observations, dict(expected))
+    assert_equal(observations, dict(expected) if isinstance(expected, dict) else expected)
     assert_infos(infos, expected_infos)
     ends = 0
     for actions in draw_actions(ours.single_action_space, steps_across_ends(env_id), 3):

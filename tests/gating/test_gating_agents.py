@@ -9,8 +9,8 @@ import yaml
 from typer.testing import CliRunner
 
 from agents.__main__ import app
+from agents.check import check_recipe
 from agents.config import TrainingConfig, load_config
-from agents.train import check_recipe
 from dmoe_gym.evaluation import by_policy
 from dmoe_gym.io.files import read_csv
 

@@ -277,7 +277,7 @@ def test_pictures_show_the_last_step(mode):
     ("options", "words"),
     [
         ({"scenario": "analogue"}, ["scenario", "'analogue'", "analog, digital, coded, stale"]),
-        ({"top": 2}, ["unknown field 'top'", "top_k"]),
+        ({"top": 2}, ["unexpected keyword argument 'top'", "top_k"]),
         ({"top_k": 5}, ["top_k = 5", "1 to 4"]),
         ({"inputs": "tests"}, ["inputs", "'tests'"]),
         ({"networks": "nowhere"}, ["networks = 'nowhere'", "digits_analog"]),

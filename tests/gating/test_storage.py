@@ -63,7 +63,7 @@ def test_foreign_files_are_refused_in_one_line(tmp_path, trained):
         GatedModel.load(path)
 
     save_file(state, path, metadata=header({**config, "surprise": 1}))
-    with pytest.raises(ValueError, match="unknown field 'surprise'"):
+    with pytest.raises(ValueError, match="unexpected keyword argument 'surprise'"):
         GatedModel.load(path)
 
     save_file(state, path, metadata={"model": json.dumps({"format": FORMAT, "config": "{"})})

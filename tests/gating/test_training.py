@@ -160,7 +160,7 @@ def test_bad_input_is_named(digits, trained):
         train_two_stage(DataSplit(colour, colour, colour))
     with pytest.raises(ValueError, match=r"label 9, valid is below classes = 5"):
         train_stage_one(digits, GatingConfig(classes=5))
-    with pytest.raises(ValueError, match=r"unknown field 'expert'.*experts"):
+    with pytest.raises(ValueError, match=r"unexpected keyword argument 'expert'.*experts"):
         GatingConfig(expert=3)
     with pytest.raises(ValueError, match=r"training_mean_snr_low_db = 5.0"):
         GatingConfig(training_mean_snr_low_db=5.0, training_mean_snr_high_db=1.0)

@@ -134,5 +134,5 @@ def test_bad_parameters_are_named():
         SNRDistribution(spread_db=-1.0)
     with pytest.raises(ValueError, match=r"Analog.repetitions = 0"):
         Analog(repetitions=0)
-    with pytest.raises(ValueError, match=r"unknown field 'bit'"):
+    with pytest.raises(ValueError, match=r"unexpected keyword argument 'bit'"):
         Digital(bit=3)

@@ -13,12 +13,6 @@ from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.rounds import JESA
 from dmoe_gym.evaluation import evaluate, evaluate_bound, evaluate_line_up, line_up_of
-from dmoe_gym.evaluation.inference import (
-    cheapest_as_accurate,
-    most_accurate_as_cheap,
-    selection_by_layer,
-    tradeoff,
-)
 from dmoe_gym.models.digits import load_inputs, load_model
 from dmoe_gym.models.digits.forward import best_experts, every_expert, infer
 from dmoe_gym.policy import ConstantPolicy
@@ -171,11 +165,11 @@ def test_parts_of_the_data_are_drawn_as_named():
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("num_experts", 4, "num_experts = 4: valid with the classifier is 6"),
-        ("num_states", 2, "num_states = 2: valid with the classifier is 4"),
-        ("num_layers", 8, "num_layers = 8: valid with the classifier is 6"),
-        ("battery_j", 1.0, "battery_j = 1.0: valid with the classifier is None"),
-        ("relevance", {"kind": "dirichlet"}, "kind"),
+        ("num_experts", 4, "num_experts = 4: valid with this model is 6"),
+        ("num_states", 2, "num_states = 2: valid with this model is 4"),
+        ("num_layers", 8, "num_layers = 8: valid with this model is 6"),
+        ("battery_j", 1.0, "battery_j = 1.0: valid with a model in the loop is None"),
+        ("relevance", {"kind": "dirichlet"}, "kind is 'classifier'"),
         ("relevance", {"inputs": "tset"}, "inputs"),
         ("wrong_answer_price", -1.0, "wrong_answer_price"),
     ],
@@ -197,34 +191,3 @@ def test_the_line_up_runs_and_the_bound_is_below_everyone():
         if row["policy"] != "lower-bound":
             assert row["violations"] == 0
             assert 0 <= row["accuracy"] <= 1
-
-
-# --- the experiment's arithmetic
-
-
-def _rows(name: str, family: str, energies, accuracies) -> list[dict]:
-    return [
-        {"policy": name, "family": family, "seed": seed, "energy_per_answer_mJ": used, "accuracy": reached}
-        for seed, (used, reached) in enumerate(zip(energies, accuracies, strict=True))
-    ]
-
-
-def test_choices_at_equal_accuracy_and_equal_energy():
-    rows = _rows("a", "JESA", [1, 1], [0.5, 0.7]) + _rows("b", "JESA", [2, 2], [0.9, 0.9])
-    rows += _rows("c", "top-k", [3, 3], [0.8, 0.9])
-    assert cheapest_as_accurate(rows, ["JESA"], 0.6) == "a"
-    assert cheapest_as_accurate(rows, ["JESA"], 0.85) == "b"
-    assert cheapest_as_accurate(rows, ["JESA"], 0.95) is None
-    assert most_accurate_as_cheap(rows, ["JESA"], 1.5) == "a"
-    assert most_accurate_as_cheap(rows, ["JESA"], 0.5) is None
-    result = tradeoff(rows, "b", "c")
-    assert result.energy.mean == pytest.approx(-100 / 3)
-    assert result.accuracy.mean == pytest.approx(5)
-    with pytest.raises(ValueError, match="other seeds"):
-        tradeoff(rows + _rows("d", "JESA", [1], [1]), "d", "c")
-
-
-def test_selection_shares_are_what_top_2_selects():
-    selection = selection_by_layer(line_up_of(INFERENCE).policies["top-2"], INFERENCE_JOINT, SEEDS)
-    np.testing.assert_allclose(selection.by_rank, np.tile([1, 1, 0, 0, 0, 0], (6, 1)))
-    np.testing.assert_allclose(selection.by_expert.sum(-1), 2)

@@ -18,7 +18,7 @@ def solve(prompt: str) -> str:
     """The answer of any prompt, read from its text alone and by other means than the generator's."""
     family, text = prompt[0], prompt[1:-1]
     if family == "m":
-        assert re.fullmatch(r"\d([+-]\d){1,3}%\d", text)
+        assert re.fullmatch(r"\d([+-]\d){1,2}%\d", text)
         total, modulus = text.split("%")
         return str(eval(f"({total}) % {modulus}"))
     if family == "s":
@@ -37,9 +37,10 @@ def solve(prompt: str) -> str:
         pairs, asked = text.split(":")
         return dict(re.findall(r"([a-z])(\d)", pairs))[asked]
     if family == "n":
+        if "+" in text:
+            return str(sum(int(part, 2) for part in text.split("+")))
         number, target = text.split(":")
-        value = sum(int(part, 2) for part in number.split("+"))
-        return {"4": lambda: np.base_repr(value, 4), "8": lambda: f"{value:o}", "10": lambda: str(value)}[target]()
+        return np.base_repr(int(number, 2), int(target))
     if family == "d":
         month, day, sign, days = re.fullmatch(r"(\d\d)(\d\d)([+-])(\d+)", text).groups()
         # 2022 and 2023 both have 365 days, and so has 2021
@@ -49,8 +50,8 @@ def solve(prompt: str) -> str:
         letters, change = text.split(":")
         old, _, new = change.partition(">")
         return re.sub(old, new, letters)
-    letters, sign, step = re.fullmatch(r"([a-z]+)([+-])(\d)", text).groups()
-    return "".join(chr((ord(letter) - 97 + int(sign + step)) % 26 + 97) for letter in letters)
+    letters, sign, step = re.fullmatch(r"([a-j]+)([+-])([123])", text).groups()
+    return "".join(chr((ord(letter) - 97 + int(sign + step)) % 10 + 97) for letter in letters)
 
 
 def batch(part, count: int, *seeds: int) -> list[tuple[str, str]]:
@@ -88,9 +89,9 @@ def test_the_same_seeds_ask_the_same_and_others_do_not():
         Queries("tset", 0)
 
 
-def test_there_are_tens_of_thousands_of_queries_that_differ():
+def test_there_are_thousands_of_queries_that_differ():
     asked = batch("test", 30_000)
-    assert len(set(asked)) > 20_000
+    assert len(set(asked)) > 15_000
 
 
 def test_tokens_are_characters():

@@ -53,7 +53,7 @@ def test_later_layers_are_those_of_a_model_that_hears_few_experts():
 
 def test_the_shipped_trace_is_what_its_command_gives():
     shipped, model = load_trace("digits"), load_model()
-    assert shipped.header.recorded["command"].startswith("python -m dmoe_gym.recorders.digits")
+    assert shipped.header.recorded["command"].startswith("python -m dmoe_gym")
     recorded = record_digits()
     assert shipped.model == recorded.model
     assert shipped.gate_scores.shape[0] == model.config.layers
@@ -73,7 +73,7 @@ def test_more_than_there_is_is_refused(name, given):
 
 def test_the_command_writes_a_file_and_replaces_none(tmp_path):
     app = Typer()
-    app.command()(digits.main)
+    app.command()(digits.record_digits_command)
     out = tmp_path / "own.npz"
     arguments = ["--out", str(out), "--images", "2", "--part", "validation"]
     result = CliRunner().invoke(app, arguments)

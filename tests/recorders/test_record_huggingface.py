@@ -121,7 +121,7 @@ def folder(tmp_path_factory):
 
 def run(*arguments: object):
     app = Typer()
-    app.command()(huggingface.main)
+    app.command()(huggingface.record_huggingface)
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
@@ -169,3 +169,25 @@ def test_weights_that_could_run_code_are_refused(folder, tmp_path):
     torch.save(tiny().state_dict(), pickled / "pytorch_model.bin")
     (tmp_path / "a.txt").write_text("node")
     assert run(pickled, "--text", tmp_path / "a.txt", "--out", tmp_path / "x.npz").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda logits: logits.T, r"returned shape \(4, 3\), valid is \(3 tokens, 4 experts\)"),
+        (lambda logits: logits[:, :2], r"returned shape \(3, 2\)"),
+        (lambda logits: logits.masked_fill(logits < logits.amax(-1, keepdim=True), -torch.inf), "not finite"),
+    ],
+)
+def test_router_outputs_of_another_layout_are_refused(change, words):
+    from types import SimpleNamespace
+
+    config = SimpleNamespace(output_router_logits=True, vocab_size=9, num_local_experts=4)
+    logits = torch.arange(12.0).reshape(3, 4)
+
+    def model(**_):
+        return SimpleNamespace(router_logits=(change(logits),))
+
+    model.config, model.device = config, "cpu"
+    with pytest.raises(ValueError, match=words):
+        record_router(model, {"a": [[0, 1, 2]]}, "tiny", {})

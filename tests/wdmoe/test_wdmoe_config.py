@@ -36,7 +36,7 @@ def test_numbers_that_follow_from_mixtral_sizes():
         ({"device_speeds_flops": (1e12,)}, "device_speeds_flops has 1 entries.*8"),
         ({"bandwidth_hz": 0.0}, "bandwidth_hz = 0.0"),
         ({"relevance_share": 1.1}, "relevance_share = 1.1"),
-        ({"bandwidth": 1e6}, "unknown field 'bandwidth'.*bandwidth_hz"),
+        ({"bandwidth": 1e6}, "unexpected keyword argument 'bandwidth'.*bandwidth_hz"),
         ({"channel": "sunshine"}, "channel"),
     ],
 )

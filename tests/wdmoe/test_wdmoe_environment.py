@@ -291,7 +291,7 @@ def test_copies_go_on_like_the_original(core_class, clone):
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="unknown field 'speed'"):
+    with pytest.raises(ValueError, match="unexpected keyword argument 'speed'"):
         gym.make("WDMoE-v0", speed=3)
     with pytest.raises(ValueError, match="scenario = 'nowhere'"):
         gym.make("WDMoE-v0", scenario="nowhere")

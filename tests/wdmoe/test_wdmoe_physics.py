@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dmoe_gym.channel.path_loss import path_gain, path_loss_db
 from dmoe_gym.wdmoe import (
     Allocation,
     Block,
@@ -19,7 +20,6 @@ from dmoe_gym.wdmoe import (
     top_k,
     weight_to_latency_ratio,
 )
-from dmoe_gym.wdmoe.physics.geometry import path_gain, path_loss_db
 from dmoe_gym.wdmoe.physics.latency import latency_batch
 from tests.wdmoe.blocks import TINY, spread_block
 

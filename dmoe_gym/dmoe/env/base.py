@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,9 +12,8 @@ from dmoe_gym.channel.rayleigh import RayleighChannel
 from dmoe_gym.compiled.draws import compiled
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.batch import Batch, Rules, round_of
-from dmoe_gym.dmoe.env.charge import BATTERY
-from dmoe_gym.dmoe.env.observe import OBSERVED_PER_DRAWN, begin_rounds
+from dmoe_gym.dmoe.env.batch import BATTERY, Batch, Rules, round_of
+from dmoe_gym.dmoe.env.observe import OBSERVED_PER_DRAWN, observe_rounds
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.relevance import RelevanceProcess
 from dmoe_gym.relevance.dirichlet import DirichletRelevance
@@ -42,15 +41,20 @@ class DMoECore(BatchedCore):
         self.channel = config.channel.process(num_envs, (experts, experts), subcarriers)
         self.knowledge = config.csi.knowledge(self.channel)
         self.relevance: RelevanceProcess = config.relevance.process(num_envs, experts, states, experts)
+        self.harvest = None
+        if config.harvest is not None:
+            self.harvest = config.harvest.build(num_envs, experts, config.energy_unit_j)
+        self.harvest_seen = np.zeros((num_envs, experts), np.float32)
         # the default processes' draws are compiled into one pass with what is observed
-        self._gains_inside = type(self.channel) is RayleighChannel and type(self.knowledge) is PerfectKnowledge
+        plain = type(self.channel) is RayleighChannel and type(self.knowledge) is PerfectKnowledge
+        self._gains_inside = plain and self.harvest is None
         self._scores_inside = type(self.relevance) is DirichletRelevance
         self.rules = Rules.of(config)
         self.efficiency = np.zeros((num_envs, experts, experts, subcarriers), np.float32)
         self.threshold = np.zeros((num_envs, 1), np.float32)
         self.budget_left = np.zeros((num_envs, 1), np.float32)
         self.battery = np.zeros((num_envs, experts), np.float32)
-        # see `settle.charge_served`
+        # see `charge.charge_served`
         self.account = np.zeros((num_envs, BATTERY + experts))
         self.computation = np.tile(self.constants.computation.astype(np.float32), (num_envs, 1))
         self.selected = np.zeros((num_envs, experts, states, experts), np.bool_)
@@ -87,6 +91,8 @@ class DMoECore(BatchedCore):
             limits["budget_left"] = self.budget_left
         if self.config.battery_j is not None:
             limits["battery"] = self.battery
+        if self.harvest is not None:
+            limits["harvest"] = self.harvest_seen
         return {
             "gate_scores": self.relevance.gate_scores,
             "spectral_efficiency": self.efficiency,
@@ -106,6 +112,7 @@ class DMoECore(BatchedCore):
         "computation_energy": 2,
         "budget_left": 1,
         "battery": 1,
+        "harvest": 1,
     }
 
     # --- episodes
@@ -117,8 +124,14 @@ class DMoECore(BatchedCore):
         self._draw_outside(rows, False)
 
     def _draw_outside(self, rows: np.ndarray, first: bool, gains: bool = True, scores: bool = True) -> None:
-        """Draw gains and gate scores, or one of them, by the processes themselves: gains first."""
-        processes = ((self.channel, self.knowledge) if gains else ()) + ((self.relevance,) if scores else ())
+        """Draw gains, with the harvest, and gate scores, or one of them, by the processes themselves: gains first."""
+        processes: tuple[Any, ...] = ()
+        if gains:
+            processes = (
+                (self.channel, self.knowledge) if self.harvest is None else (self.channel, self.knowledge, self.harvest)
+            )
+        if scores:
+            processes = (*processes, self.relevance)
         for process in processes:
             (process.start if first else process.advance)(rows, self.generators)
 
@@ -137,9 +150,20 @@ class DMoECore(BatchedCore):
     def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
         """Write what is observed of a round, and draw its gains and its gate scores if that is still to be done."""
         work = len(rows) / (1 if gains else OBSERVED_PER_DRAWN)
-        begin_rounds(work, rows, first, gains, scores, self.constants, self.rules, self.batch)
+        observe_rounds(work, rows, first, gains, scores, self.constants, self.rules, self.batch)
+        self._receive(rows, first, self.batch)
         if self.recorder is not None:
             self.recorder.begin_round(self, rows)
+
+    def _receive(self, rows: np.ndarray, first: bool, batch: Batch) -> None:
+        """Let what was harvested arrive at the batteries, as far as they hold it, and show both."""
+        if self.harvest is None:
+            return
+        full = self.rules.full_battery
+        before = full * self.harvest.config.start_share if first else batch.account[rows, BATTERY:]
+        batch.account[rows, BATTERY:] = np.minimum(full, before + self.harvest.arrived[rows])
+        batch.battery[rows] = batch.account[rows, BATTERY:] / full
+        self.harvest_seen[rows] = np.minimum(1, self.harvest.arrived[rows] / full)
 
     # --- for users of one environment
 
@@ -153,7 +177,10 @@ class DMoECore(BatchedCore):
 
     def _round(self, row: int, gains: np.ndarray) -> Round:
         threshold = float(self.threshold[row, 0])
-        return round_of(self.config, self.relevance.gate_scores[row], gains[row], threshold, self.account[row])
+        harvested = None if self.harvest is None else self.harvest.arrived[row]
+        return round_of(
+            self.config, self.relevance.gate_scores[row], gains[row], threshold, self.account[row], harvested
+        )
 
     def schedule(self, row: int) -> Schedule:
         """The schedule that the last step of one environment decided (so far, in the sequential environment)."""
@@ -162,6 +189,10 @@ class DMoECore(BatchedCore):
     def check(self, round: Round, schedule: Schedule) -> list[str]:
         """See `dmoe.check`."""
         return check(round, schedule)
+
+    def priced(self, row: int) -> tuple[float, float]:
+        """The mean shortfall and its price V."""
+        return float(self.terms["shortfall"][row]), self.config.shortfall_price
 
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """Adds the energy of one hidden state in one round [mJ]."""

@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dmoe_gym.compiled.njit import njit
 from dmoe_gym.compiled.pcg64 import gammas_as_known
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.charge import BATTERY, OWED
 from dmoe_gym.dmoe.physics import Round
 from dmoe_gym.relevance.dirichlet import DirichletConfig
+
+# What an episode's limits leave, one column each, followed by every node's battery [E_ref / (K N D)].
+GATHERED, OWED, BATTERY = 0, 1, 2
 
 
 class Rules(NamedTuple):
@@ -60,18 +63,24 @@ class Batch(NamedTuple):
     battery: np.ndarray  # (B, K) float32
     selected: np.ndarray  # (B, K, N, K) bool
     subcarrier: np.ndarray  # (B, K, K), -1 for none
-    account: np.ndarray  # (B, 2 + K), see `settle.charge_served`
+    account: np.ndarray  # (B, 2 + K), see `charge.charge_served`
     terms: np.ndarray  # (B, terms)
     rewards: np.ndarray
 
 
 def round_of(
-    config: DMoEConfig, gate_scores: np.ndarray, gains: np.ndarray, threshold: float, account: np.ndarray
+    config: DMoEConfig,
+    gate_scores: np.ndarray,
+    gains: np.ndarray,
+    threshold: float,
+    account: np.ndarray,
+    harvested: np.ndarray | None = None,
 ) -> Round:
     """One environment's round from its arrays.
 
     Args:
-        gate_scores: (K, N, K); gains: (K, K, M); account: (2 + K,), see `settle.charge_served`.
+        gate_scores: (K, N, K); gains: (K, K, M); account: (2 + K,), see `charge.charge_served`;
+            harvested: (K,) [E_ref / (K N D)].
     """
     return Round(
         gate_scores,
@@ -80,4 +89,35 @@ def round_of(
         config,
         battery=None if config.battery_j is None else account[BATTERY:] * config.energy_unit_j,
         relevance_owed=None if config.relevance_budget is None else float(account[OWED]),
+        harvested=None if harvested is None else harvested * config.energy_unit_j,
+    )
+
+
+class Workspace(NamedTuple):
+    """Arrays that repairing and charging one round need beside its arguments."""
+
+    wishes: np.ndarray  # (K, K)
+    taken: np.ndarray  # (M,) bool
+    holder: np.ndarray  # (M,) links, see `link_of`
+    waiting: np.ndarray  # (K * K,) links
+    best: np.ndarray  # (D,)
+    energies: np.ndarray  # (K,)
+    link_efficiency: np.ndarray  # (K, K)
+    served: np.ndarray  # (K, N, K) bool
+
+
+@njit
+def new_workspace(constants, batch):
+    """A `Workspace` for a `Batch`'s rounds; what it holds at first does not matter."""
+    _, experts, states, _ = batch.gate_scores.shape
+    subcarriers, limit = batch.gains.shape[3], constants.max_experts
+    return Workspace(
+        np.empty((experts, experts), np.int64),
+        np.empty(subcarriers, np.bool_),
+        np.empty(subcarriers, np.int64),
+        np.empty(experts * experts, np.int64),
+        np.empty(limit),
+        np.empty(experts),
+        np.empty((experts, experts)),
+        np.empty((experts, states, experts), np.bool_),
     )

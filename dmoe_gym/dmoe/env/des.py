@@ -12,8 +12,8 @@ from numba import prange
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import DMoECore
-from dmoe_gym.dmoe.env.charge import most_relevant_change
-from dmoe_gym.dmoe.physics.terms import attainable
+from dmoe_gym.dmoe.env.repair import most_relevant_change
+from dmoe_gym.dmoe.physics.terms import attainable, cost_of, transmission_energy
 from dmoe_gym.dmoe.solvers.jesa import provisional_subcarriers
 from dmoe_gym.dmoe.solvers.repair import best_change, limit_experts, needs_cure
 
@@ -110,7 +110,11 @@ def _allocate(rows, efficiency, gains, constants, subcarrier, link_energy):
                     m = subcarrier[row, i, j]
                     rate = np.log2(1 + constants.snr_per_gain * gains[row, i, j, m]) if m >= 0 else 0.0
                     # 32 bit, so that the energies seen are the energies paid
-                    energy = np.float64(np.float32(energy + constants.transmission / rate)) if rate > 0 else np.inf
+                    energy = (
+                        np.float64(np.float32(energy + transmission_energy(1, 1, rate, constants)))
+                        if rate > 0
+                        else np.inf
+                    )
                 link_energy[row, i, j] = energy
 
 
@@ -163,9 +167,8 @@ def _step(
                 computation += constants.computation[j]
                 relevance += scores[j]
         shortfall = max(0.0, attainable(scores, threshold, best) - relevance)
-        cost = communication + computation + constants.shortfall_price * shortfall
         scale = nodes * states
-        terms[row, 0] = cost / (scale * constants.max_experts)
+        terms[row, 0] = cost_of(communication, computation, shortfall, scale, constants)
         terms[row, 1] = communication * energy_unit
         terms[row, 2] = computation * energy_unit
         terms[row, 3] = relevance / scale

@@ -1,4 +1,4 @@
-"""DMoE-Inference: one step is one layer of a real classifier; who is heard shapes later gate scores and the answer."""
+"""DMoE-Inference: one step is one layer of a real model; who is heard shapes later gate scores and the answer."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from numba import prange
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
-from dmoe_gym.dmoe.env.charge import charge_served, new_workspace
+from dmoe_gym.dmoe.env.batch import new_workspace
+from dmoe_gym.dmoe.env.charge import charge_served
 from dmoe_gym.dmoe.env.joint import JointCore, apply_joint, encode_joint
 from dmoe_gym.dmoe.env.price import price_links
 from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.physics import Round, Schedule
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
-from dmoe_gym.models.digits.relevance import ClassifierRelevance
+from dmoe_gym.models.process import ModelRelevance
 
 # What an action of 1 means for a hidden state (this project's choice): a threshold four times as high, at most 1.
 LOG_STATE_FACTOR = float(np.log(4.0))
@@ -36,7 +37,7 @@ class InferenceBase(DMoECore):
 
     term_names = (*TERMS, "correct")
     config: InferenceConfig
-    relevance: ClassifierRelevance
+    relevance: ModelRelevance
 
     def __init__(self, num_envs: int, config: InferenceConfig) -> None:
         super().__init__(num_envs, config)
@@ -69,6 +70,11 @@ class InferenceBase(DMoECore):
     def check(self, round: Round, schedule: Schedule) -> list[str]:
         """The constraints on experts and subcarriers; a shortfall is no violation here, for none is priced."""
         return super().check(replace(round, threshold=0.0), schedule)
+
+    def priced(self, row: int) -> tuple[float, float]:
+        """The share of wrong answers, which an episode's last round gives, and their price."""
+        wrong = 1 - float(self.terms["correct"][row]) if self.terminated[row] else 0.0
+        return wrong, self.config.wrong_answer_price
 
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """Adds accuracy, the share of right answers, and the energy of one answer [mJ]."""

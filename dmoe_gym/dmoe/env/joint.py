@@ -9,8 +9,10 @@ from numba import prange
 from dmoe_gym.compiled.njit import njit_no_refcount
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.env.base import DMoECore
-from dmoe_gym.dmoe.env.charge import charge, new_workspace, repair_draft
+from dmoe_gym.dmoe.env.batch import new_workspace
+from dmoe_gym.dmoe.env.charge import charge
 from dmoe_gym.dmoe.env.observe import next_round
+from dmoe_gym.dmoe.env.repair import repair_draft
 from dmoe_gym.dmoe.physics import Schedule
 
 # Rounds that share one workspace: allocating takes a tenth of the time of settling a small round.

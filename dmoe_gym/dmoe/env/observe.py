@@ -8,7 +8,7 @@ from numba import prange
 from dmoe_gym.compiled.draws import fill_exponentials, fill_integers
 from dmoe_gym.compiled.njit import njit_no_refcount
 from dmoe_gym.compiled.threads import serial_or_parallel
-from dmoe_gym.dmoe.env.charge import BATTERY, GATHERED, OWED
+from dmoe_gym.dmoe.env.batch import BATTERY, GATHERED, OWED
 from dmoe_gym.dmoe.env.efficiency import write_efficiency
 from dmoe_gym.relevance.dirichlet import draw_scores
 
@@ -17,10 +17,10 @@ OBSERVED_PER_DRAWN = 8
 
 
 @serial_or_parallel
-def begin_rounds(rows, first, gains, scores, constants, rules, batch):
-    """`begin_round` in the environments in `rows`."""
+def observe_rounds(rows, first, gains, scores, constants, rules, batch):
+    """`observe_round` in the environments in `rows`."""
     for position in prange(rows.shape[0]):
-        begin_round(rows[position], first, gains, scores, constants, rules, batch)
+        observe_round(rows[position], first, gains, scores, constants, rules, batch)
 
 
 @njit_no_refcount(forceinline=True)
@@ -31,11 +31,11 @@ def next_round(row, last, scores, constants, rules, batch):
     else:
         batch.layer[row] += 1
         batch.progress[row, 0] = batch.layer[row] / last
-        begin_round(row, False, True, scores, constants, rules, batch)
+        observe_round(row, False, True, scores, constants, rules, batch)
 
 
 @njit_no_refcount(forceinline=True)
-def begin_round(row, first, gains, scores, constants, rules, batch):
+def observe_round(row, first, gains, scores, constants, rules, batch):
     """Begin a round: draw what is not drawn yet, and write what is observed of it.
 
     Args:
@@ -43,7 +43,6 @@ def begin_round(row, first, gains, scores, constants, rules, batch):
         gains, scores: are the gains to be drawn here, Rayleigh, and after them the gate scores, Dirichlet?
         constants, rules, batch: `Constants`, `Rules`, `Batch`.
     """
-    account = batch.account[row]
     address = batch.addresses[row]
     if gains:
         fill_exponentials(address, batch.gains[row])
@@ -53,6 +52,19 @@ def begin_round(row, first, gains, scores, constants, rules, batch):
             fill_integers(address, gate_scores.shape[2], domains)
         draw_scores(address, rules.concentration, rules.domain_bonus, rules.gammas_known, domains, gate_scores)
     write_efficiency(batch.observed_gains[row], np.float32(constants.snr_per_gain), batch.efficiency[row])
+    _begin_limits(row, first, rules, batch)
+
+
+@serial_or_parallel
+def begin_limits(rows, first, rules, batch):
+    """What the limits leave at the beginning of a round that is drawn already, in the environments in `rows`."""
+    for position in prange(rows.shape[0]):
+        _begin_limits(rows[position], first, rules, batch)
+
+
+@njit_no_refcount(forceinline=True)
+def _begin_limits(row, first, rules, batch):
+    account = batch.account[row]
     if first:
         account[GATHERED] = 0.0
         for node in range(batch.battery.shape[1]):
@@ -67,7 +79,7 @@ def _write_limits(layer, rules, account, budget_left, battery):
     """What is left of the relevance budget (1,) and of every battery (K,) [its share], and what this round owes.
 
     Args:
-        account: see `settle.charge_served`; what this round owes of the budget is written.
+        account: see `charge.charge_served`; what this round owes of the budget is written.
     """
     last = rules.thresholds.shape[0] - 1
     account[OWED] = -1.0

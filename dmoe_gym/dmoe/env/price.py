@@ -9,7 +9,8 @@ from numba import prange
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.env.base import DMoECore
-from dmoe_gym.dmoe.env.charge import charge, new_workspace
+from dmoe_gym.dmoe.env.batch import new_workspace
+from dmoe_gym.dmoe.env.charge import charge
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 from dmoe_gym.dmoe.solvers.priced import relevance_priced
 from dmoe_gym.dmoe.solvers.repair import cure_shortfalls, mark_taken

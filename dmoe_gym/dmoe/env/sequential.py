@@ -13,9 +13,11 @@ from dmoe_gym.compiled.njit import njit
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
-from dmoe_gym.dmoe.env.charge import charge, new_workspace, raise_relevance
+from dmoe_gym.dmoe.env.batch import new_workspace
+from dmoe_gym.dmoe.env.charge import charge
 from dmoe_gym.dmoe.env.masks import nearest_feasible, write_mask
-from dmoe_gym.dmoe.physics.terms import attainable
+from dmoe_gym.dmoe.env.repair import raise_relevance
+from dmoe_gym.dmoe.physics.terms import attainable, cost_of, shortfall_cost, transmission_energy
 from dmoe_gym.dmoe.solvers.repair import mark_taken
 
 
@@ -161,9 +163,10 @@ def _step(
                 subcarrier[row, i, j] = m
                 allocated_seen[row, i, j, m] = 1
                 rate = np.log2(1 + constants.snr_per_gain * gains[row, i, j, m])
-                communication = min(constants.transmission / rate, constants.transmission * constants.slot_states)
-            energy = communication + constants.computation[j]
-            terms[row, 0] = energy / (nodes * states * constants.max_experts)
+                communication = min(
+                    transmission_energy(1, 1, rate, constants), constants.transmission * constants.slot_states
+                )
+            terms[row, 0] = cost_of(communication, constants.computation[j], 0.0, nodes * states, constants)
             terms[row, 1] = communication * energy_unit
             terms[row, 2] = constants.computation[j] * energy_unit
             terms[row, 3] = scores[j] / (nodes * states)
@@ -176,7 +179,7 @@ def _step(
                     served += scores[expert]
             best = np.empty(constants.max_experts)
             shortfall = max(0.0, attainable(scores, threshold, best) - served) / (nodes * states)
-            terms[row, 0] += constants.shortfall_price * shortfall / constants.max_experts
+            terms[row, 0] += shortfall_cost(shortfall, constants)
             terms[row, 4] = shortfall
             turn_seen[row, turn[row]] = 0
             turn[row] += 1

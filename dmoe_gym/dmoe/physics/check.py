@@ -7,10 +7,13 @@ import numpy as np
 from dmoe_gym.dmoe.physics.round import Round, Schedule, require_fit
 
 _ROUNDING = 1e-6
+# Decisions are made on spectral efficiencies of 32 bit: 1 + SNR and its logarithm are off by up to this [bit/s/Hz], and
+# by this share of themselves.
+_EFFICIENCY_ERROR = 4e-7
 
 
 def check(round: Round, schedule: Schedule) -> list[str]:
-    """Every violated constraint of DESIGN section 3 in words; an empty list for a feasible schedule.
+    """Every violated constraint of docs/environments.md in words; an empty list for a feasible schedule.
 
     C1 as checked here is the priced form that every scheduler minimises: a hidden state may miss its attainable
     threshold only where curing the shortfall is impossible or dearer than its price V. It is violated where one
@@ -66,10 +69,10 @@ def _relevance(round: Round, schedule: Schedule) -> list[str]:
         return []
     # joules that one unit of one hidden state's shortfall is worth
     price = config.shortfall_price * config.reference_energy_j / shortfall.size
-    energies = _energy_per_state(round, schedule)
+    dearest, cheapest = _energies_per_state(round, schedule)
     violations = []
     for i, n in short:
-        cure = _best_cure(round, schedule, energies[i], int(i), int(n), price)
+        cure = _best_cure(round, schedule, dearest[i], cheapest[i], int(i), int(n), price)
         if cure is not None:
             violations.append(
                 f"C1: hidden state {n} of node {i} has relevance {relevance[i, n]:.6g}, "
@@ -78,22 +81,30 @@ def _relevance(round: Round, schedule: Schedule) -> list[str]:
     return violations
 
 
-def _energy_per_state(round: Round, schedule: Schedule) -> np.ndarray:
-    """(K, K) joules that one hidden state of node i costs at expert j: over the link's subcarriers or the best free."""
+def _energies_per_state(round: Round, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:
+    """What one hidden state of node i costs at expert j over the link's subcarriers or the best free, (K, K) [J].
+
+    The most and the least that what was observed in 32 bit may have made it seem; infinite out of reach.
+    """
     config = round.config
-    rates = round.rates
-    energy_per_rate = config.transmit_power_w * config.state_size_bit
     free = ~schedule.allocated.any((0, 1))
-    own_rate = (rates * schedule.allocated).sum(-1)
     own_count = schedule.allocated.sum(-1)
-    best_free = np.where(free, rates, 0).max(-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        energies = np.where(own_count > 0, energy_per_rate * own_count / own_rate, energy_per_rate / best_free)
-    np.fill_diagonal(energies, 0)
-    return energies + config.computation_energy_j
+    own = (round.spectral_efficiency * schedule.allocated).sum(-1)
+    efficiency = np.where(own_count > 0, own, np.where(free, round.spectral_efficiency, 0).max(-1))
+    count = np.maximum(own_count, 1)
+    error = _EFFICIENCY_ERROR * (count + efficiency)
+    transmission = config.transmit_power_w * config.state_size_bit * count / config.subcarrier_bandwidth_hz
+    energies = []
+    for seen in (efficiency - error, efficiency + error):
+        joules = np.divide(transmission, seen, out=np.full(seen.shape, np.inf), where=seen > 0)
+        np.fill_diagonal(joules, 0)
+        energies.append(joules + config.computation_energy_j)
+    return energies[0], energies[1]
 
 
-def _best_cure(round: Round, schedule: Schedule, energies: np.ndarray, i: int, n: int, price: float) -> str | None:
+def _best_cure(
+    round: Round, schedule: Schedule, dearest: np.ndarray, cheapest: np.ndarray, i: int, n: int, price: float
+) -> str | None:
     """The change of one expert that lowers the cost most by raising relevance, in words; None if there is none."""
     scores, chosen = round.gate_scores[i, n], schedule.selected[i, n]
     target = round.attainable_threshold[i, n]
@@ -102,11 +113,11 @@ def _best_cure(round: Round, schedule: Schedule, energies: np.ndarray, i: int, n
     if chosen.sum() < round.config.max_experts:
         leavers.append(None)
     best_saving, words = _ROUNDING * round.config.energy_unit_j, None
-    for joiner in np.flatnonzero(~chosen & np.isfinite(energies)):
+    for joiner in np.flatnonzero(~chosen & np.isfinite(dearest)):
         for leaver in leavers:
-            left_score, left_energy = (0.0, 0.0) if leaver is None else (scores[leaver], energies[leaver])
+            left_score, left_energy = (0.0, 0.0) if leaver is None else (scores[leaver], cheapest[leaver])
             gained = missing - max(0.0, target - scores[chosen].sum() - scores[joiner] + left_score)
-            saving = price * gained - (energies[joiner] - left_energy)
+            saving = price * gained - (dearest[joiner] - left_energy)
             if gained > _ROUNDING and saving > best_saving:
                 best_saving = saving
                 words = f"adding expert {joiner}" + ("" if leaver is None else f" in place of {leaver}")

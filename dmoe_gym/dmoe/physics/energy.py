@@ -1,4 +1,4 @@
-"""Energy and cost of a schedule (DESIGN section 3, this project's reading of arXiv 2503.13421)."""
+"""Energy and cost of a schedule (docs/environments.md, this project's reading of arXiv 2503.13421)."""
 
 from __future__ import annotations
 

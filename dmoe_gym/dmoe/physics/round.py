@@ -10,6 +10,9 @@ import numpy as np
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.validation import checked_array, checked_bool_array, require_sum_of_one
 
+# Below, the 1 of 1 + SNR leaves few digits or none, and the logarithm is the SNR itself.
+TINY_SNR = 1e-8
+
 
 @dataclass(frozen=True, eq=False)
 class Round:
@@ -21,6 +24,8 @@ class Round:
         threshold: z * gamma^l, in [0, 1].
         config: sizes and physical constants.
         battery: (K,), energy that every node has left [J]; None where nodes have no battery.
+        harvested: (K,), energy that arrived at its beginning, before what the battery could not hold was lost [J];
+            None without harvest.
         relevance_owed: the mean relevance that a relevance budget asks of this round (all that is still missing in
             an episode's last round, 0 before); None where every hidden state has its threshold.
 
@@ -34,6 +39,7 @@ class Round:
     config: DMoEConfig = field(repr=False)
     battery: np.ndarray | None = None
     relevance_owed: float | None = None
+    harvested: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.config, DMoEConfig):
@@ -45,6 +51,8 @@ class Round:
         gains = checked_array("gains", self.gains, (experts, experts, subcarriers), minimum=0)
         if self.battery is not None:
             object.__setattr__(self, "battery", checked_array("battery", self.battery, (experts,), minimum=0))
+        if self.harvested is not None:
+            object.__setattr__(self, "harvested", checked_array("harvested", self.harvested, (experts,), minimum=0))
         if self.relevance_owed is not None:
             owed = float(checked_array("relevance_owed", self.relevance_owed, (), minimum=0))
             object.__setattr__(self, "relevance_owed", owed)
@@ -55,7 +63,8 @@ class Round:
     @cached_property
     def spectral_efficiency(self) -> np.ndarray:
         """log2(1 + SNR) [bit/s/Hz], (K, K, M); zero on the diagonal, which needs no radio."""
-        efficiency = np.log2(1 + self.config.mean_snr * self.gains)
+        snr = self.config.mean_snr * self.gains
+        efficiency = np.where(snr > TINY_SNR, np.log2(1 + snr), snr / np.log(2))
         efficiency[np.diag_indices(self.config.num_experts)] = 0
         efficiency.setflags(write=False)
         return efficiency

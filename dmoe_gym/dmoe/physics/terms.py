@@ -1,5 +1,6 @@
-"""The compiled formulas of one round's energy, relevance and cost: the only place where they stand.
+"""The compiled formulas of one round's energy, relevance and cost.
 
+Environments and solvers that charge a part of a round (a pick, a hidden state) put it together of the same pieces.
 Energies are in units of E_ref / (K N D) (`DMoEConfig.energy_unit_j`), so one set of constants serves every solver.
 """
 
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmoe_gym.compiled.njit import njit_allocating, njit_no_refcount
+from dmoe_gym.compiled.njit import njit, njit_allocating, njit_no_refcount
 from dmoe_gym.dmoe.config import DMoEConfig
 
 
@@ -43,6 +44,42 @@ class Constants(NamedTuple):
         )
 
 
+@njit
+def repriced(constants, computation, shortfall_price, selection_price):
+    """The constants with other computation energies (K,), price of shortfall, and price of it where solvers select."""
+    return Constants(
+        transmission=constants.transmission,
+        computation=computation,
+        round_energy=constants.round_energy,
+        shortfall_price=shortfall_price,
+        snr_per_gain=constants.snr_per_gain,
+        max_experts=constants.max_experts,
+        slot_states=constants.slot_states,
+        limited=constants.limited,
+        selection_price=selection_price,
+    )
+
+
+@njit_no_refcount
+def transmission_energy(payload, subcarriers, efficiency, constants):
+    """Energy of hidden states over a link of so many subcarriers and of this summed efficiency [unit]."""
+    return constants.transmission * payload * subcarriers / efficiency
+
+
+@njit_no_refcount
+def cost_of(communication, computation, shortfall, hidden_states, constants):
+    """E / E_ref + V * mean(shortfall) of energies [unit] and a shortfall summed over hidden states, of so many."""
+    return (communication + computation + constants.shortfall_price * shortfall) / (
+        hidden_states * constants.max_experts
+    )
+
+
+@njit_no_refcount
+def shortfall_cost(mean_shortfall, constants):
+    """V * mean(shortfall), the part of `cost_of` that relevance missing over a round adds."""
+    return constants.shortfall_price * mean_shortfall / constants.max_experts
+
+
 @njit_no_refcount
 def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, threshold, constants, best):
     """Energy, relevance and cost of one round.
@@ -56,7 +93,7 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
         best: workspace (D,).
 
     Returns:
-        communication [unit], computation [unit], mean relevance, mean shortfall, cost (DESIGN section 3).
+        communication [unit], computation [unit], mean relevance, mean shortfall, cost (docs/environments.md).
         Communication is infinite where a payload has no rate.
     """
     experts, states, _ = gate_scores.shape
@@ -73,7 +110,7 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
             if payload > 0 and i != j:
                 if link_efficiency[i, j] > 0:
                     count = 1 if link_subcarriers is None else link_subcarriers[i, j]
-                    communication += constants.transmission * payload * count / link_efficiency[i, j]
+                    communication += transmission_energy(payload, count, link_efficiency[i, j], constants)
                 else:
                     communication = np.inf
         for n in range(states):
@@ -85,7 +122,7 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
             if served < threshold:
                 shortfall += max(0.0, attainable(gate_scores[i, n], threshold, best) - served)
     scale = experts * states
-    cost = (communication + computation + constants.shortfall_price * shortfall) / (scale * constants.max_experts)
+    cost = cost_of(communication, computation, shortfall, scale, constants)
     return communication, computation, relevance / scale, shortfall / scale, cost
 
 
@@ -132,7 +169,7 @@ def limited_terms(
                 if count == 0:
                     sent[i] = np.inf
                 elif payload <= constants.slot_states * link_efficiency[i, j]:
-                    sent[i] += constants.transmission * payload * count / link_efficiency[i, j]
+                    sent[i] += transmission_energy(payload, count, link_efficiency[i, j], constants)
                 else:
                     sent[i] += constants.transmission * constants.slot_states * count
                     lost[i, j] = True
@@ -185,7 +222,7 @@ def limited_terms(
     scale = experts * states
     if owed >= 0:
         shortfall = max(0.0, owed * scale - relevance)
-    cost = (communication + computation + constants.shortfall_price * shortfall) / (scale * constants.max_experts)
+    cost = cost_of(communication, computation, shortfall, scale, constants)
     return communication, computation, relevance / scale, shortfall / scale, cost, outages
 
 

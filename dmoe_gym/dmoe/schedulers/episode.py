@@ -7,14 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds
+from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
+from dmoe_gym.dmoe.schedulers.scheduler import observed_rounds
 from dmoe_gym.dmoe.solvers.priced import best_multiplier, best_node_priced, node_priced
 
 # Multipliers among which the adaptive rule chooses in the last round, where the budget falls due.
 LAST_ROUND_MULTIPLIERS = np.geomspace(0.05, 200.0, 49)
 
 
-class LagrangianJESA(Scheduler):
+class LagrangianJESA(Correctable):
     """JESA that pays a fixed multiplier for relevance instead of asking for a threshold.
 
     Args:
@@ -30,13 +31,22 @@ class LagrangianJESA(Scheduler):
         super().__init__(config)
         self.multiplier = float(multiplier)
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
         multipliers, owed = self.terms_of(observation)
         rounds = observed_rounds(observation, selected, subcarrier)
         for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
+            prices = corrections.prices[row]
+            constants = self.constants._replace(computation=self.constants.computation * prices)
+            rates = efficiency / prices[:, None, None]
             # the fixed multiplier is a grid of one
-            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1]
-            best_multiplier(scores, efficiency, self.constants, max(owed[row], 0.0), grid, chosen, route)
+            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1] * corrections.relevance[row]
+            best_multiplier(scores, rates, constants, max(owed[row], 0.0), grid, chosen, route)
 
     def terms_of(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Every round's multiplier (B,), and what it owes (B,), negative where the multiplier decides."""
@@ -73,7 +83,7 @@ class AdaptiveLagrangianJESA(LagrangianJESA):
         return multipliers, np.where(layers == self.config.num_layers, left, -1.0)
 
 
-class BatteryJESA(Scheduler):
+class BatteryJESA(Correctable):
     """JESA with node prices that rise as a battery falls behind the episode; nodes are not overdrawn knowingly.
 
     Args:
@@ -103,19 +113,27 @@ class BatteryJESA(Scheduler):
             relevance = AdaptiveLagrangianJESA(config)
         self.relevance = relevance
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
         battery = observation["battery"].astype(float) * (float(self.config.battery_j or 0) / self.config.energy_unit_j)
-        prices, rounds = self.prices(observation), observed_rounds(observation, selected, subcarrier)
+        prices, factor = self.prices(observation) * corrections.prices, corrections.relevance
+        rounds = observed_rounds(observation, selected, subcarrier)
         if self.relevance is None:
             asked = self.constants.shortfall_price
             for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
                 node_priced(
-                    scores, efficiency, threshold, asked, self.constants, prices[row], battery[row], chosen, route
-                )
+                    scores, efficiency, threshold, asked * factor[row], self.constants, prices[row], battery[row],
+                    chosen, route,
+                )  # fmt: skip
             return
         multipliers, owed = self.relevance.terms_of(observation)
         for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
-            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1]
+            grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1] * factor[row]
             best_node_priced(
                 scores, efficiency, self.constants, prices[row], battery[row], max(owed[row], 0.0), grid, chosen, route
             )
@@ -130,3 +148,40 @@ class BatteryJESA(Scheduler):
         rounds = self.config.num_layers
         left = (rounds - self.layers(observation) + 1) / rounds
         return np.maximum(observation["battery"].astype(float), 1e-3), left[:, None]
+
+
+class HarvestJESA(BatteryJESA):
+    """Battery prices of a receding horizon: a node's energy and expected arrivals against an even pace.
+
+    Args:
+        strength, power: a node's price is 1 + strength * (need / energy)^power: what the horizon's rounds take if an
+            episode's mean energy is spent evenly, over what the node is expected to have in them.
+        horizon: rounds ahead, cut at the episode's end.
+
+    Raises:
+        ValueError: if the configuration has no harvest, the horizon is less than 1, and as `BatteryJESA`.
+    """
+
+    def __init__(self, config: DMoEConfig, strength: float = 1.0, power: float = 4.0, horizon: float = 16) -> None:
+        if config.harvest is None:
+            raise ValueError("harvest = None: valid for prices of expected arrivals is a harvest")
+        if not horizon >= 1:
+            raise ValueError(f"horizon = {horizon}: valid are numbers of at least 1")
+        super().__init__(config, strength, power)
+        self.horizon = horizon
+
+    def prices(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+        need, energy = self.outlook(observation)
+        return 1 + self.strength * (need / energy) ** self.power
+
+    def outlook(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """What the horizon's rounds take at an even pace (B, 1), and what they are expected to have (B, K) [J]."""
+        config, harvest = self.config, self.config.harvest
+        assert harvest is not None
+        assert config.battery_j is not None  # both checked above
+        full, rounds = config.battery_j, config.num_layers
+        ahead = np.minimum(rounds - self.layers(observation), self.horizon)[:, None]
+        now = observation["harvest"].astype(float) * full
+        energy = observation["battery"].astype(float) * full + harvest.expected_arrivals(now, ahead)
+        pace = (harvest.start_share * full + harvest.mean_j * rounds) / rounds
+        return (ahead + 1) * pace, np.maximum(energy, 1e-3 * full)

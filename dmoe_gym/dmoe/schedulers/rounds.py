@@ -9,19 +9,35 @@ from numba import prange
 
 from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
 from dmoe_gym.dmoe.solvers.heuristics import channel_greedy_round, des_round, random_round
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
-from dmoe_gym.dmoe.solvers.single_pass import one_shot_batch
+from dmoe_gym.dmoe.solvers.single_pass import priced_single_pass_batch, single_pass_batch
 from dmoe_gym.dmoe.solvers.top_k import top_k_round
 from dmoe_gym.dmoe.solvers.value_greedy import MAX_PASSES, value_greedy_round
 
 
-class JESA(Scheduler):
+class JESA(Correctable):
     """JESA with the system's own threshold."""
 
     def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
         jesa_batch(*seen(observation), self.constants, selected, subcarrier)
+
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
+        size, scores, efficiency, thresholds = seen(observation)
+        thresholds, prices = corrections.thresholds(thresholds), corrections.prices
+        rates = (efficiency / prices[:, :, None, None]).astype(efficiency.dtype)
+        for row in range(size):
+            constants = self.constants._replace(computation=self.constants.computation * prices[row])
+            one = slice(row, row + 1)
+            jesa_batch(1, scores[one], rates[one], thresholds[one], constants, selected[one], subcarrier[one])
 
 
 class Homogeneous(Scheduler):
@@ -87,8 +103,8 @@ class ValueGreedy(Scheduler):
             value_greedy_round(scores, rates, threshold, self.constants, chosen, route, self.passes)
 
 
-class OneShot(Scheduler):
-    """One selection, a knapsack over links where subcarriers are scarce, one assignment (`solvers.one_shot`).
+class SinglePass(Correctable):
+    """One selection, a knapsack over links where subcarriers are scarce, one assignment (`solvers.single_pass`).
 
     Args:
         candidates: links per node that the knapsack looks at, K - 1 at most.
@@ -102,14 +118,27 @@ class OneShot(Scheduler):
         if not 1 <= candidates <= 16:
             raise ValueError(f"candidates = {candidates}: valid are whole numbers from 1 to 16")
         if config.is_limited:
-            raise ValueError("one-shot: valid for it are configurations without slot, relevance budget and battery")
+            raise ValueError("single-pass: valid for it are configurations without slot, relevance budget and battery")
         super().__init__(config)
         self.candidates = min(int(candidates), config.num_experts - 1)
         price = np.inf if hard else self.constants.shortfall_price
         self.constants = self.constants._replace(selection_price=price)
 
     def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
-        one_shot_batch(*seen(observation), self.constants, self.candidates, selected, subcarrier)
+        single_pass_batch(*seen(observation), self.constants, self.candidates, selected, subcarrier)
+
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
+        size, scores, efficiency, thresholds = seen(observation)
+        priced_single_pass_batch(
+            size, scores, efficiency, corrections.thresholds(thresholds), self.constants, corrections.prices,
+            self.candidates, selected, subcarrier,
+        )  # fmt: skip
 
 
 class Random(Scheduler):

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.scenarios import SCENARIOS
-from dmoe_gym.dmoe.schedulers.episode import AdaptiveLagrangianJESA, BatteryJESA, LagrangianJESA
+from dmoe_gym.dmoe.scenarios import scenario_of
+from dmoe_gym.dmoe.schedulers.episode import AdaptiveLagrangianJESA, BatteryJESA, HarvestJESA, LagrangianJESA
 from dmoe_gym.dmoe.schedulers.rounds import Homogeneous
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA, PredictedJESA
@@ -41,6 +41,10 @@ TUNABLE: dict[str, tuple[Callable[..., Scheduler], Grid]] = {
     "JESA-battery": (
         BatteryJESA,
         {"strength": [0.1, 0.3, 1.0, 3.0, 10.0, 30.0], "power": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]},
+    ),
+    "JESA-harvest": (
+        HarvestJESA,
+        {"strength": [1.0, 3.0, 10.0, 30.0], "power": [2.0, 4.0, 8.0], "horizon": [4.0, 8.0, 16.0, 32.0]},
     ),
 }
 
@@ -78,10 +82,7 @@ def _found() -> dict[str, dict[str, Any]]:
 
 def tuned_parameters(name: str, config: DMoEConfig) -> Parameters:
     """What tuning found for a scheduler in the scenario of this very configuration; empty for its defaults."""
-    for scenario, known in SCENARIOS.items():
-        if known == config:
-            return _found().get(scenario, {}).get(name, {}).get("parameters", {})
-    return {}
+    return _found().get(scenario_of(config) or "", {}).get(name, {}).get("parameters", {})
 
 
 def tuned(name: str, build: Callable[..., Scheduler] | None = None) -> Callable[[DMoEConfig], Scheduler]:

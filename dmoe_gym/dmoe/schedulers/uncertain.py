@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from dmoe_gym.channel import GainLaw
 from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.physics import Constants
+from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
-from dmoe_gym.dmoe.solvers.channel_law import Outlook
+from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw
 from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
-from dmoe_gym.dmoe.solvers.restarts import expected_detours, expected_node_costs
+from dmoe_gym.dmoe.solvers.restarts import expected_node_costs, expected_restarts
 
 
 class PredictedJESA(Scheduler):
@@ -50,7 +52,7 @@ class PredictedJESA(Scheduler):
         jesa_batch(size, scores, efficiency, thresholds, self.constants, selected, subcarrier)
 
 
-class ExpectedCostJESA(Scheduler):
+class ExpectedCostJESA(Correctable):
     """Schedules of least expected cost, outages included; see `solvers.expected_cost`.
 
     Args:
@@ -65,17 +67,35 @@ class ExpectedCostJESA(Scheduler):
             raise ValueError(f"caution = {caution}: valid are numbers of at least 0")
         super().__init__(config)
         self.caution = float(caution)
-        self.outlooks = [Outlook.of(config, passed) for passed in range(config.num_layers)]
+        self.laws = [ChannelLaw.of(config, passed) for passed in range(config.num_layers)]
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
         rounds = observed_rounds(observation, selected, subcarrier)
-        for layer, (scores, efficiency, threshold, chosen, route) in zip(self.layers(observation), rounds, strict=True):
-            outlook = self.outlooks[layer - 1]
-            expected_jesa(scores, efficiency, threshold, self.constants, outlook, self.caution, chosen, route)
+        known = self._knowledge(observation, corrections)
+        for given, (scores, efficiency, threshold, chosen, route) in zip(known, rounds, strict=True):
+            expected_jesa(scores, efficiency, threshold, *given, chosen, route)
+
+    def _knowledge(
+        self, observation: Mapping[str, np.ndarray], corrections: Corrections
+    ) -> Iterator[tuple[Constants, ChannelLaw, np.ndarray, np.ndarray]]:
+        """Every round's constants at corrected prices, law, cautions (K,) and prices (K,)."""
+        for row, layer in enumerate(self.layers(observation)):
+            prices = corrections.prices[row]
+            constants = self.constants._replace(
+                computation=self.constants.computation * prices,
+                shortfall_price=self.constants.shortfall_price * float(corrections.relevance[row]),
+            )
+            yield constants, self.laws[layer - 1], self.caution * corrections.caution[row], prices
 
 
-class ExpectedCostDetours(ExpectedCostJESA):
-    """Expected-cost JESA, then restarts of its local search with one link given (`solvers.detours`).
+class ExpectedCostRestarts(ExpectedCostJESA):
+    """Expected-cost JESA, then restarts of its local search with one link given (`solvers.restarts`).
 
     The links are tried in the order of their node's expected cost times the largest gate score that they could serve.
 
@@ -93,13 +113,20 @@ class ExpectedCostDetours(ExpectedCostJESA):
         super().__init__(config, caution)
         self.tries = tries
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
-        super().fill(observation, selected, subcarrier)
+    def fill_corrected(
+        self,
+        observation: Mapping[str, np.ndarray],
+        corrections: Corrections,
+        selected: np.ndarray,
+        subcarrier: np.ndarray,
+    ) -> None:
+        super().fill_corrected(observation, corrections, selected, subcarrier)
         costs = np.empty(self.config.num_experts)
         rounds = observed_rounds(observation, selected, subcarrier)
-        for layer, (scores, rates, threshold, chosen, route) in zip(self.layers(observation), rounds, strict=True):
-            law = (scores, rates, threshold, self.constants, self.outlooks[layer - 1], self.caution)
+        known = self._knowledge(observation, corrections)
+        for given, (scores, rates, threshold, chosen, route) in zip(known, rounds, strict=True):
+            law = (scores, rates, threshold, *given)
             expected_node_costs(*law, chosen, route, costs)
             promise = costs[:, None] * scores.max(1)
             links = np.argsort(-promise.ravel(), kind="stable")[: self.tries]
-            expected_detours(*law, links, True, chosen, route, np.empty(len(links)))
+            expected_restarts(*law, links, chosen, route)

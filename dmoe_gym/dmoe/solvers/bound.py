@@ -29,7 +29,7 @@ def relaxed_selection(round: Round) -> tuple[np.ndarray, float]:
     Each hidden state minimises energy plus priced shortfall on its own, exactly.
 
     Returns:
-        selected (K, N, K) bool; cost, a lower bound on every schedule's (DESIGN section 3).
+        selected (K, N, K) bool; cost, a lower bound on every schedule's (docs/environments.md).
     """
     selected, costs = _relax(round)
     total = costs.sum() + Constants.of(round.config).round_energy
@@ -91,6 +91,8 @@ def require_free_of_episode(round: Round) -> None:
 def lower_bound(round: Round) -> float:
     """A cost that no schedule of the round undercuts; attained where the best subcarriers it uses are distinct.
 
+    Proof: c subcarriers of a link take c / (sum of rates), at least 1 / (the best rate); so with every link on its best
+    alone, whoever else wants it, no schedule costs more, and its cost is a sum of hidden states' own, each least.
     With a slot, it holds for schedules of at most one subcarrier per link, as environments' actions are.
 
     Raises:

@@ -3,6 +3,10 @@
 Every budget gets a multiplier; with the multipliers given, each hidden state of each round chooses its experts on its
 own, over every link's best subcarrier, exactly (as in `lower_bound`). Any multipliers give a valid bound, so those
 returned are its certificate: `dual_value` checks it in one evaluation, however they were found.
+
+Proof: a schedule keeps its batteries, a node that fails counting as one that serves nobody at no energy, and pays V for
+the relevance it misses; multipliers of at least 0, at most V D for relevance, charge it no more than its cost, and the
+least of what is charged, over all schedules, is at most that.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ class Clairvoyant:
         cost: no schedules of the episode's rounds have a lower mean cost.
         relevance_price: multiplier of the relevance budget [E_ref / (K N D) per hidden state's relevance], at most
             V D; 0 without a budget.
-        node_prices: (K,) multipliers of the batteries; 0 without batteries.
+        node_prices: (K,) multipliers of the batteries; 0 without batteries. With a harvest (L, K): of what every
+            node had altogether by the end of every round.
     """
 
     cost: float
@@ -50,15 +55,30 @@ class _Episode:
         # a battery that a round was made with is the episode's first one
         battery = rounds[0].battery
         self.battery = None if battery is None else battery / self.config.energy_unit_j
+        # (L, K) what every node has had by every round, if nothing was lost; without harvest one row, of the last round
+        self.supply = None if self.battery is None else self.battery[None]
+        if rounds[0].harvested is not None and self.supply is not None:
+            later = [round.harvested / self.config.energy_unit_j for round in rounds[1:] if round.harvested is not None]
+            self.supply = self.supply + np.cumsum([np.zeros_like(self.battery), *later], axis=0)
         self.budgeted = self.config.relevance_budget is not None
         self.rounds = len(rounds)
 
+    @property
+    def zero_prices(self) -> np.ndarray:
+        """Multipliers of 0, (1, K), or (L, K) with a harvest."""
+        return np.zeros((1, self.config.num_experts)) if self.supply is None else np.zeros_like(self.supply)
+
     def dual(self, relevance_price: float, node_prices: np.ndarray) -> tuple[float, float, np.ndarray]:
-        """The dual function [E_ref / (K N D), whole episode] and its supergradient: relevance missing, overdraft."""
+        """The dual function [E_ref / (K N D), whole episode] and its supergradient: relevance missing, overdraft.
+
+        Args:
+            node_prices: (1, K), or (L, K) with a harvest.
+        """
         config, constants = self.config, self.constants
         experts, limit = config.num_experts, config.max_experts
-        factor = 1 + node_prices
-        energies = self.links * factor[:, None] + constants.computation * factor
+        # what is spent in a round counts against the supply by every later one: prices (L or 1, K)
+        factor = 1 + np.cumsum(node_prices[::-1], axis=0)[::-1]
+        energies = self.links * factor[:, :, None] + (constants.computation * factor)[:, None, :]
         energies = np.broadcast_to(energies[:, :, None, :], self.scores.shape)
         price = relevance_price if self.budgeted else constants.shortfall_price
         target = np.sort(self.scores, -1)[..., -limit:].sum(-1) if self.budgeted else self.targets
@@ -79,12 +99,12 @@ class _Episode:
             # price * (target - served) was charged; the Lagrangian has price * (asked - served)
             total += price * (asked - target.sum())
             missing = asked - served.sum()
-        overdraft = np.zeros(experts)
-        if self.battery is not None:
-            total -= float(node_prices @ self.battery)
-            sent = (np.where(selected, self.links[:, :, None, :], 0.0)).sum((0, 2, 3))
-            computed = constants.computation * selected.sum((0, 1, 2))
-            overdraft = sent + computed - self.battery
+        overdraft = np.zeros((1, experts))
+        if self.supply is not None:
+            total -= float((node_prices * self.supply).sum())
+            spent = np.where(selected, self.links[:, :, None, :], 0.0).sum((2, 3))
+            spent += constants.computation * selected.sum((1, 2))
+            overdraft = (np.cumsum(spent, 0) if len(self.supply) > 1 else spent.sum(0)[None]) - self.supply
         return float(total), float(missing), overdraft
 
     def mean_cost(self, total: float) -> float:
@@ -103,14 +123,14 @@ def dual_value(rounds: Sequence[Round], relevance_price: float, node_prices: np.
         ValueError: for multipliers outside these ranges, or no rounds.
     """
     episode = _Episode(rounds)
-    prices = np.asarray(node_prices, float)
+    prices = np.atleast_2d(np.asarray(node_prices, float))
     if not 0 <= relevance_price <= episode.constants.shortfall_price:
         raise ValueError(
             f"relevance_price = {relevance_price}: valid are numbers from 0 to V D = "
             f"{episode.constants.shortfall_price}"
         )
-    if prices.shape != (episode.config.num_experts,) or not (prices >= 0).all():
-        raise ValueError(f"node_prices = {prices}: valid are K = {episode.config.num_experts} numbers of at least 0")
+    if prices.shape != episode.zero_prices.shape or not (prices >= 0).all():
+        raise ValueError(f"node_prices = {prices}: valid are {episode.zero_prices.shape} numbers of at least 0")
     return episode.mean_cost(episode.dual(float(relevance_price), prices)[0])
 
 
@@ -124,10 +144,11 @@ def clairvoyant(rounds: Sequence[Round], *, iterations: int = 150) -> Clairvoyan
         iterations: dual evaluations.
     """
     episode = _Episode(rounds)
-    nodes = np.zeros(episode.config.num_experts)
-    if episode.battery is None:
+    nodes = episode.zero_prices
+    supply = episode.supply
+    if supply is None:
         price = _bisect(episode) if episode.budgeted else 0.0
-        return Clairvoyant(episode.mean_cost(episode.dual(price, nodes)[0]), price, nodes)
+        return Clairvoyant(episode.mean_cost(episode.dual(price, nodes)[0]), price, nodes[0])
     best = (-np.inf, 0.0, nodes)
     price = _bisect(episode) if episode.budgeted else 0.0
     # supergradient ascent, scaled by the batteries, with steps that shrink as 1 / sqrt(k)
@@ -136,17 +157,18 @@ def clairvoyant(rounds: Sequence[Round], *, iterations: int = 150) -> Clairvoyan
         if total > best[0]:
             best = (total, price, nodes)
         size = 1.5 / np.sqrt(step + 1)
-        nodes = np.maximum(0, nodes + size * overdraft / episode.battery)
+        # as many rows as there are share the step of one
+        nodes = np.maximum(0, nodes + size * overdraft / (supply * len(supply)))
         if episode.budgeted:
             scale = episode.rounds * episode.scores[0, ..., 0].size
             price = float(np.clip(price * np.exp(4 * size * missing / scale), 0, episode.constants.shortfall_price))
     total, price, nodes = best
-    return Clairvoyant(episode.mean_cost(total), price, nodes)
+    return Clairvoyant(episode.mean_cost(total), price, nodes if len(nodes) > 1 else nodes[0])
 
 
 def _bisect(episode: _Episode) -> float:
     """The multiplier of the relevance budget where its dual is largest, without batteries."""
-    nodes = np.zeros(episode.config.num_experts)
+    nodes = episode.zero_prices
     low, high = 0.0, float(episode.constants.shortfall_price)
     for _ in range(50):
         middle = (low + high) / 2

@@ -8,14 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from numba import prange
 
-from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, search
 
 # Rows that one parallel task solves: enough to amortise its workspace.
 _CHUNK = 128
+# Rows whose solution takes about as long as a round elsewhere.
+_ROWS_PER_ROUND = 16
 
 
-@njit(parallel=True)
+@serial_or_parallel
 def search_batch(scores, energies, thresholds, limit, prices, selected, nodes):
     """Solve every row; rows are independent, so the result does not depend on the number of threads."""
     rows, experts = scores.shape
@@ -99,6 +101,7 @@ def solve_des(
     selected: np.ndarray = np.zeros((thresholds.size, experts), np.bool_)
     nodes = np.zeros(thresholds.size, np.int64)
     search_batch(
+        thresholds.size / _ROWS_PER_ROUND,
         np.ascontiguousarray(scores).reshape(-1, experts),
         np.ascontiguousarray(costs).reshape(-1, experts),
         thresholds.ravel(),

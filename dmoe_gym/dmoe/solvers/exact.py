@@ -19,12 +19,13 @@ _RELEVANCE_SCALE = 1e3
 
 
 def solve_exact(round: Round, *, time_limit_s: float | None = None) -> Schedule:
-    """The schedule of least cost (DESIGN section 3), shortfall priced, over selections and subcarriers jointly.
+    """The schedule of least cost (docs/environments.md), shortfall priced, over selections and subcarriers jointly.
 
     Where the lower bound's subcarriers are distinct it is attained and returned at once; otherwise HiGHS solves
     the joint program, without the choices that the gap between the best known schedule and the bound already rules
-    out. With a slot, it is the best schedule of at most one subcarrier per link, as environments' actions are; links
-    that would not deliver cannot be in it, since failing on purpose never pays.
+    out: with such a choice forced the bound (`forcing_cost`) is above the known schedule. With a slot, it is the best
+    schedule of at most one subcarrier per link, as environments' actions are; links that would not deliver cannot be
+    in it, since failing on purpose never pays.
 
     Raises:
         ValueError: if time_limit_s is not positive, or for a round under a relevance budget or with batteries.
@@ -64,12 +65,12 @@ def _solve_program(round: Round, gap: float, time_limit_s: float | None) -> Sche
     with np.errstate(divide="ignore", invalid="ignore"):
         energies = constants.transmission / round.spectral_efficiency
         # an active link pays at least this much more than over its best subcarrier
-        detour = energies - energies.min(-1, keepdims=True)
+        dearer = energies - energies.min(-1, keepdims=True)
     capacity = np.full(energies.shape, float(states))
     if constants.slot_states < np.inf:
         capacity = np.minimum(capacity, np.floor(constants.slot_states * round.spectral_efficiency))
     usable = link_used[..., None] & np.isfinite(energies) & (capacity >= 1)
-    b_i, b_j, b_m = np.nonzero(usable & (detour <= gap))
+    b_i, b_j, b_m = np.nonzero(usable & (dearer <= gap))
 
     x = np.arange(len(x_i))
     b = len(x) + np.arange(len(b_i))

@@ -14,9 +14,8 @@ from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.assignment import assign_rows
 from dmoe_gym.dmoe.solvers.channel_law import expect
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
-from dmoe_gym.dmoe.solvers.repair import best_free, mark_taken, release_idle
+from dmoe_gym.dmoe.solvers.repair import LEAST_SAVING, best_free, mark_taken, release_idle
 
-LEAST_SAVING = 1e-9
 # Price of a subcarrier that is known not to work, where assignments need a number.
 UNUSABLE = 1e6
 
@@ -177,7 +176,9 @@ def reassign(gate_scores, targets, success, energy, constants, selected, subcarr
             loss -= expected_relevance_cost(i, gate_scores[i], targets[i], selected[i], chance, constants)
             chance[j] = kept
             for m in range(subcarriers):
-                whole = energy[i, j, m, payload - 1] + (1 - success[i, j, m, payload - 1]) * loss
+                chance_of_it = success[i, j, m, payload - 1]
+                # up to a constant, so that no price is negative: `assign_rows` asks for that
+                whole = energy[i, j, m, payload - 1] + (1 - chance_of_it if loss >= 0 else -chance_of_it) * loss
                 price[active, m] = min(whole, UNUSABLE)
             sources[active] = i
             destinations[active] = j
@@ -236,14 +237,14 @@ def expected_descent(gate_scores, targets, predicted, success, energy, constants
 
 
 @njit
-def expectations(gate_scores, efficiency, threshold, constants, outlook, caution):
+def expectations(gate_scores, efficiency, threshold, constants, law, caution, prices):
     """targets (K, N) and what `expect` gives for one round: predicted, success, energy."""
     experts, states, _ = gate_scores.shape
     subcarriers = efficiency.shape[2]
     predicted = np.empty((experts, experts, subcarriers))
     success = np.empty((experts, experts, subcarriers, states))
     energy = np.empty((experts, experts, subcarriers, states))
-    expect(efficiency, constants, outlook, caution, states, predicted, success, energy)
+    expect(efficiency, constants, law, caution, prices, states, predicted, success, energy)
     targets = np.empty((experts, states))
     best = np.empty(constants.max_experts)
     for i in range(experts):
@@ -253,13 +254,16 @@ def expectations(gate_scores, efficiency, threshold, constants, outlook, caution
 
 
 @njit
-def expected_jesa(gate_scores, efficiency, threshold, constants, outlook, caution, selected, subcarrier):
+def expected_jesa(gate_scores, efficiency, threshold, constants, law, caution, prices, selected, subcarrier):
     """One round of expected-cost JESA into selected (K, N, K) and subcarrier (K, K); return its expected cost.
 
     Args:
-        efficiency: (K, K, M) as observed; outlook: `Outlook`; caution: see `expect`.
+        efficiency: (K, K, M) as observed; law: `ChannelLaw`; caution, prices: (K,), see `expect`. The
+            constants' computation energies are priced already.
     """
-    targets, predicted, success, energy = expectations(gate_scores, efficiency, threshold, constants, outlook, caution)
+    targets, predicted, success, energy = expectations(
+        gate_scores, efficiency, threshold, constants, law, caution, prices
+    )
     jesa(gate_scores, predicted, threshold, constants, selected, subcarrier, MAX_ITERATIONS)
     release_idle(selected, subcarrier)
     return expected_descent(gate_scores, targets, predicted, success, energy, constants, selected, subcarrier)

@@ -15,7 +15,7 @@ from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Constants, Round
 from dmoe_gym.dmoe.physics.terms import attainable
-from dmoe_gym.dmoe.solvers.channel_law import Outlook, expect
+from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw, expect_exactly
 from dmoe_gym.dmoe.solvers.expected_cost import expected_relevance_cost
 
 # Selections of a node that enumeration takes on.
@@ -83,13 +83,9 @@ def _node_bound(i, gate_scores, targets, chances, energies, constants, sets):
 
 
 @njit
-def _bound(gate_scores, efficiency, threshold, constants, outlook):
+def _bound(gate_scores, threshold, constants, success, energy):
+    """Every link at its best subcarrier: success, energy (K, K, M, N)."""
     experts, states, _ = gate_scores.shape
-    subcarriers = efficiency.shape[2]
-    predicted = np.empty((experts, experts, subcarriers))
-    success = np.empty((experts, experts, subcarriers, states))
-    energy = np.empty((experts, experts, subcarriers, states))
-    expect(efficiency, constants, outlook, 1.0, states, predicted, success, energy)
     sets = _subsets(experts, constants.max_experts)
     targets = np.empty(states)
     best = np.empty(constants.max_experts)
@@ -110,21 +106,28 @@ def informed_about(config: DMoEConfig) -> bool:
     """Does `informed_bound` hold for a configuration, with knowledge that is not perfect?
 
     Rounds must stand alone, and the law of a gain must be known from its own observation: subcarriers independent,
-    no line of sight, mean gains known. A node's selections must be few enough to enumerate.
+    no line of sight, mean gains known. Without a slot a transmission over an unknown gain has no finite expected
+    energy. A node's selections must be few enough to enumerate.
     """
-    alone = config.relevance_budget is None and config.battery_j is None
+    alone = config.relevance_budget is None and config.battery_j is None and config.slot_duration_s is not None
     sets = sum(comb(config.num_experts, size) for size in range(1, config.max_experts + 1))
     few = sets**config.num_states <= MAX_SELECTIONS
     law = config.gain_law(0)
-    known = Outlook.fits(law) and law.known_means and law.independent
+    known = ChannelLaw.fits(law) and law.known_means and law.independent
     return alone and few and known and not config.csi.is_perfect
 
 
 def informed_bound(observed: Round, rounds_passed: int) -> float:
     """No schedule of one subcarrier per link has a lower expected cost, given the observed gains.
 
-    Each node minimises on its own, over all selections, every link at the largest success probability and at the
-    least expected energy of any subcarrier. Schedulers that remember earlier observations may know a little more.
+    Proof: given the observation links fail independently and a node's cost is its own, so the expected cost is a sum
+    over nodes, in each of them linear in every link's success probability and growing with every link's expected
+    energy. Both depend on the link's own subcarrier and payload alone; with any probability between 0 and the largest
+    of any subcarrier, beside the least energy of any, a node can do no worse, and of a linear function an end is
+    least. Every node's selections are enumerated. Probabilities and energies are integrals over the conditional law
+    of the gain (`delivery`), exact within 1e-9.
+
+    Schedulers that remember earlier observations may know a little more.
 
     Args:
         observed: the round as the scheduler sees it.
@@ -138,8 +141,8 @@ def informed_bound(observed: Round, rounds_passed: int) -> float:
         raise ValueError(
             f"channel = {config.channel!r}, csi = {config.csi!r}: valid for this bound are gains that are independent "
             "over links and subcarriers, of known means and law and without line of sight, under imperfect knowledge, "
-            f"without budget or batteries, with at most {MAX_SELECTIONS} selections per node"
+            f"with a slot, without budget or batteries, with at most {MAX_SELECTIONS} selections per node"
         )
-    outlook = Outlook.of(config, rounds_passed)
-    efficiency = np.log2(1 + config.mean_snr * observed.gains)
-    return float(_bound(observed.gate_scores, efficiency, observed.threshold, Constants.of(config), outlook))
+    constants = Constants.of(config)
+    success, energy = expect_exactly(observed.gains, constants, ChannelLaw.of(config, rounds_passed), config.num_states)
+    return float(_bound(observed.gate_scores, observed.threshold, constants, success, energy))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dmoe_gym.compiled.njit import njit
-from dmoe_gym.dmoe.physics import Constants
+from dmoe_gym.dmoe.physics.terms import cost_of, repriced, shortfall_cost, transmission_energy
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 
 # How often, and by how much, an overdrawn node's price is raised before the schedule is taken as it is.
@@ -21,17 +21,7 @@ RAISE = 2.0
 @njit
 def with_prices(constants, computation, relevance_price):
     """The constants with other computation energies (K,) and relevance priced, not asked for."""
-    return Constants(
-        constants.transmission,
-        computation,
-        constants.round_energy,
-        relevance_price,
-        constants.snr_per_gain,
-        constants.max_experts,
-        constants.slot_states,
-        constants.limited,
-        relevance_price,
-    )
+    return repriced(constants, computation, relevance_price, relevance_price)
 
 
 @njit
@@ -57,9 +47,9 @@ def outcome(gate_scores, efficiency, constants, selected, subcarrier):
                     relevance += gate_scores[i, n, j]
                     energy += constants.computation[j]
                     if i != j:
-                        energy += constants.transmission / efficiency[i, j, subcarrier[i, j]]
+                        energy += transmission_energy(1, 1, efficiency[i, j, subcarrier[i, j]], constants)
     scale = experts * states
-    return relevance / scale, energy / (scale * constants.max_experts)
+    return relevance / scale, cost_of(0.0, energy, 0.0, scale, constants)
 
 
 @njit
@@ -69,7 +59,7 @@ def best_multiplier(gate_scores, efficiency, constants, owed, multipliers, selec
     draft, draft_subcarrier = np.empty_like(selected), np.empty_like(subcarrier)
     for multiplier in multipliers:
         relevance, energy = relevance_priced(gate_scores, efficiency, constants, multiplier, draft, draft_subcarrier)
-        cost = energy + constants.shortfall_price / constants.max_experts * max(0.0, owed - relevance)
+        cost = energy + shortfall_cost(max(0.0, owed - relevance), constants)
         if cost < best:
             best = cost
             selected[:] = draft
@@ -87,7 +77,7 @@ def node_use(efficiency, constants, selected, subcarrier, use):
                 if selected[i, n, j]:
                     use[j] += constants.computation[j]
                     if i != j:
-                        use[i] += constants.transmission / efficiency[i, j, subcarrier[i, j]]
+                        use[i] += transmission_energy(1, 1, efficiency[i, j, subcarrier[i, j]], constants)
 
 
 @njit
@@ -139,7 +129,7 @@ def best_node_priced(
             gate_scores, efficiency, 1.0, multiplier, constants, prices, battery, draft, draft_subcarrier
         )  # fmt: skip
         relevance, energy = outcome(gate_scores, efficiency, constants, draft, draft_subcarrier)
-        cost = energy + constants.shortfall_price / constants.max_experts * max(0.0, owed - relevance)
+        cost = energy + shortfall_cost(max(0.0, owed - relevance), constants)
         if cost < best:
             best = cost
             selected[:] = draft

@@ -1,8 +1,7 @@
-"""Detours out of a local optimum: one node starts over with a link that it is told to use, and all improve from there.
+"""Restarts out of a local optimum: one node starts over with a link that it is told to use, and all improve from there.
 
-Where a schedule can be valued before it is taken (by its cost under a known channel, by its expected cost under one
-that is known by its law), a detour that ends worse is given up, so any number of them in any order never harms. Which
-of them pay is the question that `agents.residual` learns to answer (this project's choice).
+Where the channel is known by its law a schedule can be valued by its expected cost before it is taken, so a restart
+that ends worse is given up, and any number of them in any order never harms (this project's choice).
 """
 
 from __future__ import annotations
@@ -11,20 +10,14 @@ import numpy as np
 
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.solvers.expected_cost import (
+    LEAST_SAVING,
     expectations,
     expected_descent,
     expected_total,
     node_expectation,
     set_member,
 )
-from dmoe_gym.dmoe.solvers.repair import best_free, mark_taken, release_idle
-from dmoe_gym.dmoe.solvers.value_greedy import (
-    LEAST_SAVING,
-    fill_up,
-    new_workspace,
-    node_cost,
-    priced,
-)
+from dmoe_gym.dmoe.solvers.repair import best_free, mark_taken
 
 
 @njit
@@ -44,9 +37,11 @@ def start_over(i, j, gate_scores, rates, selected, subcarrier):
 
 
 @njit
-def expected_node_costs(gate_scores, efficiency, threshold, constants, outlook, caution, selected, subcarrier, costs):
+def expected_node_costs(
+    gate_scores, efficiency, threshold, constants, law, caution, prices, selected, subcarrier, costs
+):  # fmt: skip
     """Every node's expected cost (K,) under a schedule [E_ref / (K N D)]."""
-    targets, _, success, energy = expectations(gate_scores, efficiency, threshold, constants, outlook, caution)
+    targets, _, success, energy = expectations(gate_scores, efficiency, threshold, constants, law, caution, prices)
     chance = np.empty(gate_scores.shape[0])
     for i in range(gate_scores.shape[0]):
         costs[i] = node_expectation(
@@ -55,63 +50,28 @@ def expected_node_costs(gate_scores, efficiency, threshold, constants, outlook, 
 
 
 @njit
-def expected_detours(
-    gate_scores, efficiency, threshold, constants, outlook, caution, links, keep, selected, subcarrier, savings
-):
-    """Detours of least expected cost, in the order of `links`, each from the best schedule so far.
+def expected_restarts(
+    gate_scores, efficiency, threshold, constants, law, caution, prices, links, selected, subcarrier
+):  # fmt: skip
+    """Restarts of least expected cost, in the order of `links`, each from the best schedule so far.
 
     Args:
-        links: (R,) detours i * K + j.
-        keep: shall the schedule become the best one met? Otherwise each detour starts from it as it was given.
-        selected, subcarrier: a schedule of expected-cost JESA.
-        savings: (R,) output, what every detour saved [E_ref / (K N D)].
+        links: (R,) of links i * K + j.
+        selected, subcarrier: a schedule of expected-cost JESA, changed in place into the best one met.
     """
-    targets, predicted, success, energy = expectations(gate_scores, efficiency, threshold, constants, outlook, caution)
+    targets, predicted, success, energy = expectations(
+        gate_scores, efficiency, threshold, constants, law, caution, prices
+    )
     experts = gate_scores.shape[0]
     chance = np.empty(experts)
     best = expected_total(gate_scores, targets, success, energy, constants, selected, subcarrier, chance)
     draft, draft_subcarrier = selected.copy(), subcarrier.copy()
-    for position, link in enumerate(links):
+    for link in links:
         draft[:] = selected
         draft_subcarrier[:] = subcarrier
         start_over(link // experts, link % experts, gate_scores, predicted, draft, draft_subcarrier)
         now = expected_descent(gate_scores, targets, predicted, success, energy, constants, draft, draft_subcarrier)
-        savings[position] = max(0.0, best - now)
-        if keep and now < best - LEAST_SAVING:
+        if now < best - LEAST_SAVING:
             best = now
             selected[:] = draft
             subcarrier[:] = draft_subcarrier
-
-
-@njit
-def node_costs(gate_scores, efficiency, threshold, constants, subcarrier, costs):
-    """Every node's cost (K,) over its links' given subcarriers, its experts chosen anew [E_ref / (K N D)]."""
-    soft = priced(constants)
-    workspace = new_workspace(gate_scores.shape[0], constants.max_experts)
-    draft = np.empty(gate_scores.shape, np.bool_)
-    for i in range(gate_scores.shape[0]):
-        costs[i] = node_cost(i, gate_scores, efficiency, subcarrier, threshold, soft, draft, workspace)
-
-
-@njit
-def valued_detours(gate_scores, efficiency, threshold, constants, links, keep, selected, subcarrier, savings):
-    """As `expected_detours`, of the cost itself, from a schedule of value-greedy local search."""
-    experts = gate_scores.shape[0]
-    soft = priced(constants)
-    workspace = new_workspace(experts, constants.max_experts)
-    nothing = np.zeros((experts, experts), np.bool_)
-    costs = np.empty(experts)
-    node_costs(gate_scores, efficiency, threshold, constants, subcarrier, costs)
-    best = costs.sum()
-    draft, draft_subcarrier = selected.copy(), subcarrier.copy()
-    for position, link in enumerate(links):
-        draft[:] = selected
-        draft_subcarrier[:] = subcarrier
-        start_over(link // experts, link % experts, gate_scores, efficiency, draft, draft_subcarrier)
-        now = fill_up(gate_scores, efficiency, threshold, soft, nothing, draft, draft_subcarrier, costs, workspace)
-        savings[position] = max(0.0, best - now)
-        if keep and now < best - LEAST_SAVING:
-            best = now
-            selected[:] = draft
-            subcarrier[:] = draft_subcarrier
-    release_idle(selected, subcarrier)

@@ -1,14 +1,10 @@
-"""One-shot scheduling: select, choose links if subcarriers are too few, assign; nothing is iterated (this project's).
+"""Single-pass scheduling: select, choose links if subcarriers are too few, assign; nothing is iterated (our choice).
 
 1. Every hidden state chooses its experts as if each link had its best subcarrier to itself (`survey`). If no two of the
    links that this uses want the same one, that is the schedule.
-2. Otherwise links get prices, factors on their energies, that anticipate who will have to move, and hidden states
-   choose again. Where more links are wanted than there are subcarriers, a knapsack (`link_sets`) says which may be
-   used; links of low preference are not looked at (`conclude`).
-3. The links are assigned optimally.
-
-Prices and preferences can be learned (`agents.residual.one_shot`); with factors of 1 and each link's own saving as its
-preference this is an analytic scheduler.
+2. Where more links are wanted than there are subcarriers, a knapsack (`link_sets`) says which may be used, and hidden
+   states choose again; links that bring little relevance on their own are not looked at (`choose_anew`).
+3. The links are assigned optimally (`assign_and_cure`).
 """
 
 from __future__ import annotations
@@ -20,7 +16,7 @@ from numba import prange
 
 from dmoe_gym.compiled.njit import njit, njit_no_refcount
 from dmoe_gym.compiled.threads import serial_or_parallel
-from dmoe_gym.dmoe.physics.terms import attainable
+from dmoe_gym.dmoe.physics.terms import attainable, repriced
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, TOLERANCE, search
 from dmoe_gym.dmoe.solvers.link_assignment import LEAST_EFFICIENCY, assign_links, new_assignment, survey_links
 from dmoe_gym.dmoe.solvers.link_sets import choose_links, new_knapsack
@@ -84,13 +80,13 @@ def new_scene(experts, states, subcarriers, limit):
 
 
 @njit_no_refcount
-def price_links(best, factor, constants, energies):
-    """Energy of one hidden state of node i at expert j over the link's best subcarrier times its factor, (K, K)."""
+def price_links(best, constants, energies):
+    """Energy of one hidden state of node i at expert j over the link's best subcarrier, (K, K)."""
     experts = best.shape[0]
     for i in range(experts):
         for j in range(experts):
             rate = max(np.float64(best[i, j]), LEAST_EFFICIENCY)
-            energies[i, j] = constants.transmission / rate * factor[i, j] + constants.computation[j]
+            energies[i, j] = constants.transmission / rate + constants.computation[j]
         energies[i, i] = constants.computation[i]
 
 
@@ -165,8 +161,7 @@ def survey(gate_scores, efficiency, threshold, constants, scene, selected):
             scene.required[i, n] = reached - TOLERANCE if hard else reached
             scene.missing[i, n] = max(0.0, reached - gate_scores[i, n, i])
     scene.open_links[:] = True
-    # every factor is 1
-    price_links(scene.best, scene.open_links, constants, scene.energies)
+    price_links(scene.best, constants, scene.energies)
     active = select_all(gate_scores, selection_price(constants), constants.max_experts, scene, selected)
     conflicts = 0
     scene.wanted[:] = 0
@@ -200,43 +195,30 @@ def prefer(gate_scores, constants, scene):
 
 
 @njit_no_refcount(forceinline=True)
-def conclude(
-    gate_scores, efficiency, threshold, constants, factor, bonus, active, scene, knapsack, selected, subcarrier
-):  # fmt: skip
-    """Schedule a surveyed round under prices.
+def choose_anew(gate_scores, constants, scene, knapsack, selected):
+    """Select over the links that the knapsack allows, where the surveyed round wants more than there are subcarriers.
 
     Args:
-        factor: (K, K) on every link's energy; bonus: (K, K) on its preference, see `prefer`.
-        active: links used, as `survey` returned it.
         scene: of `survey`; its energies and payload are overwritten.
         knapsack: of `new_knapsack`, for as many candidates as it shall look at per node.
-        selected, subcarrier: (K, N, K), (K, K) outputs.
+        selected: (K, N, K) output.
     """
     experts = gate_scores.shape[0]
-    subcarriers, limit = efficiency.shape[2], constants.max_experts
-    price_links(scene.best, factor, constants, scene.energies)
-    scarce = active > subcarriers
-    if not scarce:
-        scarce = select_all(gate_scores, selection_price(constants), limit, scene, selected) > subcarriers
-    if scarce:
-        prefer(gate_scores, constants, scene)
-        for i in range(experts):
-            for j in range(experts):
-                scene.preference[i, j] += bonus[i, j]
-        choose_links(
-            gate_scores, scene.energies, scene.required, constants.shortfall_price, limit, scene.preference,
-            subcarriers, knapsack, scene.floats, scene.ints, scene.open_links,
-        )  # fmt: skip
-        for i in range(experts):
-            for j in range(experts):
-                if i != j and not scene.open_links[i, j]:
-                    scene.energies[i, j] = np.inf
-        select_all(gate_scores, constants.shortfall_price, limit, scene, selected)
-    settle(gate_scores, efficiency, threshold, constants, scarce, scene, selected, subcarrier)
+    limit = constants.max_experts
+    prefer(gate_scores, constants, scene)
+    choose_links(
+        gate_scores, scene.energies, scene.required, constants.shortfall_price, limit, scene.preference,
+        scene.taken.shape[0], knapsack, scene.floats, scene.ints, scene.open_links,
+    )  # fmt: skip
+    for i in range(experts):
+        for j in range(experts):
+            if i != j and not scene.open_links[i, j]:
+                scene.energies[i, j] = np.inf
+    select_all(gate_scores, constants.shortfall_price, limit, scene, selected)
 
 
 @njit_no_refcount(forceinline=True)
-def settle(gate_scores, efficiency, threshold, constants, scarce, scene, selected, subcarrier):
+def assign_and_cure(gate_scores, efficiency, threshold, constants, scarce, scene, selected, subcarrier):
     """Assign the links with payload; then no change of a hidden state's experts must cure a shortfall and pay."""
     moved = assign_links(scene.payload, efficiency, scene.route, scene.assignment, subcarrier)
     if not scarce and constants.selection_price == np.inf:
@@ -268,10 +250,10 @@ def reprice(efficiency, subcarrier, constants, energies):
 
 
 @njit
-def one_shot_rounds(
+def single_pass_rounds(
     first, last, gate_scores, efficiency, thresholds, constants, candidates, selected, subcarrier
 ):  # fmt: skip
-    """The analytic scheduler, all factors 1, for rounds first to last - 1 of a batch.
+    """Schedule rounds first to last - 1 of a batch.
 
     Args:
         gate_scores: (B, K, N, K); efficiency: (B, K, K, M) float32; thresholds: (B,).
@@ -284,37 +266,56 @@ def one_shot_rounds(
     subcarriers = efficiency.shape[3]
     scene = new_scene(experts, states, subcarriers, constants.max_experts)
     knapsack = new_knapsack(experts, subcarriers, candidates)
-    factor, bonus = np.ones((experts, experts)), np.zeros((experts, experts))
-    _one_shot_rounds(
-        first, last, gate_scores, efficiency, thresholds, constants, factor, bonus, scene, knapsack,
-        selected, subcarrier,
-    )  # fmt: skip
+    _single_pass_rounds(
+        first, last, gate_scores, efficiency, thresholds, constants, scene, knapsack, selected, subcarrier
+    )
 
 
 @njit_no_refcount
-def _one_shot_rounds(
-    first, last, gate_scores, efficiency, thresholds, constants, factor, bonus, scene, knapsack, selected, subcarrier
+def _single_pass_rounds(
+    first, last, gate_scores, efficiency, thresholds, constants, scene, knapsack, selected, subcarrier
 ):  # fmt: skip
-    """`one_shot_rounds` with factors and bonuses (K, K) of 1 and 0, and its workspaces."""
+    """`single_pass_rounds` with its workspaces."""
     for row in range(first, last):
         scores, rates, threshold = gate_scores[row], efficiency[row], np.float64(thresholds[row])
         active, _ = survey(scores, rates, threshold, constants, scene, selected[row])
-        if active <= rates.shape[2]:
-            settle(scores, rates, threshold, constants, False, scene, selected[row], subcarrier[row])
-        else:
-            conclude(
-                scores, rates, threshold, constants, factor, bonus, active, scene, knapsack,
-                selected[row], subcarrier[row],
-            )  # fmt: skip
+        scarce = active > rates.shape[2]
+        if scarce:
+            choose_anew(scores, constants, scene, knapsack, selected[row])
+        assign_and_cure(scores, rates, threshold, constants, scarce, scene, selected[row], subcarrier[row])
 
 
 @serial_or_parallel
-def one_shot_batch(gate_scores, efficiency, thresholds, constants, candidates, selected, subcarrier):
-    """`one_shot_rounds` for a whole batch; the first argument is the number of rounds."""
+def single_pass_batch(gate_scores, efficiency, thresholds, constants, candidates, selected, subcarrier):
+    """`single_pass_rounds` for a whole batch; the first argument is the number of rounds."""
     rounds = gate_scores.shape[0]
     for task in prange((rounds + ROUNDS_PER_TASK - 1) // ROUNDS_PER_TASK):
         first = task * ROUNDS_PER_TASK
-        one_shot_rounds(
+        single_pass_rounds(
             first, min(rounds, first + ROUNDS_PER_TASK), gate_scores, efficiency, thresholds, constants, candidates,
             selected, subcarrier,
         )  # fmt: skip
+
+
+@serial_or_parallel
+def priced_single_pass_batch(gate_scores, efficiency, thresholds, constants, prices, candidates, selected, subcarrier):
+    """`single_pass_batch` with a factor (B, K) on what every node's radio and expert take."""
+    rounds, experts, states, _ = gate_scores.shape
+    subcarriers = efficiency.shape[3]
+    for task in prange((rounds + ROUNDS_PER_TASK - 1) // ROUNDS_PER_TASK):
+        scene = new_scene(experts, states, subcarriers, constants.max_experts)
+        knapsack = new_knapsack(experts, subcarriers, candidates)
+        computation = np.empty(experts)
+        own = repriced(constants, computation, constants.shortfall_price, constants.selection_price)
+        rates = np.empty_like(efficiency[0])
+        for row in range(task * ROUNDS_PER_TASK, min(rounds, (task + 1) * ROUNDS_PER_TASK)):
+            for i in range(experts):
+                computation[i] = constants.computation[i] * prices[row, i]
+                for j in range(experts):
+                    for m in range(subcarriers):
+                        rates[i, j, m] = efficiency[row, i, j, m] / prices[row, i]
+            one = slice(row, row + 1)
+            _single_pass_rounds(
+                0, 1, gate_scores[one], rates.reshape(1, experts, experts, subcarriers), thresholds[one], own, scene,
+                knapsack, selected[one], subcarrier[one],
+            )  # fmt: skip

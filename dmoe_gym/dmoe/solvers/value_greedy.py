@@ -10,14 +10,12 @@ import numpy as np
 
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule
-from dmoe_gym.dmoe.physics.terms import attainable
+from dmoe_gym.dmoe.physics.terms import attainable, repriced
 from dmoe_gym.dmoe.solvers.assignment import allocate, count_payload
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS
 from dmoe_gym.dmoe.solvers.jesa import link_energies, select_node
-from dmoe_gym.dmoe.solvers.repair import best_free, mark_taken, release_idle
+from dmoe_gym.dmoe.solvers.repair import LEAST_SAVING, best_free, mark_taken, release_idle
 
-# A change must save more than this [E_ref / (K N D)]: rounding must not keep a loop going.
-LEAST_SAVING = 1e-9
 # Passes of the local search over all links; it usually ends after two or three.
 MAX_PASSES = 10
 
@@ -25,17 +23,8 @@ MAX_PASSES = 10
 @njit
 def priced(constants):
     """The same constants with the threshold priced, not hard, where experts are selected."""
-    return Constants(
-        constants.transmission,
-        constants.computation,
-        constants.round_energy,
-        constants.shortfall_price,
-        constants.snr_per_gain,
-        constants.max_experts,
-        constants.slot_states,
-        constants.limited,
-        min(constants.selection_price, constants.shortfall_price),
-    )
+    price = constants.shortfall_price
+    return repriced(constants, constants.computation, price, min(constants.selection_price, price))
 
 
 @njit

@@ -11,7 +11,7 @@ from dmoe_gym.config import StrictConfig
 
 
 class Analog(StrictConfig):
-    """x_hat = x + n, noise variance mean(x^2) / SNR per feature (DESIGN section 5).
+    """x_hat = x + n, noise variance mean(x^2) / SNR per feature (docs/gating.md).
 
     mean(x^2) is taken over the feature vector of each input: the transmitter scales each vector to the same power and
     the receiver undoes it. Two features share one complex channel use, so SNR is Es/N0 as in the digital chain.
@@ -22,7 +22,7 @@ class Analog(StrictConfig):
     """
 
     kind: Literal["analog"] = "analog"
-    repetitions: Annotated[int, Field(ge=1)] = 1
+    repetitions: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 
     @property
     def name(self) -> str:

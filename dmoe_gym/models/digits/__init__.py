@@ -1,6 +1,6 @@
 """A DMoE classifier of multi-domain digits: what schedulers decide changes its gate scores and its answers.
 
-The model runs without torch; only its training (`python -m dmoe_gym.models.digits.train`) needs it.
+The model runs without torch; only its training (the experiment `digits-model`) needs it.
 """
 
 from __future__ import annotations

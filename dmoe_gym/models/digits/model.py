@@ -101,6 +101,6 @@ def load_model(path: Path | str = SHIPPED) -> InferenceModel:
     """The model of a file, by default the shipped one; read once per process.
 
     Raises:
-        FileNotFoundError, ImportError, ValueError: as `read_weights`.
+        NoFileError, ImportError, ValueError: as `read_weights`.
     """
     return InferenceModel(*read_weights(path))

@@ -12,13 +12,13 @@ from dmoe_gym.compiled.threads import serial_or_parallel
 from dmoe_gym.models.digits.inputs import Part, load_inputs
 from dmoe_gym.models.digits.kernels import aggregate_image, attend_image, classify_image, gate_image
 from dmoe_gym.models.digits.model import load_model
-from dmoe_gym.relevance import RelevanceConfig, RelevanceProcess
+from dmoe_gym.models.process import ModelRelevance, ModelSizes, ModelSource
 
 # images per round whose computation is worth about as much as one round of scheduling
 _IMAGES_PER_ROUND = 8
 
 
-class ClassifierRelevanceConfig(RelevanceConfig):
+class ClassifierRelevanceConfig(ModelSource):
     """The shipped classifier on digits.
 
     Fields:
@@ -27,6 +27,10 @@ class ClassifierRelevanceConfig(RelevanceConfig):
 
     kind: Literal["classifier"] = "classifier"
     inputs: Part = "test"
+
+    def sizes(self) -> ModelSizes:
+        sizes = load_model().config
+        return ModelSizes(sizes.layers, sizes.experts, sizes.states, sizes.states)
 
     def build(self, batch: int, nodes: int, states: int, experts: int) -> ClassifierRelevance:
         """The process for `batch` environments.
@@ -37,7 +41,7 @@ class ClassifierRelevanceConfig(RelevanceConfig):
         return ClassifierRelevance(batch, nodes, states, experts, self)
 
 
-class ClassifierRelevance(RelevanceProcess):
+class ClassifierRelevance(ModelRelevance):
     """Every node holds one image per episode, of a domain and a digit drawn uniformly; N of its patches.
 
     `gate_scores` are those of the current layer. `hear` says which experts answered in it, `advance` opens the next.

@@ -68,7 +68,7 @@ def read_weights(path: Path | str = SHIPPED) -> tuple[ClassifierConfig, Weights]
     """Configuration and parameters of a model file; nothing in it is run.
 
     Raises:
-        FileNotFoundError, ImportError, ValueError: as `read_model_file`.
+        NoFileError, ImportError, ValueError: as `read_model_file`.
         ValueError: one line, for weights that do not fit the configuration.
     """
     stored, arrays = read_model_file(path, FORMAT)
@@ -83,7 +83,7 @@ def checked_weights(config: ClassifierConfig, arrays: dict[str, np.ndarray], whe
     """The arrays as `Weights`, read-only.
 
     Raises:
-        ValueError: for missing, unknown, misshapen or not finite arrays, or another type than float32.
+        ValueError: for missing, unknown or misshapen arrays, or another type than float32.
     """
     expected = shapes(config)
     if arrays.keys() != expected.keys():
@@ -93,7 +93,5 @@ def checked_weights(config: ClassifierConfig, arrays: dict[str, np.ndarray], whe
         array = arrays[name]
         if array.shape != shape or array.dtype != np.float32:
             raise ValueError(f"path = {where!r}: {name} is {array.dtype} {array.shape}, valid is float32 {shape}")
-        if not np.isfinite(array).all():
-            raise ValueError(f"path = {where!r}: {name} holds numbers that are not finite")
         array.setflags(write=False)
     return Weights(**{name: np.ascontiguousarray(arrays[name]) for name in expected})

@@ -17,97 +17,89 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 # of 16 prompts 12 are for training, 2 for validation, 2 for test
 _PART_OF_SIXTEENTH: tuple[Part, ...] = ("train",) * 12 + ("validation",) * 2 + ("test",) * 2
 
-MOST_TOKENS = 24
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
+MOST_TOKENS = 16
+LETTERS = "abcdefghij"
 DIGITS = "0123456789"
 PAIRS = {"(": ")", "[": "]", "{": "}"}
 DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
+# draw(low, high): a whole number, low <= number < high
 Draw = Callable[[int, int], int]
 
 
-def _some(draw: Draw, letters: str, count: int) -> str:
-    return "".join(letters[draw(0, len(letters))] for _ in range(count))
-
-
-def _distinct(draw: Draw, letters: str, count: int) -> str:
-    left = list(letters)
-    return "".join(left.pop(draw(0, len(left))) for _ in range(count))
+def _some(draw: Draw, letters: str, fewest: int, most: int) -> str:
+    return "".join(letters[draw(0, len(letters))] for _ in range(draw(fewest, most + 1)))
 
 
 def modular(draw: Draw) -> tuple[str, str]:
-    """`m7+4-8%9=3`: a sum of two to four digits, modulo 2 to 9."""
-    digits = [draw(0, 10) for _ in range(draw(2, 5))]
-    signs = [1, *(1 - 2 * draw(0, 2) for _ in digits[1:])]
+    """`m7+4-8%9=3`: a sum of two or three digits, modulo 2 to 9."""
+    text = _some(draw, DIGITS, 1, 1)
+    for _ in range(draw(1, 3)):
+        text += "+-"[draw(0, 2)] + _some(draw, DIGITS, 1, 1)
     modulus = draw(2, 10)
-    text = str(digits[0]) + "".join(
-        "+-"[sign < 0] + str(digit) for sign, digit in zip(signs[1:], digits[1:], strict=True)
-    )
-    return f"{text}%{modulus}", str(sum(sign * digit for sign, digit in zip(signs, digits, strict=True)) % modulus)
+    total = sum(int(text[place - 1 : place + 1] if place else text[0]) for place in range(0, len(text), 2))
+    return f"{text}%{modulus}", str(total % modulus)
 
 
 def sort(draw: Draw) -> tuple[str, str]:
-    """`s38162=12368`: three to eight digits in rising order."""
-    text = _some(draw, DIGITS, draw(3, 9))
+    """`s38162=12368`: three to six digits in rising order."""
+    text = _some(draw, DIGITS, 3, 6)
     return text, "".join(sorted(text))
 
 
 def reverse(draw: Draw) -> tuple[str, str]:
-    """`rqkza=azkq`: three to nine letters from the back."""
-    text = _some(draw, LETTERS, draw(3, 10))
+    """`reahb=bhae`: three to six letters from the back."""
+    text = _some(draw, LETTERS, 3, 6)
     return text, text[::-1]
 
 
 def brackets(draw: Draw) -> tuple[str, str]:
-    """`b([]{=})`: what closes the brackets that are open; one to five are."""
+    """`b([]{=})`: what closes the brackets that are open; one to four are, of at most eight."""
+    closing = draw(1, 5)
     text, opened = "", ""
-    closing = draw(1, 6)
-    while len(opened) < closing or len(text) < 4:
-        if opened and draw(0, 3) == 0:
+    while len(opened) < closing or len(text) < 3:
+        if opened and (len(opened) == closing or draw(0, 3) == 0):
             text, opened = text + PAIRS[opened[-1]], opened[:-1]
-        elif len(opened) < closing:
+        else:
             bracket = "([{"[draw(0, 3)]
             text, opened = text + bracket, opened + bracket
-        if len(text) > 12:
+        if len(text) > 8:
             text, opened = "", ""
     return text, "".join(PAIRS[bracket] for bracket in reversed(opened))
 
 
 def count(draw: Draw) -> tuple[str, str]:
-    """`cabacca:a=3`: how often a letter stands in a text of four to twelve of four letters."""
-    text = _some(draw, "abcd", draw(4, 13))
-    letter = "abcd"[draw(0, 4)]
+    """`cabacca:a=4`: how often a letter stands in a text of four to nine of three letters."""
+    text = _some(draw, "abc", 4, 9)
+    letter = "abc"[draw(0, 3)]
     return f"{text}:{letter}", str(text.count(letter))
 
 
 def lookup(draw: Draw) -> tuple[str, str]:
-    """`lk4b19:b=1` with pairs of letter and value: the value of a letter, among three to seven pairs."""
-    pairs = draw(3, 8)
-    letters, values = _distinct(draw, LETTERS, pairs), _some(draw, DIGITS, pairs)
+    """`lh4b1i9:b=1`: the digit that stands after a letter, among two to five pairs."""
+    letters, values = list(LETTERS), ""
+    pairs = draw(2, 6)
+    chosen = [letters.pop(draw(0, len(letters))) for _ in range(pairs)]
+    values = _some(draw, DIGITS, pairs, pairs)
     asked = draw(0, pairs)
-    return "".join(map("".join, zip(letters, values, strict=True))) + f":{letters[asked]}", values[asked]
+    return "".join(map("".join, zip(chosen, values, strict=True))) + f":{chosen[asked]}", values[asked]
 
 
 def base(draw: Draw) -> tuple[str, str]:
-    """`n110101:8=65`: a binary number of three to twelve digits in base 4, 8 or 10 (base 10 only to six digits)."""
-    target = (4, 8, 10)[draw(0, 3)]
-    digits = draw(3, 7 if target == 10 else 13)
+    """`n110101:8=65`: a binary number of three to eight digits in base 8, to seven in base 4; `n101+1101=18`: a sum."""
+    if draw(0, 2) == 0:
+        value, other = draw(1, 64), draw(1, 16)
+        return f"{value:b}+{other:b}", str(value + other)
+    bits = draw(2, 4)
+    digits = draw(3, 6 + bits)
     value = draw(1 << (digits - 1), 1 << digits)
-    if target == 10:
-        # binary places as a sum with another binary number, for there are few numbers of six digits
-        other = draw(1, 64)
-        return f"{value:b}+{other:b}:10", str(value + other)
-    answer = ""
-    left = value
-    while left:
-        left, digit = divmod(left, target)
-        answer = str(digit) + answer
-    return f"{value:b}:{target}", answer
+    places = range(bits * ((digits - 1) // bits), -1, -bits)
+    return f"{value:b}:{1 << bits}", "".join(str(value >> place & (1 << bits) - 1) for place in places)
 
 
 def date(draw: Draw) -> tuple[str, str]:
-    """`d0227+5=0304`: month and day, some days later or earlier (1 to 40), in a year of 365 days."""
-    day, days = draw(0, 365), draw(1, 41)
+    """`d0227+5=0304`: month and day, some days later or earlier (1 to 31), in a year of 365 days."""
+    day, days = draw(0, 365), draw(1, 32)
     later = draw(0, 2) == 0
     return f"{_month_day(day)}{'+' if later else '-'}{days}", _month_day((day + days if later else day - days) % 365)
 
@@ -120,19 +112,23 @@ def _month_day(day: int) -> str:
 
 
 def edit(draw: Draw) -> tuple[str, str]:
-    """`eabcab:b>x=axcax` replaces a letter, `eabcab:b=aca` deletes it, in a text of three to eight."""
-    letters = _distinct(draw, LETTERS, draw(2, 5))
-    text = _some(draw, letters, draw(3, 9))
-    old = text[draw(0, len(text))]
-    new = "" if len(set(text)) > 1 and draw(0, 2) else LETTERS[draw(0, 26)]
-    return f"{text}:{old}" + (f">{new}" if new else ""), text.replace(old, new)
+    """`eabca:a>h=hbch` replaces a letter, in a text of three or four; `eabcab:b=aca` deletes it, in three to six."""
+    is_replaced = draw(0, 2) == 0
+    while True:
+        text = _some(draw, LETTERS[:6], 3, 4 if is_replaced else 6)
+        old = text[draw(0, len(text))]
+        if is_replaced:
+            new = LETTERS[draw(0, len(LETTERS))]
+            return f"{text}:{old}>{new}", text.replace(old, new)
+        if text.strip(old):
+            return f"{text}:{old}", text.replace(old, "")
 
 
 def shift(draw: Draw) -> tuple[str, str]:
-    """`hxyz+2=zab`: two to seven letters moved along the alphabet by 1 to 5, forwards or back."""
-    text, step = _some(draw, LETTERS, draw(2, 8)), draw(1, 6)
+    """`hija+2=abc`: two to five letters moved along the alphabet by 1 to 3, forwards or back, j and a neighbours."""
+    text, step = _some(draw, LETTERS, 2, 5), draw(1, 4)
     sign = 1 - 2 * draw(0, 2)
-    moved = "".join(LETTERS[(LETTERS.index(letter) + sign * step) % 26] for letter in text)
+    moved = "".join(LETTERS[(LETTERS.index(letter) + sign * step) % len(LETTERS)] for letter in text)
     return f"{text}{'+' if sign > 0 else '-'}{step}", moved
 
 
@@ -160,17 +156,19 @@ def part_of(prompt: str) -> Part:
 class Queries:
     """An endless stream of queries of one part, the same for the same seeds."""
 
-    def __init__(self, part: Part, *seeds: int) -> None:
+    def __init__(self, part: Part, *seeds: int, block: int = 8192) -> None:
+        """block: how many random numbers are drawn ahead; another block, another stream."""
         if part not in PARTS:
             raise ValueError(f"part = {part!r}: valid are {', '.join(PARTS)}")
         self.part = part
         self._generator = np.random.default_rng([PARTS.index(part), *seeds])
         self._words: list[float] = []
+        self._block = block
 
     def draw(self, low: int, high: int) -> int:
         """A whole number, low <= number < high."""
         if not self._words:
-            self._words = self._generator.random(8192).tolist()
+            self._words = self._generator.random(self._block).tolist()
         return low + int(self._words.pop() * (high - low))
 
     def ask(self, family: int) -> tuple[str, str]:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import MixtralConfig, MixtralForCausalLM
 
+from dmoe_gym.models.causal.layers import route
 from dmoe_gym.models.language.tokens import END, PAD, VOCABULARY
-
-# what a router answers with: logits (T, K), weights (T, k), experts (T, k); expert number K is nobody
-Routing = tuple[Tensor, Tensor, Tensor]
 
 
 def build() -> MixtralForCausalLM:
@@ -44,15 +41,6 @@ def build() -> MixtralForCausalLM:
 def routers(model: Any) -> list[nn.Module]:
     """The routers of all layers, in order."""
     return [layer.mlp.gate for layer in model.model.layers]
-
-
-def route(logits: Tensor, heard: Tensor) -> Routing:
-    """The routing in which exactly `heard` (T, K) bool answer, weighted by their softmax scores, renormalised."""
-    scores = logits.softmax(-1) * heard
-    most = max(1, int(heard.sum(-1).max()))
-    weights, experts = scores.topk(most, -1)
-    experts = torch.where(weights > 0, experts, logits.shape[-1])
-    return logits, weights / weights.sum(-1, keepdim=True).clamp_min(1e-20), experts
 
 
 def override(model: Any, choose: Callable[[int, Tensor], Tensor]) -> list[Any]:

@@ -13,34 +13,35 @@ def families_in_turn(count: int) -> np.ndarray:
     return np.arange(count) % len(FAMILIES)
 
 
-def closing_windows(queries: Queries, families: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that end with a whole query, the one asked; before it stands what its stream held before, cut to length.
+def closing_window(queries: Queries, family: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """A row that ends with a whole query, the one asked; before it stands what its stream held before, cut to length.
 
     Args:
-        queries: where they are drawn from; families: (rows,) one per row; length: T, at least the longest query's.
+        queries: where they are drawn from; family: their number; length: T, at least the longest query's.
 
     Returns:
-        tokens (rows, T) int64 and answered (rows, T) bool, the places of the last query's answer and its end.
+        tokens (T,) int64 and answered (T,) bool, the places of the last query's answer and its end.
     """
-    tokens = np.empty((len(families), length), np.int64)
-    answered = np.zeros((len(families), length), np.bool_)
-    for row, family in enumerate(families):
-        prompt, answer = queries.ask(family)
-        text = [*encode(prompt + answer), END]
-        if len(text) > length:
-            raise ValueError(f"length = {length}: query {prompt + answer!r} has {len(text)} tokens")
-        answered[row, length - len(answer) - 1 :] = True
-        while len(text) < length:
-            text = [*encode("".join(queries.ask(family))), END, *text]
-        tokens[row] = text[-length:]
-    return tokens, answered
+    prompt, answer = queries.ask(family)
+    text = [*encode(prompt + answer), END]
+    if len(text) > length:
+        raise ValueError(f"length = {length}: query {prompt + answer!r} has {len(text)} tokens")
+    while len(text) < length:
+        text = [*encode("".join(queries.ask(family))), END, *text]
+    return np.array(text[-length:]), np.arange(length) >= length - len(answer) - 1
+
+
+def closing_windows(queries: Queries, families: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """A `closing_window` per family (rows,), drawn one after the other: tokens and answered, (rows, T)."""
+    tokens, answered = zip(*(closing_window(queries, family, length) for family in families), strict=True)
+    return np.stack(tokens), np.stack(answered)
 
 
 def stream_rows(queries: Queries, families: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows that begin and end anywhere in their stream, for training.
 
     Returns:
-        as `closing_windows`, but answered are the places of every answer whose prompt is whole.
+        tokens (rows, T) int64 and answered (rows, T) bool, the places of every answer whose prompt is whole.
     """
     tokens = np.empty((len(families), length), np.int64)
     answered = np.empty((len(families), length), np.bool_)

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dmoe_gym.channel.path_loss import path_gain
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.physics.check import check
 from dmoe_gym.wdmoe.physics.cost import reference_latency, token_unit
-from dmoe_gym.wdmoe.physics.geometry import path_gain
 from dmoe_gym.wdmoe.physics.latency import LN2
 
 # A link never fades by more than 90 dB: one draw in 1e9 would, and a gain of zero has no finite latency.
@@ -160,6 +160,10 @@ class WDMoECore(BatchedCore):
     def check(self, round: Block, schedule: Allocation) -> list[str]:
         """See `wdmoe.check`."""
         return check(round, schedule)
+
+    def priced(self, row: int) -> tuple[float, float]:
+        """The mean shortfall and its price V."""
+        return float(self.terms["shortfall"][row]), self.config.shortfall_price
 
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """Adds the block latency in milliseconds."""

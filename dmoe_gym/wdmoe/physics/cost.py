@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dmoe_gym.channel.path_loss import path_gain
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.physics.block import Allocation, Block, mean_relevance
-from dmoe_gym.wdmoe.physics.geometry import path_gain
 from dmoe_gym.wdmoe.physics.latency import latency, token_time
 
 

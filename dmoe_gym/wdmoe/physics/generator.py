@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dmoe_gym.channel.path_loss import path_gain
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.physics.block import Block
-from dmoe_gym.wdmoe.physics.geometry import path_gain
 
 
 def draw_block(config: WDMoEConfig, generator: np.random.Generator) -> Block:

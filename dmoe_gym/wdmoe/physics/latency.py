@@ -40,7 +40,7 @@ class Latency:
 
 
 def latency(block: Block, allocation: Allocation) -> Latency:
-    """The latency of a block under an allocation (DESIGN section 4): max over devices of tokens times time per token.
+    """The latency of a block under an allocation (docs/wdmoe.md): max over devices of tokens times time per token.
 
     Raises:
         ValueError: where the allocation has another size than the block.

@@ -65,7 +65,7 @@ def select_experts(
     `direction="above"` drops where the similarity is larger than theta, `"below"` where it is smaller. theta moves in
     steps from where no token fails the test to where all do, and stops before the step that would not increase the
     WLR (`physics.weight_to_latency_ratio`) or would take the mean relevance under the block's budget. Policy:
-    arXiv 2405.03131 and 2411.06681 in DESIGN's reading; start, step and the stop at the budget are this project's.
+    arXiv 2405.03131 and 2411.06681 in this project's reading; start, step and stop at the budget are this project's.
 
     Which direction pays, at equal relevance given away (`python -m benchmarks.wdmoe_directions`): "below" with few
     devices (block latency 0.888 against 0.947 of the gate's choice's on `testbed`, 0.929 against 0.937 on `mixtral`

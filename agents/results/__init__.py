@@ -1,1 +1,0 @@
-"""Results: run folders and analytic evaluations, collected into one store, shown as tables and plots."""

@@ -1,0 +1,130 @@
+"""What a residual scheduler observes: one flat vector of named numbers of order one, of a length that K alone decides.
+
+All are functions of the present and past observations of `DMoE-JESA-v0` in the episode.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import numpy as np
+from numba import prange
+
+from dmoe_gym.compiled.njit import njit
+from dmoe_gym.compiled.threads import serial_or_parallel
+
+# One of each per node. Energies are over the mean node's, rates over that of a mean link.
+NODE_FEATURES = (
+    "battery",  # share left; 0 without batteries, as everything that a scenario has not
+    "battery_pace",  # log(share of the episode left / share of the battery left)
+    "battery_used",  # share of the battery that the last round took, times L
+    "demand",  # its expert's mean gate score over all nodes' hidden states of this round, times K, less 1
+    "demand_mean",  # the same over all rounds of the episode so far
+    "own_demand_mean",  # its own hidden states' mean gate score for its own expert so far, less 1 / K
+    "harvest",  # what arrived at its battery now over the mean, less 1
+    "harvest_pace",  # log(what the rounds left take at an even pace / its energy and expected arrivals)
+    "computation",  # energy per hidden state over the mean node's, less 1
+    "sending",  # log of the mean energy of its links to others over their best subcarriers, over a mean link's
+    "receiving",  # the same of others' links to it
+)
+GLOBAL_FEATURES = (
+    "threshold",
+    "progress",  # l / L
+    "budget_left",  # relevance still to be gathered, over L
+    "budget_pace",  # log(what is left per round / the budget); 0 without a budget
+)
+LARGEST = 5.0  # features are clipped to it
+LEAST = 1e-3  # shares below count as this under a logarithm
+
+
+def feature_names(experts: int) -> tuple[str, ...]:
+    """The names of a vector's entries: "demand[3]" is of node 3."""
+    return tuple(f"{name}[{node}]" for name in NODE_FEATURES for node in range(experts)) + GLOBAL_FEATURES
+
+
+class Memory(NamedTuple):
+    """What is remembered of the episode."""
+
+    scores: np.ndarray  # (B, K, K) sums over rounds of node i's mean gate score for expert j
+    rounds: np.ndarray  # (B,) that they are of
+    battery: np.ndarray  # (B, K) as observed in the round before
+
+    @classmethod
+    def empty(cls, batch: int, experts: int) -> Self:
+        """Of no episode."""
+        return cls(np.zeros((batch, experts, experts)), np.zeros(batch), np.zeros((batch, experts)))
+
+
+@serial_or_parallel
+def write_features(rows, first, rounds, budget, has_battery, harvest, constants, batch, memory, features):
+    """Bring the memory up to date with the present observation, and write the features of the environments in `rows`.
+
+    Args:
+        first: does an episode begin?
+        rounds: L; budget: mean relevance asked for, NaN for none; has_battery: are there batteries?
+        harvest: (B, K, 2), the two features of it; of no rows without a harvest.
+        constants, batch, memory: `Constants`, `Batch`, `Memory`.
+        features: (B, features) float32 output.
+    """
+    for position in prange(rows.shape[0]):
+        _write(rows[position], first, rounds, budget, has_battery, harvest, constants, batch, memory, features)
+
+
+@njit
+def _write(row, first, rounds, budget, has_battery, harvest, constants, batch, memory, features):
+    gate_scores, efficiency, out = batch.gate_scores[row], batch.efficiency[row], features[row]
+    sums = memory.scores[row]
+    experts, states, _ = gate_scores.shape
+    subcarriers = efficiency.shape[2]
+    if first:
+        sums[:] = 0.0
+        memory.rounds[row] = 0.0
+        for node in range(experts):
+            memory.battery[row, node] = np.float64(batch.battery[row, node])
+    memory.rounds[row] += 1
+    seen = memory.rounds[row]
+    out[:] = 0.0
+    left = (rounds - batch.layer[row] + 1) / rounds
+    mean_computation = max(constants.computation.mean(), 1e-12)
+    link_unit = (experts - 1) / np.log2(1 + constants.snr_per_gain)
+    sending, receiving = np.zeros(experts), np.zeros(experts)
+    for i in range(experts):
+        for j in range(experts):
+            mean = 0.0
+            for n in range(states):
+                mean += gate_scores[i, n, j]
+            mean /= states
+            sums[i, j] += mean
+            out[3 * experts + j] += mean
+            out[4 * experts + j] += sums[i, j] / seen
+            if i == j:
+                out[5 * experts + j] = sums[i, j] / seen - 1 / experts
+                continue
+            best = 0.0
+            for m in range(subcarriers):
+                best = max(best, efficiency[i, j, m])
+            sending[i] += 1 / max(best, LEAST)
+            receiving[j] += 1 / max(best, LEAST)
+    for node in range(experts):
+        if has_battery:
+            share = np.float64(batch.battery[row, node])
+            out[node] = share
+            out[experts + node] = np.log(left / max(share, LEAST))
+            out[2 * experts + node] = (memory.battery[row, node] - share) * rounds
+            memory.battery[row, node] = share
+        if harvest.shape[0] > 0:
+            out[6 * experts + node] = harvest[row, node, 0]
+            out[7 * experts + node] = harvest[row, node, 1]
+        out[3 * experts + node] -= 1
+        out[4 * experts + node] -= 1
+        out[8 * experts + node] = constants.computation[node] / mean_computation - 1
+        out[9 * experts + node] = np.log(sending[node] / link_unit)
+        out[10 * experts + node] = np.log(receiving[node] / link_unit)
+    at = 11 * experts
+    out[at] = batch.threshold[row, 0]
+    out[at + 1] = batch.progress[row, 0]
+    if not np.isnan(budget):
+        out[at + 2] = batch.budget_left[row, 0]
+        out[at + 3] = np.log(max(batch.budget_left[row, 0] / (left * max(budget, LEAST)), LEAST))
+    for index in range(out.shape[0]):
+        out[index] = min(max(out[index], -LARGEST), LARGEST)

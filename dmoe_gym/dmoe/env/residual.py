@@ -1,0 +1,136 @@
+"""DMoE-JESA-Residual-v0: an action corrects the prices of the scenario's strongest analytic scheduler.
+
+Residual policy learning (Silver et al., arXiv 1812.06298; Johannink et al., arXiv 1812.03201): action 0 is that
+scheduler, bit for bit, so a learner starts where analysis ends.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import spaces
+from numba import prange
+
+from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.env.base import DMoECore
+from dmoe_gym.dmoe.env.batch import Batch, new_workspace
+from dmoe_gym.dmoe.env.charge import charge
+from dmoe_gym.dmoe.env.features import LARGEST, Memory, feature_names, write_features
+from dmoe_gym.dmoe.env.observe import begin_limits
+from dmoe_gym.dmoe.env.repair import repair_draft
+from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
+from dmoe_gym.dmoe.schedulers.episode import HarvestJESA
+from dmoe_gym.dmoe.schedulers.strongest import strongest
+
+# What an action of 1 multiplies by (this project's choice): so little that random actions cost little, so much that
+# what matters is in reach.
+PRICE_FACTOR = 2.0
+RELEVANCE_FACTOR = 1.2
+CAUTION_FACTOR = 2.0
+
+
+class ResidualCore(DMoECore):
+    """Action: a log factor on every node's price; one on the threshold (where the environment enforces it) or on
+    relevance's price (elsewhere); where knowledge of the channel is imperfect, one on every node's caution.
+
+    Observation: one vector (`features`), named by `feature_names`. What is corrected and rewarded is the
+    configuration's `residual`.
+    """
+
+    decides_rounds = True
+    alone = "features"
+
+    def __init__(self, num_envs: int, config: DMoEConfig) -> None:
+        self.features = np.zeros((num_envs, len(feature_names(config.num_experts))), np.float32)
+        self.memory = Memory.empty(num_envs, config.num_experts)
+        self.underneath: Correctable = strongest(config)
+        self.uncertain = not config.csi.is_perfect
+        # action 0 on the same episodes, where savings are the reward
+        self.twin: Batch | None = None
+        super().__init__(num_envs, config)
+        if config.residual.reward == "saving":
+            self._add_twin()
+
+    def _add_twin(self) -> None:
+        own = ("threshold", "budget_left", "battery", "selected", "subcarrier", "account", "terms", "rewards")
+        self.twin = self.batch._replace(**{name: np.zeros_like(getattr(self.batch, name)) for name in own})
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the entries of an observation mean."""
+        return feature_names(self.config.num_experts)
+
+    def _observations(self) -> dict[str, np.ndarray]:
+        # what the scheduler underneath sees, beside what is observed
+        self.inputs = super()._observations()
+        return {"features": self.features}
+
+    def _observation_space(self) -> spaces.Space:
+        return spaces.Box(-LARGEST, LARGEST, self.features.shape[1:], np.float32)
+
+    def _action_space(self) -> spaces.Space:
+        experts = self.config.num_experts
+        return spaces.Box(-1, 1, (experts + 1 + experts * self.uncertain,), np.float32)
+
+    def corrections(self, actions: np.ndarray) -> Corrections:
+        """What actions (B, entries) mean."""
+        exponents = actions.astype(np.float64)
+        experts = self.config.num_experts
+        caution = exponents[:, experts + 1 :] if self.uncertain else np.zeros((len(actions), experts))
+        return Corrections(
+            PRICE_FACTOR ** exponents[:, :experts], RELEVANCE_FACTOR ** exponents[:, experts], CAUTION_FACTOR**caution
+        )
+
+    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        everyone = len(rows) == self.num_envs
+        seen = self.inputs if everyone else {key: values[rows] for key, values in self.inputs.items()}
+        plan = self.underneath.corrected(seen, self.corrections(actions if everyone else actions[rows]))
+        _settle(len(rows), rows, *plan, self.constants, self.rules, self.batch)
+        if self.twin is not None:
+            limits = {"battery": self.twin.battery, "budget_left": self.twin.budget_left}
+            theirs = {**self.inputs, **{key: values for key, values in limits.items() if key in self.inputs}}
+            if not everyone:
+                theirs = {key: values[rows] for key, values in theirs.items()}
+            plan = self.underneath.schedule(theirs)
+            _settle(len(rows), rows, *plan, self.constants, self.rules, self.twin)
+            self.rewards[rows] -= self.twin.rewards[rows]
+        self._finish_round(rows)
+
+    def _harvest_features(self) -> np.ndarray:
+        """(B, K, 2), or (0, K, 2) without a harvest: see `env.features`."""
+        config, harvest = self.config, self.config.harvest
+        if harvest is None:
+            return np.zeros((0, config.num_experts, 2))
+        need, energy = HarvestJESA(config, horizon=config.num_layers).outlook(self.inputs)
+        now = self.harvest_seen.astype(float) * float(config.battery_j or 0)
+        return np.stack([now / harvest.mean_j - 1, np.log(need / energy)], -1)
+
+    def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
+        super()._observe_round(rows, first, gains, scores)
+        if self.twin is not None:
+            begin_limits(len(rows) / 8, rows, first, self.rules, self.twin)
+            self._receive(rows, first, self.twin)
+        write_features(
+            len(rows) / 8, rows, first, self.config.num_layers, self.rules.budget, self.config.battery_j is not None,
+            self._harvest_features(), self.constants, self.batch, self.memory, self.features,
+        )  # fmt: skip
+
+
+@serial_or_parallel
+def _settle(rows, selected, subcarrier, constants, rules, batch):
+    """Make planned schedules feasible and charge for them, as `DMoE-JESA-v0` does with the actions that encode them."""
+    rewards = batch.rewards  # what a parallel loop writes by an attribute of a tuple is lost
+    experts = subcarrier.shape[1]
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        workspace = new_workspace(constants, batch)
+        chosen, route = batch.selected[row], batch.subcarrier[row]
+        chosen[:] = selected[position]
+        for i in range(experts):
+            for j in range(experts):
+                route[i, j] = -1 if i == j else max(subcarrier[position, i, j], 0)
+        asked = np.float64(batch.threshold[row, 0]) if rules.enforced else 0.0
+        repairs = repair_draft(
+            batch.gate_scores[row], batch.efficiency[row], asked, constants, chosen, route, workspace
+        )
+        rewards[row] = -charge(row, repairs, constants, rules, batch, workspace)

@@ -1,1 +1,0 @@
-"""The accuracy experiment: every gate, transmission and seed, its tables and its plots."""

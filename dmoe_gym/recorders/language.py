@@ -1,0 +1,76 @@
+"""`python -m dmoe_gym record-language`: record the gate scores of the project's own language model."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from dmoe_gym.io.command_line import one_line_errors
+from dmoe_gym.models.language.families import FAMILIES, MOST_TOKENS, Part
+from dmoe_gym.models.language.source import SHIPPED, LanguageSource
+from dmoe_gym.recorders.versions import versions
+from dmoe_gym.relevance import Trace, write_trace
+
+OUT = Path("dmoe_gym/relevance/data/language.npz")
+# Queries per family of the trace that comes with the package: it stays under 300 kB.
+QUERIES = 10
+
+
+def record_language(part: Part = "test", queries: int = QUERIES, experts: int = 2) -> Trace:
+    """Gate scores of the shipped language model; a token is one of the 16 that end with a query.
+
+    Every layer hears the best `experts` experts of each hidden state, so scores of later layers are those of a model
+    that is served this way.
+
+    Args:
+        part: of the queries.
+        queries: how many per family, those of the numbers from 0 on.
+        experts: heard per hidden state.
+
+    Raises:
+        ValueError: for an unknown part, or fewer queries or other experts than there may be.
+    """
+    from dmoe_gym.models.language.accuracy import best, infer
+
+    source = LanguageSource(inputs=part)
+    model = source.layered()
+    for name, given, most in (("queries", queries, None), ("experts", experts, model.experts)):
+        if given < 1 or (most is not None and given > most):
+            valid = "at least 1" if most is None else f"from 1 to {most}"
+            raise ValueError(f"{name} = {given}: valid are whole numbers {valid}")
+    families = np.repeat(np.arange(len(FAMILIES)), queries)
+    asked = source.questions().ask(families, np.tile(np.arange(queries), len(FAMILIES)))
+    _, scores = infer(model, asked.tokens[:, :-1], best(experts))
+    digest = hashlib.sha256((SHIPPED / "model.safetensors").read_bytes()).hexdigest()
+    return Trace(
+        np.ascontiguousarray(scores.flatten(1, 2).numpy()),
+        np.repeat(families, MOST_TOKENS),
+        tuple(FAMILIES),
+        f"dmoe_gym language model, model.safetensors, sha256 {digest[:16]}",
+        {
+            "command": f"python -m dmoe_gym record-language --part {part} --queries {queries} --experts {experts}",
+            "data": f"generated queries, part {part!r}, {queries} per family, {MOST_TOKENS} tokens each",
+            "heard": f"the best {experts} experts of every hidden state in every layer",
+            "versions": versions("numpy", "torch", "transformers"),
+        },
+        tokens_per_input=MOST_TOKENS,
+    )
+
+
+@one_line_errors
+def record_language_command(
+    out: Annotated[Path, typer.Option(help="The trace file.")] = OUT,
+    part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    queries: Annotated[int, typer.Option(help="Queries per family.")] = QUERIES,
+    experts: Annotated[int, typer.Option(help="Experts that every hidden state hears.")] = 2,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Record the gate scores of the project's own language model."""
+    trace = record_language(part, queries, experts)  # type: ignore[arg-type]  # the source checks the part
+    write_trace(trace, out, overwrite=overwrite)
+    layers, tokens, count = trace.gate_scores.shape
+    typer.echo(f"{out}: {layers} layers, {tokens} tokens, {count} experts, {out.stat().st_size:,} bytes")

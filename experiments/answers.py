@@ -1,0 +1,145 @@
+"""What a scheduler's episodes of DMoE-Inference-v0 came to, answer by answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
+from dmoe_gym.dmoe.policies import JointPolicy
+from dmoe_gym.dmoe.schedulers.rounds import JESA, Random, TopK
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
+from dmoe_gym.evaluation import Interval, percent_change
+from dmoe_gym.evaluation.run import BATCH
+from dmoe_gym.registration import create_core
+
+ENV_ID = "DMoE-Inference-Joint-v0"
+Z_GRID = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+GAMMA_GRID = (1.0, 0.9, 0.8, 0.7, 0.6)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A scheduler with the configuration fields that it runs under.
+
+    Fields:
+        family: "JESA", "homogeneous" (gamma = 1), "top-k", "random".
+        build: from the configuration.
+        overrides: z and gamma.
+    """
+
+    family: str
+    build: Callable[[InferenceConfig], Scheduler]
+    overrides: Mapping[str, float] = field(default_factory=dict)
+
+
+@cache
+def contenders() -> dict[str, Contender]:
+    """Top-1, Top-2, Top-3, random, and JESA on the grid of z and gamma; gamma = 1 is homogeneous selection."""
+    found = {f"top-{k}": Contender("top-k", partial(TopK, k=k)) for k in (1, 2, 3)}
+    found["random"] = Contender("random", Random)
+    for gamma in GAMMA_GRID:
+        for z in Z_GRID:
+            family = "homogeneous" if gamma == 1 else "JESA"
+            overrides = {"threshold": z, "importance_factor": gamma}
+            found[f"{family} z={z:g} gamma={gamma:g}"] = Contender(family, JESA, overrides)
+    return found
+
+
+@dataclass(frozen=True)
+class Answers:
+    """E episodes of K answers each, L layers.
+
+    Attributes:
+        image: (E, K) which image was asked; correct: (E, K) bool.
+        energy: (E,) per answer [mJ]; cost: (E,) mean per layer.
+        wrong_answer_price: what a wrong answer costs of an episode, per answer and layer: R / L.
+        by_expert: (L, K) share of hidden states that node j's expert served.
+        by_rank: (L, K) share of hidden states whose expert of the r-th best gate score served them.
+    """
+
+    image: np.ndarray
+    correct: np.ndarray
+    energy: np.ndarray
+    cost: np.ndarray
+    wrong_answer_price: float
+    by_expert: np.ndarray
+    by_rank: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers."""
+        return float(self.correct.mean())
+
+    @property
+    def units(self) -> list[np.ndarray]:
+        """Of every answer its episode, whose channels all its answers share, and its image."""
+        episodes = np.repeat(np.arange(len(self.image)), self.image.shape[1])
+        return [episodes, self.image.ravel()]
+
+    def accuracy_interval(self) -> Interval:
+        """[%], episodes and images drawn anew, crossed."""
+        return Interval.of(100.0 * self.correct.ravel(), self.units)
+
+    def energy_interval(self) -> Interval:
+        """[mJ], episodes drawn anew."""
+        return Interval.of(self.energy)
+
+    def cost_interval(self) -> Interval:
+        """Per layer; its part of wrong answers by episode and image."""
+        wrong = self.correct.mean(1, keepdims=True) - self.correct
+        return Interval.of((self.cost[:, None] + self.wrong_answer_price * wrong).ravel(), self.units)
+
+    def change_from(self, reference: Answers) -> tuple[Interval, Interval]:
+        """Accuracy less a reference's in points, and energy beside it in per cent, paired."""
+        right = 100.0 * (self.correct.astype(float) - reference.correct)
+        return Interval.of(right.ravel(), self.units), percent_change(self.energy, reference.energy)
+
+
+def ask(contender: str, inputs: str, first_seed: int, episodes: int, scenario: str) -> Answers:
+    """Episodes of a contender on a part of the inputs, one per seed; those of the same seeds and inputs are paired."""
+    chosen = contenders()[contender]
+    relevance: dict[str, Any] = {"kind": "classifier", "inputs": inputs}
+    config = inference_scenario(scenario).replace(**chosen.overrides, relevance=relevance)
+    policy = JointPolicy(chosen.build(config))
+    parts = []
+    for first in range(first_seed, first_seed + episodes, BATCH):
+        count = min(BATCH, first_seed + episodes - first)
+        core = create_core(ENV_ID, count, scenario, {**chosen.overrides, "relevance": relevance})
+        core.seed(core.all_rows, [(seed, 0) for seed in range(first, first + count)])
+        parts.append(_run(core, policy))
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in ("image", "correct", "energy", "cost")}
+    shares = {name: np.sum([part[name] for part in parts], 0) / episodes for name in ("by_expert", "by_rank")}
+    return Answers(wrong_answer_price=config.wrong_answer_price / config.num_layers, **joined, **shares)
+
+
+def _run(core: Any, policy: JointPolicy) -> dict[str, np.ndarray]:
+    """One batch of episodes; the shares of served hidden states are sums over its episodes."""
+    core.start(core.all_rows)
+    sums = {name: np.zeros(core.num_envs) for name in core.terms}
+    by_expert, by_rank = [], []
+    while not core.terminated.any():
+        observation = {key: values.copy() for key, values in core.observations.items()}
+        actions, _ = policy.predict(observation)
+        core.step(core.checked_actions(actions), core.all_rows)
+        for name, values in core.terms.items():
+            sums[name] += values
+        selected = core.selected.copy()
+        order = np.argsort(-observation["gate_scores"], axis=-1, kind="stable")
+        by_expert.append(selected.mean((1, 2)).sum(0))
+        by_rank.append(np.take_along_axis(selected, order, axis=-1).mean((1, 2)).sum(0))
+    means = core.metrics({name: values / core.rounds_per_episode for name, values in sums.items()})
+    process = core.relevance
+    answers = process.model.class_scores(process.hidden).argmax(-1)
+    return {
+        "image": process.images.copy(),
+        "correct": answers == process.inputs.labels[process.images],
+        "energy": means["energy_per_answer_mJ"],
+        "cost": means["cost"],
+        "by_expert": np.stack(by_expert),
+        "by_rank": np.stack(by_rank),
+    }

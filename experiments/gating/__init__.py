@@ -1,0 +1,1 @@
+"""Channel-aware gating: the accuracy experiment, its tuning, and the networks that the package ships."""

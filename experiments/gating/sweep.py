@@ -1,0 +1,150 @@
+"""The accuracy experiment: train every gate for every transmission, measure accuracy over the SNR spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from dmoe_gym.config import list_as_tuple
+from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
+from dmoe_gym.gating.data import DatasetName, LabelledImages, load_split
+from dmoe_gym.gating.evaluation import Choice, receive
+from dmoe_gym.gating.networks import GatedModel
+from dmoe_gym.gating.training import train_stage_one, train_stage_two
+from dmoe_gym.gating.tuned import TRANSMISSIONS, transmission_of, tuned_config
+from experiments.gating.accuracies import Accuracies, Row
+from experiments.gating.plots import accuracy_figure, gain_figure
+from experiments.gating.tables import middle, results_markdown
+from experiments.page import Page
+from experiments.runner import Experiment, Piece
+
+DEFAULT_TRANSMISSIONS = tuple(name for name in TRANSMISSIONS if name != "digital_golay2312")
+GATES: tuple[GateKind, ...] = ("naive", "channel_aware", "best_snr", "random")
+PAGE, IMAGES = "docs/gating.md", "docs/images"
+
+
+class Gating(Experiment):
+    """Accuracy against the spread of the experts' SNRs: naive, channel-aware, best-SNR, random choice, oracle.
+
+    Fields:
+        dataset, data_root: see `data.load_split`.
+        split: images that accuracy is measured on; hyperparameters were tuned on "validation", "test" is reported.
+        first_seed, seeds: each seed is one split, one set of weights and one set of channels.
+        means_db, spreads_db, fading: SNR distributions of the experts, see `SNRDistribution`; all pairs are run.
+        transmissions: names out of `TRANSMISSIONS`.
+        repeats: channel draws per image.
+        top_k: experts that serve one input.
+        gating: fields of `GatingConfig` and their values, which take precedence over the tuned ones.
+    """
+
+    name: ClassVar[str] = "gating"
+    about: ClassVar[str] = "does a gate that knows the channel answer better?"
+    places: ClassVar[tuple[str, ...]] = (PAGE, f"{IMAGES}/gating_accuracy.png", f"{IMAGES}/gating_gains.png")
+
+    dataset: DatasetName = "digits"
+    data_root: str | None = None
+    split: Literal["validation", "test"] = "test"
+    first_seed: Annotated[int, Field(ge=0)] = 0
+    seeds: Annotated[int, Field(ge=2)] = 5
+    means_db: Annotated[tuple[float, ...], Field(min_length=1)] = (-5.0, 0.0, 5.0)
+    spreads_db: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0, 3.0, 6.0, 9.0, 12.0)
+    fading: Literal["fixed", "rayleigh"] = "fixed"
+    transmissions: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_TRANSMISSIONS
+    repeats: Annotated[int, Field(ge=1)] = 5
+    top_k: Annotated[int, Field(ge=1)] = 1
+    gating: dict[str, Any] = Field(default_factory=dict)
+
+    _list_as_tuple = field_validator("means_db", "spreads_db", "transmissions", mode="before")(list_as_tuple)
+
+    @model_validator(mode="after")
+    def _can_run(self) -> Gating:
+        for name in self.transmissions:
+            transmission_of(name)
+        GatingConfig(**self.gating)
+        if self.dataset != "digits":  # missing files are said before anything is run
+            load_split(self.dataset, Path(self.data_root) if self.data_root else None)
+        return self
+
+    def pieces(self) -> list[Piece]:
+        """A gate under all transmissions of a kind, per seed; stage 1 is trained once in each."""
+        kinds = dict.fromkeys(TRANSMISSIONS[name].kind for name in self.transmissions)
+        shared = self.model_dump(mode="json", exclude={"first_seed", "seeds", "transmissions"})
+        found = []
+        for seed, gate, kind in product(range(self.first_seed, self.first_seed + self.seeds), GATES, kinds):
+            names = [name for name in self.transmissions if TRANSMISSIONS[name].kind == kind]
+            networks = [tuned_config(self.dataset, name, gate, **self.gating).model_dump(mode="json") for name in names]
+            key = {**shared, "seed": seed, "gate": gate, "transmissions": names, "gating": networks}
+            found.append(Piece(train_and_measure, key))
+        return found
+
+    def page(self, values: Sequence[Any]) -> Page:
+        rows = [row for rows in values for row in rows]
+        text = results_markdown(rows, self.means_db, self.spreads_db, self.split, self.repeats)
+        pictures = {
+            "gating_accuracy.png": accuracy_figure(Accuracies(rows, middle(self.means_db))),
+            "gating_gains.png": gain_figure([Accuracies(rows, mean_db) for mean_db in self.means_db]),
+        }
+        return Page(
+            {(PAGE, "gating-experiment"): text}, {f"{IMAGES}/{name}": figure for name, figure in pictures.items()}
+        )
+
+
+def train_and_measure(
+    seed: int,
+    gate: GateKind,
+    transmissions: Sequence[str],
+    dataset: DatasetName,
+    data_root: str | None,
+    split: str,
+    means_db: Sequence[float],
+    spreads_db: Sequence[float],
+    fading: Literal["fixed", "rayleigh"],
+    repeats: int,
+    top_k: int,
+    gating: Sequence[dict[str, Any]],
+) -> list[Row]:
+    """One gate under every transmission for one seed. All models of a seed meet the same SNRs and noise.
+
+    Args:
+        gating: fields of `GatingConfig`, for each transmission; others as in `Gating`.
+    """
+    data = load_split(dataset, Path(data_root) if data_root else None, seed)
+    held_out = data.validation if split == "validation" else data.test
+    channels = [
+        SNRDistribution(mean_db=mean_db, spread_db=spread_db, fading=fading)
+        for mean_db, spread_db in product(means_db, spreads_db)
+    ]
+    stage_one = train_stage_one(data, GatingConfig(**gating[0]), seed=seed)  # it knows no transmission
+    rows: list[Row] = []
+
+    def measure(model: GatedModel, name: str, trained_with: str, choices: tuple[Choice, ...]) -> None:
+        for channel in channels:
+            for choice, right in measured(model, held_out, name, channel, choices, repeats, top_k, seed).items():
+                rows.append(Row(name, trained_with, choice, channel.mean_db, channel.spread_db, seed, right))
+
+    for name in transmissions:
+        if gate == "naive":
+            measure(stage_one, name, "naive_stage_one", ("gate",))
+        model = train_stage_two(stage_one, data, TRANSMISSIONS[name], seed=seed)
+        # the channel-aware model's experts also serve every other choice: what is left then is the choice alone
+        measure(model, name, gate, ("gate", "best_snr", "random", "oracle") if gate == "channel_aware" else ("gate",))
+    return rows
+
+
+def measured(
+    model: GatedModel,
+    data: LabelledImages,
+    transmission: str,
+    snr: SNRDistribution,
+    choices: Sequence[Choice],
+    repeats: int,
+    top_k: int,
+    seed: int,
+) -> dict[Choice, Any]:
+    """By choice: (images,) share of an image's channel draws in which it is answered rightly."""
+    reception = receive(model, data, transmission=TRANSMISSIONS[transmission], snr=snr, repeats=repeats, seed=seed)
+    return {choice: reception.correct(choice, top_k).reshape(repeats, -1).mean(0) for choice in choices}

@@ -1,0 +1,197 @@
+"""Accuracy against energy where a real classifier is served: chosen on validation inputs, judged on test inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from dmoe_gym.evaluation import FIRST_HELD_OUT_SEED, held_out_seeds
+from dmoe_gym.evaluation.table import markdown_table
+from experiments.answers import Answers, ask, contenders
+from experiments.inference_pictures import pareto, selection_heat_maps
+from experiments.page import Page
+from experiments.runner import Experiment, Piece
+
+Cells = tuple[list[str], list[list[str]]]
+# By contender's name.
+Asked = dict[str, Answers]
+PAGE = "docs/inference.md"
+PARETO, SELECTION = "docs/images/inference_pareto.png", "docs/images/inference_selection.png"
+TOP_K = ("top-1", "top-2", "top-3")
+# thresholds of the homogeneous selections that gamma < 1 is compared to
+HOMOGENEOUS = tuple(f"homogeneous z={z:g} gamma=1" for z in (0.3, 0.4, 0.5, 0.6, 0.7))
+# points of accuracy that a choice on validation inputs may be below its reference
+MARGINS = (0.0, 0.5)
+# Points of accuracy that count as equal on test inputs: the whole interval lies above minus them.
+EQUAL = 1.0
+
+
+class Inference(Experiment):
+    """JESA over z and gamma, homogeneous selection, Top-1/2/3 and random.
+
+    Fields:
+        scenario: of DMoE-Inference-v0.
+        episodes: held out, on test inputs.
+        validation: on validation inputs, for choosing z and gamma.
+    """
+
+    name: ClassVar[str] = "inference"
+    about: ClassVar[str] = "accuracy against energy where DMoE serves a real classifier"
+    places: ClassVar[tuple[str, ...]] = (PAGE, PARETO, SELECTION)
+
+    scenario: str = "digits"
+    episodes: Annotated[int, Field(ge=2)] = 500
+    validation: Annotated[int, Field(ge=2)] = 500
+
+    def pieces(self) -> list[Piece]:
+        parts = {
+            "validation": range(FIRST_HELD_OUT_SEED - self.validation, FIRST_HELD_OUT_SEED),
+            "test": held_out_seeds(self.episodes),
+        }
+        return [
+            Piece(ask, {"contender": name, "inputs": inputs, "first_seed": seeds.start, "episodes": len(seeds),
+                        "scenario": self.scenario})
+            for inputs, seeds in parts.items()
+            for name in contenders()
+        ]  # fmt: skip
+
+    def page(self, values: Sequence[Any]) -> Page:
+        chosen_on, judged_on = (
+            {piece.key["contender"]: value for piece, value in zip(self.pieces(), values, strict=True)
+             if piece.key["inputs"] == inputs}
+            for inputs in ("validation", "test")
+        )  # fmt: skip
+        tables = {
+            f"Accuracy and energy on test inputs, {self.episodes} held-out episodes, means and 95 % intervals (over "
+            "episodes and images). Of every gamma the z that cost least on validation inputs": main_cells(
+                chosen_on, judged_on
+            ),
+            "At equal accuracy: the cheapest (z, gamma; < 1 against homogeneous selection) that is as accurate as "
+            "the reference on validation inputs, less the points allowed; on test inputs, paired": (
+                equal_accuracy_cells(chosen_on, judged_on)
+            ),
+            "At equal energy: the most accurate (z, gamma < 1) that needs no more energy than the reference on "
+            "validation inputs, judged on test inputs, paired": equal_energy_cells(chosen_on, judged_on),
+        }
+        text = "\n".join(f"{title}:\n\n{markdown_table(*table)}" for title, table in tables.items())
+        selections = {name: judged_on[name] for name in selected(chosen_on)}
+        return Page(
+            {(PAGE, "inference-experiment"): text, (PAGE, "inference-claims"): claims(chosen_on, judged_on)},
+            {PARETO: pareto(judged_on), SELECTION: selection_heat_maps(selections)},
+        )
+
+
+def cheapest_as_accurate(asked: Asked, families: Sequence[str], accuracy: float) -> str | None:
+    """The contender of least mean energy among those of the families with at least this accuracy; None for none."""
+    enough = {
+        name: one.energy.mean()
+        for name, one in asked.items()
+        if contenders()[name].family in families and one.accuracy >= accuracy
+    }
+    return min(enough, key=lambda name: enough[name]) if enough else None
+
+
+def most_accurate_as_cheap(asked: Asked, families: Sequence[str], energy: float) -> str | None:
+    """The contender of largest accuracy among those of the families with at most this mean energy; None for none."""
+    enough = {
+        name: one.accuracy
+        for name, one in asked.items()
+        if contenders()[name].family in families and one.energy.mean() <= energy
+    }
+    return max(enough, key=lambda name: enough[name]) if enough else None
+
+
+def cheapest_by_cost(asked: Asked) -> list[str]:
+    """Of every gamma the contender of least mean cost, in order of falling gamma."""
+    best: dict[float, tuple[float, str]] = {}
+    for name, one in asked.items():
+        gamma = contenders()[name].overrides.get("importance_factor")
+        if gamma is not None:
+            best[gamma] = min(best.get(gamma, (one.cost.mean(), name)), (one.cost.mean(), name))
+    return [best[gamma][1] for gamma in sorted(best, reverse=True)]
+
+
+def selected(chosen_on: Asked) -> list[str]:
+    """Top-2, and the cheapest homogeneous selection and JESA that are as accurate on validation inputs."""
+    accuracy = chosen_on["top-2"].accuracy - MARGINS[-1] / 100
+    found = [cheapest_as_accurate(chosen_on, (family,), accuracy) for family in ("homogeneous", "JESA")]
+    return ["top-2", *(name for name in found if name is not None)]
+
+
+def main_cells(chosen_on: Asked, judged_on: Asked) -> Cells:
+    """Headings and cells: contenders down; accuracy, energy, cost."""
+    body = []
+    for name in (*TOP_K, "random", *cheapest_by_cost(chosen_on)):
+        one = judged_on[name]
+        accuracy, energy, cost = one.accuracy_interval(), one.energy_interval(), one.cost_interval()
+        body.append([name, f"{accuracy:.2f}", f"{energy:.2f}", f"{cost:.4f}"])
+    return ["scheduler", "accuracy [%]", "energy per answer [mJ]", "cost per layer"], body
+
+
+def equal_accuracy_cells(chosen_on: Asked, judged_on: Asked) -> Cells:
+    """Headings and cells: what (z, gamma) saves where it is as accurate as Top-k or homogeneous selection."""
+    body = []
+    for reference in (*TOP_K, *HOMOGENEOUS):
+        families = ("JESA", "homogeneous") if reference in TOP_K else ("JESA",)
+        for margin in MARGINS:
+            found = at_equal_accuracy(chosen_on, families, reference, margin)
+            if found is not None:
+                accuracy, energy = judged_on[found].change_from(judged_on[reference])
+                body.append([found, reference, f"{margin:g}", f"{energy:+.1f}", f"{accuracy:+.2f}"])
+    return ["scheduler", "reference", "less allowed [points]", "energy [%]", "accuracy [points]"], body
+
+
+def at_equal_accuracy(chosen_on: Asked, families: Sequence[str], reference: str, margin: float) -> str | None:
+    """The cheapest contender that is at most `margin` points less accurate than the reference."""
+    others = {name: one for name, one in chosen_on.items() if name != reference}
+    return cheapest_as_accurate(others, families, chosen_on[reference].accuracy - margin / 100)
+
+
+def equal_energy_cells(chosen_on: Asked, judged_on: Asked) -> Cells:
+    """Headings and cells: how much more accurate gamma < 1 is at the energy of homogeneous selection or Top-k."""
+    body = []
+    for reference in (*TOP_K, *HOMOGENEOUS):
+        found = most_accurate_as_cheap(chosen_on, ("JESA",), chosen_on[reference].energy.mean())
+        if found is not None:
+            accuracy, energy = judged_on[found].change_from(judged_on[reference])
+            body.append([found, reference, f"{accuracy:+.2f}", f"{energy:+.1f}"])
+    return ["scheduler", "reference", "accuracy [points]", "energy [%]"], body
+
+
+def claims(chosen_on: Asked, judged_on: Asked) -> str:
+    """The abstract's two claims and what was measured here, as a Markdown list."""
+    compared = []
+    for reference in HOMOGENEOUS:
+        found = most_accurate_as_cheap(chosen_on, ("JESA",), chosen_on[reference].energy.mean())
+        if found is not None:
+            compared.append((judged_on[found].change_from(judged_on[reference])[0], reference))
+    higher = sum(accuracy.low > 0 for accuracy, _ in compared)
+    verdict = "confirmed in part" if 0 < higher < len(compared) else "confirmed" if higher else "not confirmed"
+    line = (
+        f'- "Higher accuracy than homogeneous expert selection": {verdict}. At no more energy gamma < 1 was more '
+        f"accurate in {higher} of {len(compared)} comparisons with an interval above zero"
+    )
+    if compared:
+        best, reference = max(compared, key=lambda each: each[0].mean)
+        line += f"; the largest difference was {best:+.2f} points ({reference})"
+    return "\n".join([f"{line}.", *(_cost_claim(chosen_on, judged_on, k, m) for k in TOP_K for m in MARGINS)])
+
+
+def _cost_claim(chosen_on: Asked, judged_on: Asked, reference: str, margin: float) -> str:
+    claimed = f'- "Cost lower by up to 50 % than Top-k", {reference}'
+    found = at_equal_accuracy(chosen_on, ("JESA", "homogeneous"), reference, margin)
+    if found is None:
+        return f"{claimed}: no (z, gamma) was as accurate."
+    accuracy, energy = judged_on[found].change_from(judged_on[reference])
+    if energy.high >= 0:
+        verdict = "not confirmed"
+    elif accuracy.high < 0:
+        verdict = "not confirmed, for accuracy is lower too"
+    else:
+        verdict = "lower at equal accuracy" if accuracy.low > -EQUAL else "energy is lower, equal accuracy is not shown"
+    return (
+        f"{claimed}, {margin:g} points less allowed on validation inputs: {verdict}. Energy {energy:+.1f} %, accuracy "
+        f"{accuracy:+.2f} points ({found}); 50 % is {'' if energy.low <= -50 else 'not '}reached."
+    )

@@ -1,0 +1,1 @@
+"""Learned schedulers beside analytic ones and bounds: `results/` is collected, then shown."""

@@ -1,0 +1,161 @@
+"""The tables of docs/results.md and of the README."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agents.config import TrainingConfig
+from dmoe_gym.evaluation import Interval
+from dmoe_gym.evaluation.table import markdown_table
+from experiments.results.lines import Comparison, Line
+
+Times = Mapping[str, Mapping[str, float]]
+# Analytic schedulers that a setting's table names beside the strongest, the reference and random.
+SHOWN = 3
+LEAD = (
+    "scenario", "learner", "recipe", "seeds", "steps", "minutes of one core", "cost",
+    "to the strongest analytic [%]", "strongest analytic", "to the bound [%]", "bound",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a recipe's row was learned.
+
+    Fields:
+        algorithm: the learner's name in recipes; recurrent, imitation and the network's kind are said where used.
+        steps: environment steps of one run.
+        minutes: of one core, mean over the runs that say it; None if none does.
+        commits: at which runs were made, and which of those were not clean or not known.
+    """
+
+    algorithm: str
+    steps: int
+    minutes: float | None
+    commits: tuple[str, ...]
+
+    @classmethod
+    def of(cls, config: TrainingConfig, runs: Mapping[str, Mapping[str, Any]]) -> Training:
+        """From a recipe and the provenance of its runs."""
+        known = [run["cpu_seconds"] / 60 for run in runs.values() if "cpu_seconds" in run]
+        kind = getattr(config.network, "kind", "")
+        extras = [kind] * bool(kind) + ["imitation first"] * (config.imitation is not None)
+        extras += [f"{config.history} observations"] * (config.history > 1)
+        name = config.algorithm.replace("_", " ").upper() + (f" ({', '.join(extras)})" if extras else "")
+        commits = sorted({_commit(run) for run in runs.values()})
+        minutes = sum(known) / len(known) if known else None
+        return cls(name, config.total_timesteps, minutes, tuple(commits))
+
+
+def _commit(run: Mapping[str, Any]) -> str:
+    commit = str(run.get("git_commit", "unknown"))
+    if commit == "unknown":
+        return "an unknown commit"
+    return commit[:7] + (" with changes" if run.get("git_dirty") else "")
+
+
+def lead_table(comparisons: Sequence[Comparison], trainings: Mapping[str, Training], best_alone: bool = False) -> str:
+    """A line per learned row, or per scenario its best one; a scenario without says so.
+
+    Args:
+        trainings: by recipe.
+        best_alone: only the learned row of least mean cost of every scenario.
+    """
+    body = []
+    for comparison in comparisons:
+        scenario = f"`{comparison.setting.title}`"
+        lines = comparison.learned[:1] if best_alone else comparison.learned
+        strongest, bound = f"`{comparison.strongest.name}`", f"{comparison.bound.name} ({comparison.kind_of_bound})"
+        for line in lines:
+            training = trainings[line.name]
+            minutes = "–" if training.minutes is None else f"{training.minutes:.1f}"
+            figures = [f"{line.cost:.4f}", _interval(line.difference, "+.2f"), strongest, _interval(line.gap, ".1f")]
+            told = [training.algorithm, f"`{line.name}`", str(line.seeds), f"{training.steps:,}", minutes]
+            body.append([scenario, *told, *figures, bound])
+        if not lines:
+            empty = [""] * (len(LEAD) - 5)
+            gap = _interval(comparison.strongest.gap, ".1f")
+            body.append([scenario, "none yet", *empty, strongest, f"{gap} of the strongest analytic", bound])
+    return markdown_table(LEAD, body)
+
+
+def short_table(comparisons: Sequence[Comparison], trainings: Mapping[str, Training]) -> str:
+    """The README's: per scenario the best learned row, in few columns."""
+    headings = ["scenario", "learner, minutes of one core", "to the strongest analytic [%]", "room to the bound [%]"]
+    body = []
+    for comparison in comparisons:
+        strongest = comparison.strongest.name
+        room = f"{_interval(comparison.strongest.gap, '.1f')} ({comparison.bound.name})"
+        told, difference = "none yet", f"– ({strongest})"
+        if comparison.learned:
+            line = comparison.learned[0]
+            training = trainings[line.name]
+            minutes = "" if training.minutes is None else f", {training.minutes:.1f}"
+            told, difference = f"{training.algorithm}{minutes}", f"{_interval(line.difference, '+.2f')} ({strongest})"
+        body.append([f"`{comparison.setting.title}`", told, difference, room])
+    return markdown_table(headings, body)
+
+
+def setting_section(comparison: Comparison, times: Times) -> str:
+    """A setting's heading, verdict and table: bounds, learned rows, the best analytic ones, reference and random."""
+    strongest, line_up = comparison.strongest, comparison.setting.line_up
+    clock = times.get(comparison.setting.title, {})
+    analytic = [line.name for line in comparison.lines if line.kind == "analytic"]
+    shown = {*analytic[:SHOWN], strongest.name, line_up.reference, line_up.random}
+    headings = [
+        "scheduler", "seeds", "episodes", "cost", f"to {comparison.bound.name} [%]", f"to {strongest.name} [%]",
+        "ms per decision",
+    ]  # fmt: skip
+    body = []
+    for line in comparison.lines:
+        if line.kind == "analytic" and line.name not in shown:
+            continue
+        milliseconds = clock.get(line.name)
+        body.append(
+            [
+                f"*{line.name}*" if line.kind == "learned" else line.name,
+                str(line.seeds) if line.seeds else "",
+                str(line.episodes),
+                f"{line.cost:.4f}",
+                _interval(line.gap, ".1f", ""),
+                _interval(line.difference, "+.2f", ""),
+                "–" if milliseconds is None else f"{milliseconds:.2g}",
+            ]
+        )
+    words = [verdict(comparison), *(f"Missing: `{name}` ({why})." for name, why in comparison.missing.items())]
+    page = comparison.setting.system.page
+    if page:
+        words.append(f"More: [{page}]({page}).")
+    return f"### `{comparison.setting.title}`\n\n" + "\n".join(words) + f"\n\n{markdown_table(headings, body)}"
+
+
+def verdict(comparison: Comparison) -> str:
+    """How the best learned scheduler stands to the strongest analytic one, in a sentence."""
+    strongest = comparison.strongest
+    chosen = "" if comparison.validated else " (chosen on held-out episodes, in its favour)"
+    room = f"`{strongest.name}` is the strongest analytic scheduler{chosen}"
+    room += f", {strongest.gap:.2f} % above {comparison.bound.name}." if strongest.gap else "."
+    if not comparison.learned:
+        return room
+    best = comparison.learned[0]
+    if best.difference is None:
+        return room
+    word = {-1: "below it", 1: "above it", 0: "not told apart from it"}[best.difference.sign]
+    told = f"{room} `{best.name}` is {word}"
+    if best.difference.sign:
+        size = best.difference * best.difference.sign
+        told += f" by {size:.2f} %"
+    return f"{told} ({best.seeds} seeds)."
+
+
+def made_table(comparisons: Sequence[Comparison], trainings: Mapping[str, Training]) -> str:
+    """At which commits the learned rows were made; rows of a checkout with changes or of an unknown commit say so."""
+    lines: list[Line] = [line for comparison in comparisons for line in comparison.learned]
+    body = [[f"`{line.name}`", str(line.seeds), ", ".join(trainings[line.name].commits)] for line in lines]
+    return markdown_table(["recipe in `configs/`", "seeds", "made at"], body)
+
+
+def _interval(interval: Interval | None, spec: str, without: str = "–") -> str:
+    return without if interval is None else format(interval, spec)

@@ -1,0 +1,153 @@
+"""Harvested energy: its law, what arrives at batteries, its forecast, and the bound of whole episodes."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from dmoe_gym.dmoe import DMoEConfig, scenario
+from dmoe_gym.dmoe.env.charge import BATTERY
+from dmoe_gym.dmoe.harvest import HarvestConfig
+from dmoe_gym.dmoe.policies import JointPolicy
+from dmoe_gym.dmoe.schedulers.episode import BatteryJESA, HarvestJESA
+from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant, dual_value
+from dmoe_gym.evaluation import evaluate
+from dmoe_gym.facades.view import View
+from dmoe_gym.registration import create_core
+
+LAW = HarvestConfig(mean_j=2.0, sun_share=0.3, mean_sun_rounds=5.0)
+SHORT = {"scenario": "harvest", "num_layers": 12}
+
+
+def drawn(rounds: int, batch: int = 4000, config: HarvestConfig = LAW) -> np.ndarray:
+    """(rounds, batch) arrivals of one node."""
+    generators = [np.random.default_rng(seed) for seed in range(batch)]
+    process, rows, arrivals = config.build(batch, 1, 1.0), np.arange(batch), []
+    for round in range(rounds):
+        (process.start if round == 0 else process.advance)(rows, generators)
+        arrivals.append(process.arrived[:, 0].copy())
+    return np.array(arrivals)
+
+
+def test_the_chain_is_stationary_and_its_correlation_falls_geometrically():
+    arrivals = drawn(9)
+    sunny = arrivals > 0
+    spread = np.sqrt(0.3 * 0.7 / arrivals.shape[1])
+    # a share of so many independent chains lies within four standard deviations
+    assert np.abs(sunny.mean(1) - 0.3).max() < 4 * spread
+    assert set(np.unique(arrivals)) == {0.0, LAW.sun_j}
+    assert LAW.sun_j * 0.3 == pytest.approx(2.0)
+    for lag in (1, 3, 8):
+        correlation = np.corrcoef(sunny[0], sunny[lag])[0, 1]
+        assert correlation == pytest.approx(LAW.correlation**lag, abs=4 / np.sqrt(arrivals.shape[1]))
+
+
+def test_expected_arrivals_are_the_chain_s():
+    """Against the transition matrix, enumerated."""
+    step = np.array([[1 - LAW.leaves_shade, LAW.leaves_shade], [LAW.leaves_sun, 1 - LAW.leaves_sun]])
+    for state, now in enumerate((0.0, LAW.sun_j)):
+        law, total = np.eye(2)[state], 0.0
+        for rounds in range(8):
+            assert LAW.expected_arrivals(np.array(now), np.array(rounds)) == pytest.approx(total)
+            law = law @ step
+            total += law[1] * LAW.sun_j
+
+
+def test_batteries_hold_what_arrives_up_to_their_size_and_lose_what_is_spent():
+    core = create_core("DMoE-JESA-v0", 3, "harvest", {"num_layers": 12})
+    core.seed(core.all_rows, [(2, row) for row in range(3)])
+    core.start(core.all_rows)
+    config, full = core.config, core.rules.full_battery
+    policy = JointPolicy(HarvestJESA(config))
+    left = np.full((3, config.num_experts), config.harvest.start_share * full)
+    while True:
+        held = np.minimum(full, left + core.harvest.arrived)
+        np.testing.assert_allclose(core.account[:, BATTERY:], held)
+        np.testing.assert_allclose(core.battery, held / full, rtol=1e-6)
+        np.testing.assert_allclose(core.observations["harvest"], np.minimum(1, core.harvest.arrived / full), rtol=1e-6)
+        np.testing.assert_allclose(core.round(0).battery, held[0] * config.energy_unit_j)
+        np.testing.assert_allclose(core.round(0).harvested, core.harvest.arrived[0] * config.energy_unit_j)
+        rounds = [core.round(row) for row in range(3)]
+        core.step(policy.actions(View(core).batch()), core.all_rows)
+        # what every node spends, by the physics alone; feasible schedules overdraw nobody here
+        use = [spent_by(round, core.schedule(row)) for row, round in enumerate(rounds)]
+        left = np.maximum(held - np.array(use), 0)
+        if core.terminated.all():
+            break
+
+
+def spent_by(round, schedule) -> np.ndarray:
+    """Energy of every node (K,) [E_ref / (K N D)] under a schedule, as docs/environments.md has it."""
+    config = round.config
+    rates = (schedule.allocated * round.rates).sum(-1)
+    payload = schedule.payload_states * config.state_size_bit
+    sent = np.where(rates > 0, config.transmit_power_w * payload / np.where(rates > 0, rates, 1), 0).sum(1)
+    computed = config.computation_energy_j * schedule.selected.sum((0, 1))
+    return (sent + computed) / config.energy_unit_j
+
+
+def test_without_a_harvest_nothing_of_an_episode_changes():
+    """The harvest draws after the channel: gains of the first round are those of a battery scenario."""
+    plain = create_core("DMoE-JESA-v0", 1, "battery", {})
+    harvest = create_core("DMoE-JESA-v0", 1, "battery", {"harvest": {}})
+    for core in (plain, harvest):
+        core.seed([0], [(3, 0)])
+        core.start(core.all_rows)
+    np.testing.assert_array_equal(plain.channel.gains, harvest.channel.gains)
+    assert "harvest" not in plain.observations
+
+
+def test_no_policy_undercuts_the_bound_and_any_multipliers_prove_one():
+    config = scenario("harvest").replace(num_layers=12)
+    for seed in range(6):
+        core = create_core("DMoE-JESA-v0", 1, "harvest", {"num_layers": 12})
+        core.seed([0], [(seed, 0)])
+        core.start(core.all_rows)
+        rounds = []
+        while not core.terminated[0]:
+            rounds.append(core.round(0))
+            core.skip_round(core.all_rows)
+        found = clairvoyant(rounds)
+        assert found.cost == pytest.approx(dual_value(rounds, found.relevance_price, found.node_prices))
+        for scheduler in (BatteryJESA(config, 0.0), BatteryJESA(config), HarvestJESA(config, 10.0)):
+            (row,) = evaluate(JointPolicy(scheduler), "DMoE-JESA-v0", **SHORT, seeds=[seed], check=False)
+            assert row["cost"] >= found.cost - 1e-9
+
+
+@pytest.mark.slow
+def test_no_policy_undercuts_the_bound_over_a_thousand_episodes():
+    from dmoe_gym.evaluation.run import evaluate_bound
+
+    seeds = range(1000)
+    bound = evaluate_bound("clairvoyant", "DMoE-JESA-v0", scenario="harvest", seeds=seeds)
+    policy = JointPolicy(HarvestJESA(scenario("harvest"), 10.0, 4.0, 16))
+    rows = evaluate(policy, "DMoE-JESA-v0", scenario="harvest", seeds=seeds, check=False)
+    for below, row in zip(bound, rows, strict=True):
+        assert row["cost"] >= below["cost"] - 1e-9
+
+
+def test_a_forecast_pays():
+    """Prices of expected arrivals cost less than those of the battery alone, by far."""
+    config = scenario("harvest")
+    costs = {}
+    for name, scheduler in (
+        ("battery", BatteryJESA(config, 3.0, 4.0)),
+        ("harvest", HarvestJESA(config, 10.0, 4.0, 16)),
+    ):
+        rows = evaluate(JointPolicy(scheduler), "DMoE-JESA-v0", scenario="harvest", seeds=range(16), check=False)
+        costs[name] = np.array([row["cost"] for row in rows])
+    difference = costs["harvest"] - costs["battery"]
+    assert difference.mean() < -2 * difference.std() / 4
+
+
+def test_bad_configurations_are_named():
+    with pytest.raises(ValueError, match="harvest without battery_j"):
+        DMoEConfig(harvest={})
+    with pytest.raises(ValueError, match="sun_share"):
+        HarvestConfig(sun_share=1.0)
+    with pytest.raises(ValueError, match="harvest = None"):
+        HarvestJESA(scenario("battery"))
+    with pytest.raises(ValueError, match="horizon = 0"):
+        HarvestJESA(scenario("harvest"), horizon=0)
+    assert gym.make("DMoE-JESA-v0", scenario="harvest").observation_space["harvest"].shape == (6,)

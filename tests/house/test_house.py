@@ -1,0 +1,48 @@
+"""The house keeps its shape (docs/contributing.md)."""
+
+from __future__ import annotations
+
+import numpy as np
+from house import (
+    LONGEST_FILE,
+    entry_points,
+    files_to_joule,
+    frames_to_kernel,
+    ignored_imports,
+    lines_of,
+    product_files,
+)
+
+import dmoe_gym  # noqa: F401
+from dmoe_gym.registration import ENVIRONMENTS, create_core, register, system_of
+
+
+def test_no_file_is_longer_than_one_can_hold_in_the_head():
+    assert [str(file) for file in product_files() if lines_of(file) > LONGEST_FILE] == []
+
+
+def test_imports_go_one_way_without_exception():
+    """What functions import is held by the contracts as well."""
+    assert ignored_imports() == []
+
+
+def test_commands_are_few():
+    assert len(entry_points()) <= 5
+
+
+def test_from_an_observation_to_the_kernel_and_from_an_action_to_the_energy_is_a_short_way():
+    assert len(frames_to_kernel()) <= 6
+    assert len(files_to_joule()) <= 8
+
+
+def test_an_environment_of_ones_own_is_known_to_everything_by_one_call(monkeypatch):
+    """The record and the core may be objects or be named; here an id of another line-up's episodes."""
+    known = ENVIRONMENTS["DMoE-JESA-v0"]
+    monkeypatch.setattr("dmoe_gym.registration.ENVIRONMENTS", dict(ENVIRONMENTS))
+    register("Mine-v0", known.core, system_of("DMoE-JESA-v0"))
+    assert system_of("Mine-v0") is system_of("DMoE-JESA-v0")
+    mine, theirs = (create_core(env_id, 1, "small", {}) for env_id in ("Mine-v0", "DMoE-JESA-v0"))
+    for core in (mine, theirs):
+        core.seed([0], [(4, 0)])
+        core.start(core.all_rows)
+    np.testing.assert_array_equal(mine.observations["gate_scores"], theirs.observations["gate_scores"])
