@@ -270,7 +270,8 @@ def test_training_draws_no_held_out_and_no_repeated_episode(tmp_path: Path, monk
         drawn.extend(tuple(pair) for pair in seeds)
         seed(core, rows, seeds)
 
-    monkeypatch.setattr("agents.callback.evaluate", lambda *_, **__: [{"policy": "run", "seed": 1, "cost": 1.0}])
+    row = {"policy": "run", "env_id": RECIPE["env_id"], "seed": 1, "cost": 1.0}
+    monkeypatch.setattr("agents.callback.evaluate", lambda *_, **__: [row])
     monkeypatch.setattr(BatchedCore, "seed", note)
     config = TrainingConfig(**{**RECIPE, "seeds": [899_999]})
     _Signals(monkeypatch, [100, 200], signal.SIGINT)

@@ -133,7 +133,7 @@ def test_no_doppler_no_change():
             lambda: GaussMarkovConfig(doppler_hz=-1.0),
             r"GaussMarkovConfig.doppler_hz = -1.0: .*greater than or equal to 0",
         ),
-        (lambda: GaussMarkovConfig(round_duration_s=0.0), r"round_duration_s = 0.0: .*greater than 0"),
+        (lambda: GaussMarkovConfig(round_duration_s=0.0), r"round_duration_s = 0.0: .*greater than or equal to"),
         (lambda: JakesConfig(rounds=0), r"JakesConfig.rounds = 0: .*greater than or equal to 1"),
         (lambda: JakesConfig(doppler_hz=1e4), r"2 pi doppler_hz round_duration_s rounds = 40212: valid is at most 924"),
         (lambda: RicianConfig(k_factor=-0.1), r"RicianConfig.k_factor = -0.1: .*greater than or equal to 0"),

@@ -189,7 +189,7 @@ def test_sources_edited_while_a_process_runs_are_not_kept_for_others(suite):
     clean = {**os.environ, "PYTHONPATH": str(suite), "NUMBA_CACHE_DIR": str(suite / "cache")}
     output = subprocess.run(
         [sys.executable, "-B", "-c", program.replace("\\n", "\n") + PROGRAM],
-        env=clean, capture_output=True, text=True, check=True, timeout=600,
+        env=clean, cwd=suite, capture_output=True, text=True, check=True, timeout=600,
     ).stdout  # fmt: skip
     assert output.startswith("20.0")
     assert run(suite)[0] == 30.0

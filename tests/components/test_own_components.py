@@ -163,7 +163,7 @@ def test_parts_go_inside_the_package_s_own_channels():
         process.advance([0], generators)
         assert channel.law(2, 0.0).correlation == pytest.approx(0.36)
         assert (process.gains > 0).all()
-    with pytest.raises(ValueError, match="small_scale is LargeScaleConfig"):
+    with pytest.raises(ValueError, match="small_scale is an object of type LargeScaleConfig"):
         LargeScaleConfig(small_scale=LargeScaleConfig())
     with pytest.raises(ValueError, match="evolution is LogNormalConfig"):
         TappedDelayLineConfig(evolution=CHANNEL)
@@ -283,7 +283,7 @@ def test_an_own_law_gives_what_the_package_s_own_gives():
             env = gym.make("DMoE-JESA-v0", disable_env_checker=True, **{**STALE, "channel": config.channel})
             observation, _ = env.reset(seed=3)
             batch = {key: values[None] for key, values in observation.items()}
-            costs.append(scheduler(config).plan(batch))
+            costs.append(scheduler(config).schedule(batch))
         for ours, theirs in zip(*costs, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 

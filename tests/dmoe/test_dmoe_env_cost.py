@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dmoe_builders import DES, ENV_IDS, JOINT, PRICE, SCENARIOS, SEQUENTIAL, TINY_SCARCE, make
+from dmoe_builders import DES, ENV_IDS, JOINT, PRICE, RESIDUAL, SCENARIOS, SEQUENTIAL, TINY_SCARCE, make
 from dmoe_reference import attainable_threshold, link_energy
 
 from dmoe_gym.dmoe import Schedule, check, cost, terms
@@ -158,6 +158,12 @@ def test_an_episode_has_l_rounds(env_id):
     while not terminated:
         _, _, terminated, _, _ = env.step(env.action_space.sample())
         steps += 1
-    assert {JOINT: steps == 3, PRICE: steps == 3, DES: steps == 24, SEQUENTIAL: 24 <= steps <= 48}[env_id]
+    assert {
+        JOINT: steps == 3,
+        PRICE: steps == 3,
+        RESIDUAL: steps == 3,
+        DES: steps == 24,
+        SEQUENTIAL: 24 <= steps <= 48,
+    }[env_id]
     with pytest.raises(RuntimeError, match="reset"):
         env.step(env.action_space.sample())

@@ -70,9 +70,9 @@ def test_facades_agree(env_id, name):
     alone = [env.reset(seed=7, options={"environment_index": i})[0] for i, env in enumerate(singles)]
     singles[0].action_space.seed(3)
     for _ in range(60):
-        for key, values in seen.items():
-            for i in range(3):
-                np.testing.assert_array_equal(values[i], alone[i][key])
+        for i in range(3):
+            part = {key: values[i] for key, values in seen.items()} if isinstance(seen, dict) else seen[i]
+            np.testing.assert_equal(part, alone[i])
         actions = np.array([singles[0].action_space.sample() for _ in range(3)])
         seen, rewards, dones, _ = batch.step(actions)
         for i, env in enumerate(singles):

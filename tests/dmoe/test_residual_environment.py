@@ -52,7 +52,12 @@ def test_action_0_is_the_strongest_scheduler_bit_for_bit(name):
 
 @pytest.mark.parametrize("name", CORRECTABLE)
 def test_corrections_of_one_change_nothing_in_any_correctable_scheduler(name):
-    home = {"Lagrangian": "budget", "Lagrangian-adaptive": "budget", "JESA-battery": "battery"}
+    home = {
+        "Lagrangian": "budget",
+        "Lagrangian-adaptive": "budget",
+        "JESA-battery": "battery",
+        "JESA-harvest": "harvest",
+    }
     uncertain = "stale" if name.startswith("JESA-expected") else "small"
     where = home.get(name, uncertain)
     known = JointPolicy(CORRECTABLE[name](scenario(where)))

@@ -95,7 +95,7 @@ def test_rows_of_one_transmission_do_not_depend_on_the_others(quick):
     ("fields", "message"),
     [
         ({"transmissions": ("smoke",)}, "transmissions = 'smoke': valid are analog"),
-        ({"gating": {"expert": 3}}, "unknown field 'expert'"),
+        ({"gating": {"expert": 3}}, "unexpected keyword argument 'expert'"),
         ({"seeds": 1}, "Gating.seeds = 1"),
         ({"dataset": "cifar10"}, "data-root"),
         ({"dataset": "cifar10", "data_root": "/nowhere"}, "no such folder"),
