@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dmoe_builders import DES, INFERENCE, JOINT, make
 from gymnasium.wrappers import FlattenObservation
-from rollouts import ALL_IDS, assert_equal, draw_actions, short_episodes, steps_across_ends
+from rollouts import assert_equal, draw_actions, short_episodes, steps_across_ends
 
 import dmoe_gym
 from dmoe_gym.dmoe import solve_jesa, terms
