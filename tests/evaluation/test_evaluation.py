@@ -92,7 +92,7 @@ def test_unknown_names_are_refused():
         evaluate_line_up(JOINT, seeds=SEEDS, names=["nobody"])
     with pytest.raises(ValueError, match="valid for DMoE-JESA-v0 here are exact"):
         evaluate_bound("nobody", JOINT, seeds=SEEDS)
-    with pytest.raises(ValueError, match="CartPole-v1.*valid are DMoE-DES-v0"):
+    with pytest.raises(ValueError, match=r"CartPole-v1.*valid are DMoE-DES-v0"):
         line_up_of("CartPole-v1")
 
 
