@@ -31,9 +31,9 @@ def require_outcomes(env_id: str, cases: int, seed: int) -> Counter[str]:
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_configurations_are_valid_or_refused_in_one_line(env_id: str) -> None:
-    counts = require_outcomes(env_id, 60, seed=0)
-    # the draw reaches both
-    assert counts["valid"] > 5
+    counts = require_outcomes(env_id, 120 if env_id.startswith("WDMoE") else 60, seed=0)
+    # the draw reaches both; most of WDMoE's are refused, so more are drawn
+    assert counts["valid"] > 10
     assert counts["refused"] > 3
 
 
