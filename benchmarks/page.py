@@ -91,7 +91,7 @@ def draw(records: list[dict[str, Any]], path: str) -> None:
 
 @one_line_errors
 def main() -> None:
-    """Write the tables of docs/reports/performance.md and docs/images/scaling.png from the benchmarks' figures in output/."""
+    """Write the tables and the plot of docs/reports/performance.md from the benchmarks' figures in output/."""
     rows = [row for row in read_rows() if row.get("command")]
     if not rows:
         raise ValueError(f"{RESULTS}: holds no row; `make bench` measures, and the page keeps what it has")
