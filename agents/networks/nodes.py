@@ -101,6 +101,7 @@ class NodePolicy(ActorCriticPolicy):
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Distribution:
         assert isinstance(self.action_dist, DiagGaussianDistribution)
+        assert isinstance(self.features_extractor, NodeCorrections)
         experts = self.features_extractor.experts
         counts = torch.tensor([experts, 1, latent_pi.shape[1] - experts - 1])
         return self.action_dist.proba_distribution(latent_pi, self.log_std.repeat_interleave(counts))

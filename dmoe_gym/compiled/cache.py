@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -167,7 +167,7 @@ def _announce() -> None:
         print(f"dmoe_gym: compiling for this machine, once (kept in {_writable_folder()})", file=sys.stderr, flush=True)
 
 
-def _fields(kinds: Iterable[Any]) -> tuple[Any, ...]:
+def _fields(kinds: Any) -> tuple[Any, ...]:
     """Names and order of the fields of named tuples among types of arguments."""
     tuples = [kind for kind in kinds if isinstance(kind, BaseTuple)]
     return tuple((getattr(kind, "fields", ()), _fields(kind)) for kind in tuples)
