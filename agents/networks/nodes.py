@@ -63,7 +63,7 @@ class NodeCorrections(BaseFeaturesExtractor):
         batch, experts = len(observations), self.experts
         frames = observations.view(batch, self.history, -1)
         own = len(NODE_FEATURES) * experts
-        nodes = frames[..., :own].view(batch, -1, experts).transpose(1, 2)
+        nodes = frames[..., :own].reshape(batch, -1, experts).transpose(1, 2)
         common = frames[..., own:].flatten(1)[:, None].expand(-1, experts, -1)
         inputs = torch.cat([nodes, common], -1)
         each, relevance = self.actor(inputs)

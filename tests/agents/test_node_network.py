@@ -1,4 +1,4 @@
-"""The network that nodes share: permuted nodes get permuted corrections and one value; untrained it corrects nothing."""
+"""The network that nodes share: permuted nodes get permuted corrections, and untrained it corrects nothing."""
 
 from __future__ import annotations
 
@@ -67,5 +67,5 @@ def test_untrained_it_corrects_nothing_and_training_moves_it():
 
 
 def test_it_is_refused_elsewhere():
-    with pytest.raises(ValueError, match="network = 'nodes' with algorithm = 'sac'.*valid is ppo, a2c, trpo"):
+    with pytest.raises(ValueError, match=r"network = 'nodes' with algorithm = 'sac'.*valid is ppo, a2c, trpo"):
         TrainingConfig(**{**RECIPE, "algorithm": "sac"})
