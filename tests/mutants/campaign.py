@@ -1,10 +1,10 @@
 """Which small changes of the product do the tests notice? `make mutants`
 
-Changes are drawn with a seed from every area of the product and made in memory alone: a forked process loads the changed
-module and runs the tests that reach its line, quickest first, then those that reach its file. Nothing is compiled, so
-that a change costs seconds: the same Python runs, without what only a compiler does. Tests that fail or take long
-without a compiler, those that start another interpreter, and the fingerprints of episodes (`tests/frozen`) are left
-out, so more is noticed than is counted here.
+Changes are drawn with a seed from every area of the product and made in memory alone: a forked process loads the
+changed module and runs the tests of the area that reach its line, quickest first, then those that reach its file.
+Nothing is compiled, so that a change costs seconds: the same Python runs, without what only a compiler does. Tests that
+fail or take long so, those that start another interpreter, and the fingerprints of episodes (`tests/frozen`) are left
+out: more is noticed than is counted here.
 
 What is known already is kept in `output/mutants`, so the command goes on where it stopped. `equivalent.toml` lists
 changes that no test can notice, each with its reason.
@@ -43,36 +43,34 @@ import pytest  # noqa: E402
 
 from tests.mutants.mutations import Mutant, drawn  # noqa: E402
 
+# what is changed, and which tests are asked
 AREAS = {
-    "DMoE physics": ["dmoe/physics", "dmoe/config.py", "dmoe/harvest.py"],
-    "DMoE solvers": ["dmoe/solvers", "dmoe/schedulers", "dmoe/bounds.py"],
-    "WDMoE": ["wdmoe/physics", "wdmoe/solvers", "wdmoe/schedulers", "wdmoe/config.py", "wdmoe/bounds.py"],
-    "environments": ["dmoe/env", "wdmoe/env", "gating/env", "core.py", "actions.py"],
-    "facades": ["facades"],
-    "evaluation": ["evaluation"],
-    "channel": ["channel", "relevance"],
-    "gating": ["gating"],
-    "models": ["models"],
+    "DMoE physics": (["dmoe/physics", "dmoe/config.py", "dmoe/harvest.py"], ["dmoe"]),
+    "DMoE solvers": (["dmoe/solvers", "dmoe/schedulers", "dmoe/bounds.py"], ["dmoe"]),
+    "WDMoE": (
+        ["wdmoe/physics", "wdmoe/solvers", "wdmoe/schedulers", "wdmoe/config.py", "wdmoe/bounds.py"],
+        ["wdmoe"],
+    ),
+    "environments": (
+        ["dmoe/env", "wdmoe/env", "gating/env", "core.py", "actions.py"],
+        ["dmoe", "wdmoe", "gating", "facades", "inference"],
+    ),
+    "facades": (["facades"], ["facades"]),
+    "evaluation": (["evaluation"], ["evaluation"]),
+    "channel": (["channel", "relevance"], ["channel", "relevance"]),
+    "gating": (["gating"], ["gating"]),
+    "models": (["models"], ["models", "inference"]),
 }
 # pictures, commands and what is no result
 _ASIDE = ("/viewer/", "/command.py", "/train.py", "/env/", "/logs.py")
-TESTS = [
-    "dmoe",
-    "wdmoe",
-    "channel",
-    "relevance",
-    "components",
-    "facades",
-    "evaluation",
-    "gating",
-    "models",
-    "inference",
+# loaded once, before processes fork
+_LIBRARIES = [
+    *("gymnasium", "numba", "scipy.optimize", "scipy.stats", "scipy.special", "torch", "sklearn.datasets"),
+    *("stable_baselines3", "sb3_contrib", "hypothesis", "pettingzoo", "mo_gymnasium", "transformers"),
+    *("matplotlib", "pydantic"),
 ]
-_LIBRARIES = (
-    "gymnasium numba scipy.optimize scipy.stats scipy.special torch sklearn.datasets stable_baselines3 sb3_contrib "
-    "hypothesis pettingzoo mo_gymnasium transformers matplotlib pydantic"
-).split()
-_TEST_LIMIT_S, _TOGETHER_LIMIT_S = 15.0, 60.0
+# seconds of the processor: of one test that is asked, and of all that one change is tried with
+_TEST_LIMIT_S, _TOGETHER_LIMIT_S = 5.0, 30.0
 _KILLED, _SURVIVED, _UNREACHED = "killed", "survived", "not reached"
 
 
@@ -91,11 +89,13 @@ class _Limited:
     def __init__(self, measured: coverage.Coverage | None = None) -> None:
         self.passed: dict[str, float] = {}
         self._measured = measured
+        self._began = 0.0
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         if self._measured is not None:
             self._measured.switch_context(item.nodeid)
+        self._began = time.process_time()
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -105,16 +105,16 @@ class _Limited:
 
         if self._measured is None:
             return (yield)
-        signal.signal(signal.SIGALRM, stop)
-        signal.setitimer(signal.ITIMER_REAL, _TEST_LIMIT_S)
+        signal.signal(signal.SIGPROF, stop)
+        signal.setitimer(signal.ITIMER_PROF, _TEST_LIMIT_S)
         try:
             return (yield)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and report.passed:
-            self.passed[report.nodeid] = report.duration
+            self.passed[report.nodeid] = time.process_time() - self._began
 
 
 def _run_tests(names: list[str], plugin: _Limited, *options: str) -> int:
@@ -122,7 +122,7 @@ def _run_tests(names: list[str], plugin: _Limited, *options: str) -> int:
 
 
 def _forked(work: Callable[[], int], log: Path, limit_s: float) -> int | None:
-    """The exit status of work done in a forked process whose output goes to `log`; None past the limit."""
+    """The exit status of work in a forked process that may take so long of the processor; None if it does not end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     child = os.fork()
     if child == 0:
@@ -133,12 +133,14 @@ def _forked(work: Callable[[], int], log: Path, limit_s: float) -> int | None:
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
             resource.setrlimit(resource.RLIMIT_AS, (12 << 30, 12 << 30))
+            seconds = int(limit_s + time.process_time())
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
             os.chdir(ROOT)
             status = work()
             sys.stdout.flush()
         finally:
             os._exit(status)
-    end = time.monotonic() + limit_s
+    end = time.monotonic() + 20 * limit_s  # for what waits, or a busy machine
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -183,7 +185,7 @@ def _reached(file: str) -> dict[str, Any]:
         kept.write_text(json.dumps(found))
         return 0
 
-    status = _forked(measure, KEPT / "logs" / f"{file.replace('/', '-')}.txt", 900)
+    status = _forked(measure, KEPT / "logs" / f"{file.replace('/', '-')}.txt", 600)
     if status != 0:
         return {"contents": {file: _content(file)}, "passed": {}, "lines": {}}
     return json.loads(kept.read_text())
@@ -232,7 +234,7 @@ def _verdict(mutant: Mutant, reached: list[dict[str, Any]]) -> str:
         return _run_tests(tests, _Limited(), "-x")
 
     log = KEPT / "logs" / f"{own}.txt"
-    status = _forked(run, log, 120 + 10 * _TOGETHER_LIMIT_S) if tests else 5
+    status = _forked(run, log, 60 + 5 * _TOGETHER_LIMIT_S) if tests else 5
     verdict = {0: _SURVIVED, 5: _UNREACHED}.get(-1 if status is None else status, _KILLED)
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps({"mutant": mutant.name, "verdict": verdict, "tests": version, "log": log.name}))
@@ -244,13 +246,9 @@ def _files(parts: list[str]) -> list[str]:
     for part in parts:
         path = ROOT / "dmoe_gym" / part
         files += [path] if path.is_file() else sorted(path.rglob("*.py"))
+    aside = [name for name in _ASIDE if not any(name.strip("/") in part.split("/") for part in parts)]
     names = [str(file.relative_to(ROOT)) for file in files]
-    return [name for name in names if part_of_interest(name, parts)]
-
-
-def part_of_interest(name: str, parts: list[str]) -> bool:
-    """Is a file no picture and no command, and an environment only where environments are asked for?"""
-    return not any(aside in name and not any(aside.strip("/") in part for part in parts) for aside in _ASIDE)
+    return [name for name in names if not any(part in name for part in aside)]
 
 
 def main() -> None:
@@ -263,20 +261,14 @@ def main() -> None:
         importlib.import_module(library)
     excused = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text())["equivalent"]
     equivalent = {(entry["file"], entry["before"], entry["after"], entry["function"]) for entry in excused}
-    files = [
-        *sorted(
-            str(path.relative_to(ROOT)) for folder in TESTS for path in (ROOT / "tests" / folder).rglob("test_*.py")
-        )
-    ]
-    reached = []
-    for number, file in enumerate(files):
-        print(f"tests {number + 1} of {len(files)}: {file}", flush=True)
-        reached.append(_reached(file))
-    print(f"{sum(len(found['passed']) for found in reached)} tests pass without a compiler\n", flush=True)
     rows, survivors = [], []
     for area in options.area or AREAS:
+        product, folders = AREAS[area]
+        tests = [path for folder in folders for path in sorted((ROOT / "tests" / folder).rglob("test_*.py"))]
+        reached = [_reached(str(path.relative_to(ROOT))) for path in tests]
+        print(f"{area}: {sum(len(found['passed']) for found in reached)} tests", flush=True)
         counts: Counter[str] = Counter()
-        for mutant in drawn(ROOT, _files(AREAS[area]), options.count, f"{options.seed} {area}"):
+        for mutant in drawn(ROOT, _files(product), options.count, f"{options.seed} {area}"):
             listed = (mutant.file, mutant.before, mutant.after, mutant.function) in equivalent
             verdict = "equivalent" if listed else _verdict(mutant, reached)
             counts[verdict] += 1
