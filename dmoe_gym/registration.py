@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # `import dmoe_gym` shall not wait for what nobody has asked 
 class Environment(NamedTuple):
     """What an id stands for, each as an object or as "module:name", which is imported when it is asked for.
 
-    Fields:
+    Attributes:
         core: a `BatchedCore` class, made from a number of environments and a configuration.
         system: a `System`.
         masked: does the core have action masks?
@@ -30,7 +30,7 @@ class Environment(NamedTuple):
 class Shown(NamedTuple):
     """A further id of an environment, for libraries that know no dictionaries or no `MultiBinary` actions.
 
-    Fields:
+    Attributes:
         env_id: whose episodes it shows, bit for bit.
         flat, multi_discrete: how, see `facades.view.View`.
     """

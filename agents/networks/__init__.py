@@ -35,7 +35,7 @@ _READ = {*ROUND_KEYS, "selected", "allocated", "turn", "progress"}
 class EquivariantNetworks(NetworkKind):
     """The permutation-equivariant networks, for the pairs of `EQUIVARIANT_POLICIES`.
 
-    Fields:
+    Attributes:
         width: of the hidden layers.
     """
 

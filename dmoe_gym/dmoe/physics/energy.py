@@ -1,4 +1,4 @@
-"""Energy and cost of a schedule (docs/environments.md, this project's reading of arXiv 2503.13421)."""
+"""Energy and cost of a schedule (docs/dmoe.md, this project's reading of arXiv 2503.13421)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ class Energy:
 class Terms:
     """Everything a round's cost is made of.
 
-    Fields: energy [J]; relevance and shortfall, means over hidden states; cost, the scalar that schedulers minimise;
-    outages, the number of links that did not deliver in the slot.
+    Attributes:
+        energy: by node and kind [J].
+        relevance, shortfall: means over hidden states.
+        cost: the scalar that schedulers minimise.
+        outages: links that did not deliver in the slot.
     """
 
     energy: Energy

@@ -93,7 +93,7 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
         best: workspace (D,).
 
     Returns:
-        communication [unit], computation [unit], mean relevance, mean shortfall, cost (docs/environments.md).
+        communication [unit], computation [unit], mean relevance, mean shortfall, cost (docs/dmoe.md).
         Communication is infinite where a payload has no rate.
     """
     experts, states, _ = gate_scores.shape
