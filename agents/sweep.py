@@ -30,7 +30,7 @@ from agents.train import reference_rows, train
 class Job:
     """One seed of a recipe.
 
-    Fields:
+    Attributes:
         recipe: the YAML file.
         config: what it holds.
         seed: the seed.
