@@ -7,7 +7,7 @@ from experiments.digits_model import DigitsModel
 from experiments.gating.networks import GatingNetworks
 from experiments.gating.sweep import Gating
 from experiments.gating.tuning import GatingTuning
-from experiments.inference import Inference
+from experiments.inference import Inference, LanguageClaims
 from experiments.language_model import LanguageModel
 from experiments.optima import Optima
 from experiments.results.collect import Learned, References
@@ -28,6 +28,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Scenarios,
         WDMoE,
         Inference,
+        LanguageClaims,
         WDMoEInference,
         Gating,
         Asymptotics,

@@ -18,8 +18,9 @@ _STYLES = {
 }
 
 
-def pareto(asked: Mapping[str, Answers]) -> Figure:
-    """Accuracy against energy per answer, a point per contender, Top-k with intervals; what is far off is named."""
+def pareto(asked: Mapping[str, Answers], inputs: str) -> Figure:
+    """Accuracy on a part of the inputs against energy per answer, a point per contender, Top-k with intervals; what is
+    far off is named."""
     figure = Figure(figsize=(9.5, 5.6), layout="constrained", dpi=110)
     axes = figure.add_subplot()
     places = {name: (float(one.energy.mean()), 100 * one.accuracy) for name, one in asked.items()}
@@ -45,7 +46,7 @@ def pareto(asked: Mapping[str, Answers]) -> Figure:
     ]
     axes.set_title(f"outside: {', '.join(far)}" if far else "", fontsize=9, loc="right")
     axes.set_xlabel("energy per answer [mJ]")
-    axes.set_ylabel("accuracy on test inputs [%]")
+    axes.set_ylabel(f"accuracy on {inputs} inputs [%]")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     return figure
