@@ -1,7 +1,7 @@
 """Fingerprints of the first episodes of every id and scenario, under random actions and for published rows.
 
-`python tests/frozen/frozen_episodes.py` writes `episodes.json` anew: only when an id's version is raised, or for a new
-id or scenario. What stands there was made before any code moved.
+`python tests/frozen/frozen_episodes.py` adds to `episodes.json` what it lacks: a new id or scenario, or what was taken
+out because an id's version was raised. What stands there was made before any code moved.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import dmoe_gym  # noqa: F401  registers the environments
 
 FILE = Path(__file__).with_name("episodes.json")
 DMOE = ("small", "paper", "scarce", "large", "stale", "selective", "budget", "battery", "mobile", "recorded")
-INFERENCE = ("digits", "digits-scarce", "digits-stale")
+INFERENCE = ("digits", "digits-scarce", "digits-stale", "language", "language-scarce", "language-stale")
 WDMOE = ("testbed", "mixtral", "crowd")
 SCENARIOS = {
     "DMoE-DES-v0": ("small", "paper", "scarce", "large", "selective", "recorded"),
@@ -100,8 +100,9 @@ def fingerprint(env_id: str, scenario: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the file."""
-    told = {key: fingerprint(*key.split("/", 1)) for key in KEYS}
+    """Write what the file lacks."""
+    kept = json.loads(FILE.read_text()) if FILE.exists() else {}
+    told = kept | {key: fingerprint(*key.split("/", 1)) for key in KEYS if key not in kept}
     FILE.write_text(json.dumps(told, indent=1) + "\n")
 
 
