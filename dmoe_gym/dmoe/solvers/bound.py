@@ -93,7 +93,8 @@ def lower_bound(round: Round) -> float:
 
     Proof: c subcarriers of a link take c / (sum of rates), at least 1 / (the best rate); so with every link on its best
     alone, whoever else wants it, no schedule costs more, and its cost is a sum of hidden states' own, each least.
-    With a slot, it holds for schedules of at most one subcarrier per link, as environments' actions are.
+    With a slot, or answers that travel back, it holds for schedules of at most one subcarrier per link, as
+    environments' actions are.
 
     Raises:
         ValueError: for a round under a relevance budget or with batteries.

@@ -23,9 +23,9 @@ def solve_exact(round: Round, *, time_limit_s: float | None = None) -> Schedule:
 
     Where the lower bound's subcarriers are distinct it is attained and returned at once; otherwise HiGHS solves
     the joint program, without the choices that the gap between the best known schedule and the bound already rules
-    out: with such a choice forced the bound (`forcing_cost`) is above the known schedule. With a slot, it is the best
-    schedule of at most one subcarrier per link, as environments' actions are; links that would not deliver cannot be
-    in it, since failing on purpose never pays.
+    out: with such a choice forced the bound (`forcing_cost`) is above the known schedule. With a slot, or answers that
+    travel back, it is the best schedule of at most one subcarrier per link, as environments' actions are; links that
+    would not deliver cannot be in it, since failing on purpose never pays.
 
     Raises:
         ValueError: if time_limit_s is not positive, or for a round under a relevance budget or with batteries.
