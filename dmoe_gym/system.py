@@ -44,6 +44,7 @@ class Metric:
 COST = Metric("cost", "cost", ".4f")
 RELEVANCE = Metric("relevance", "relevance", ".3f")
 SHORTFALL = Metric("shortfall", "shortfall", ".4f")
+ACCURACY = Metric("accuracy", "accuracy", ".4f")
 VIOLATIONS = Metric("violations", "violations", ".0f")
 DECISION_TIME = Metric("decision_ms", "time per decision [ms]", ".3g", interval=False, charted=False)
 

@@ -10,7 +10,7 @@ from dmoe_gym.dmoe.line_up import des_line_up, inference_line_up, line_up
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.scenarios import SCENARIOS
 from dmoe_gym.dmoe.viewer import VIEWER
-from dmoe_gym.system import COST, NOTHING, RELEVANCE, SHORTFALL, Metric, System
+from dmoe_gym.system import ACCURACY, COST, NOTHING, RELEVANCE, SHORTFALL, Metric, System
 
 ENERGY = Metric("energy_per_state_mJ", "energy per hidden state [mJ]", ".4f")
 
@@ -37,7 +37,7 @@ INFERENCE = System(
         Metric("energy_per_answer_mJ", "energy per answer [mJ]", ".2f", charted=False),
         RELEVANCE,
         SHORTFALL,
-        Metric("accuracy", "accuracy", ".4f"),
+        ACCURACY,
     ),
     line_up=inference_line_up,
     bounds=INFERENCE_BOUNDS,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+import numpy as np
+
 from dmoe_gym.system import ExactBound
-from dmoe_gym.wdmoe.config import WDMoEConfig
+from dmoe_gym.wdmoe.config import SMALLEST_SHARE, WDMoEConfig
 from dmoe_gym.wdmoe.physics.block import Allocation, Block, mean_relevance
 from dmoe_gym.wdmoe.physics.cost import cost, reference_latency, shortfall
 from dmoe_gym.wdmoe.physics.latency import latency
@@ -38,6 +40,14 @@ def _lower_bound(block: Block) -> dict[str, float]:
     return {"cost": least / reference_latency(block.config), "latency_s": least}
 
 
+def _least_latency(block: Block) -> dict[str, float]:
+    """Every token at one device, whatever the gate says, and every answer right: no scheduler is below, for in every
+    block it does this at least."""
+    anyone = np.full(block.gate_weights.shape, 1 / block.config.num_devices)
+    config = block.config.replace(relevance_share=SMALLEST_SHARE)
+    return _lower_bound(Block(anyone, block.downlink_gains, block.uplink_gains, config, block.device_speeds))
+
+
 # Tokens times devices up to which the exact optimum takes under a second a block.
 LARGEST_EXACT = 64
 
@@ -47,3 +57,4 @@ def _few(config: WDMoEConfig) -> bool:
 
 
 BOUNDS = MappingProxyType({"exact": ExactBound(_exact, affordable=_few), "lower-bound": ExactBound(_lower_bound)})
+INFERENCE_BOUNDS = MappingProxyType({"lower-bound": ExactBound(_least_latency)})

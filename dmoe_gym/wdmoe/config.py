@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -21,6 +21,7 @@ Size = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Speed = Annotated[float, Field(ge=1, le=1e24)]
 Power = Annotated[float, Field(ge=1e-9, le=1e6)]
 Distance = Annotated[float, Field(ge=0.01, le=1e6)]
+SMALLEST_SHARE = 1e-6
 # No link is better: that would be an SNR of 193 dB.
 LARGEST_EFFICIENCY = 64
 # Normal amplitudes of 32 bit never come to more.
@@ -57,11 +58,14 @@ class WDMoEConfig(SystemConfig):
         csi: what the scheduler knows of the channel.
     """
 
+    # the field that says `tokens_together`
+    together_field: ClassVar[str] = "num_tokens"
+
     num_devices: Count = 8
     num_tokens: Count = 32
     num_blocks: Count = 32
     max_experts: Count = 2
-    relevance_share: Annotated[float, Field(ge=1e-6, le=1)] = 0.9
+    relevance_share: Annotated[float, Field(ge=SMALLEST_SHARE, le=1)] = 0.9
     shortfall_price: Annotated[float, Field(ge=0, le=1e9)] = 100.0
     hidden_size: Size = 4096
     expert_hidden_size: Size = 14336
@@ -102,7 +106,14 @@ class WDMoEConfig(SystemConfig):
             f"num_devices = {self.num_devices}, num_tokens = {self.num_tokens} with this channel",
         )
         self.relevance.require_fit(
-            Sizes(self.num_blocks, self.num_devices, self.num_tokens, "num_blocks", "num_devices", "num_tokens")
+            Sizes(
+                self.num_blocks,
+                self.num_devices,
+                self.tokens_together,
+                "num_blocks",
+                "num_devices",
+                self.together_field,
+            )
         )
         return self
 
@@ -134,6 +145,11 @@ class WDMoEConfig(SystemConfig):
         speeds = np.linspace(*self.device_speed_range_flops, self.num_devices) if given is None else np.array(given)
         speeds.setflags(write=False)
         return speeds
+
+    @property
+    def tokens_together(self) -> int:
+        """How many tokens stand in one text, whose gate weights are drawn together: all."""
+        return self.num_tokens
 
     @property
     def payload_bit(self) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dmoe_gym.system import LineUp, affordable_bounds
-from dmoe_gym.wdmoe.bounds import BOUNDS
+from dmoe_gym.wdmoe.bounds import BOUNDS, INFERENCE_BOUNDS
 from dmoe_gym.wdmoe.config import WDMoEConfig
+from dmoe_gym.wdmoe.inference import WDMoEInferenceConfig
 from dmoe_gym.wdmoe.policies import JointPolicy
 from dmoe_gym.wdmoe.schedulers.blocks import WLR, Greedy, Priced, Random, Scheduler, TopK
 
@@ -25,12 +26,15 @@ SCHEDULERS: dict[str, Callable[[WDMoEConfig], Scheduler]] = {
 def line_up(config: WDMoEConfig) -> LineUp:
     """The analytic policies of the WDMoE environments.
 
-    They share their episodes bit for bit, so the analytic policies all run on `WDMoE-Joint-v0`, where an allocation is
-    one action. The exact optimum is there for small blocks; elsewhere the lower bound stands for it.
+    They share their episodes bit for bit, so the analytic policies all run where an allocation is one action: on
+    `WDMoE-Joint-v0`, or where a model answers on `WDMoE-Inference-Joint-v0`. The exact optimum is there for small
+    blocks; elsewhere the lower bound stands for it. With a model a block's choice changes later ones, and no optimum is
+    known.
     """
-    bounds = affordable_bounds(BOUNDS, config)
+    serves = isinstance(config, WDMoEInferenceConfig)
+    bounds = affordable_bounds(INFERENCE_BOUNDS if serves else BOUNDS, config)
     return LineUp(
-        env_id="WDMoE-Joint-v0",
+        env_id="WDMoE-Inference-Joint-v0" if serves else "WDMoE-Joint-v0",
         policies={name: JointPolicy(build(config)) for name, build in SCHEDULERS.items()},
         bounds=bounds,
         random="random",

@@ -1,9 +1,12 @@
-"""The record of WDMoE."""
+"""The records of WDMoE: blocks alone, and inference with a real model."""
 
 from __future__ import annotations
 
-from dmoe_gym.system import COST, RELEVANCE, SHORTFALL, Metric, System
-from dmoe_gym.wdmoe.bounds import BOUNDS
+from dataclasses import replace
+
+from dmoe_gym.system import ACCURACY, COST, RELEVANCE, SHORTFALL, Metric, System
+from dmoe_gym.wdmoe.bounds import BOUNDS, INFERENCE_BOUNDS
+from dmoe_gym.wdmoe.inference import INFERENCE_SCENARIOS
 from dmoe_gym.wdmoe.line_up import line_up
 from dmoe_gym.wdmoe.policies import JointPolicy
 from dmoe_gym.wdmoe.scenarios import SCENARIOS
@@ -19,4 +22,12 @@ WDMOE = System(
     scheduler_policy=JointPolicy,
     published=("testbed", "mixtral", "crowd"),
     page="wdmoe.md",
+)
+INFERENCE = replace(
+    WDMOE,
+    name="WDMoE inference",
+    scenarios=INFERENCE_SCENARIOS,
+    metrics=(*WDMOE.metrics, ACCURACY),
+    bounds=INFERENCE_BOUNDS,
+    published=(),
 )

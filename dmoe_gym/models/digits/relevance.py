@@ -57,7 +57,6 @@ class ClassifierRelevance(ModelRelevance):
         for name, given, valid in (
             ("num_states", states, model.config.states),
             ("num_experts", experts, model.config.experts),
-            ("num_experts", nodes, model.config.experts),
         ):
             if given != valid:
                 raise ValueError(f"{name} = {given}: valid is {valid}, which the classifier has")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -71,7 +72,8 @@ class WDMoECore(BatchedCore):
         self.constants = Constants.of(config)
         self.fading = config.channel.process(num_envs, (2, devices), 1)
         self.knowledge = config.csi.knowledge(self.fading)
-        self.relevance = config.relevance.process(num_envs, 1, config.num_tokens, devices)
+        together = config.tokens_together
+        self.relevance = config.relevance.process(num_envs, config.num_tokens // together, together, devices)
         self.path_gains = np.ones((num_envs, devices))
         # (num_envs, direction, device): downlink, uplink
         self.gains = np.ones((num_envs, 2, devices))
@@ -112,8 +114,16 @@ class WDMoECore(BatchedCore):
 
     @property
     def gate_weights(self) -> np.ndarray:
-        """(num_envs, J, U) float32: of the one node there is, the base station."""
-        return self.relevance.gate_scores[:, 0]
+        """(num_envs, J, U) float32, of all prompts' tokens at the base station."""
+        return self.relevance.gate_scores.reshape(self.selected.shape)
+
+    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        self._decide(actions, rows)
+        self._finish_round(rows)
+
+    @abstractmethod
+    def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        """Write selected, bandwidth, rewards and the terms that `charge` writes."""
 
     # --- episodes
 

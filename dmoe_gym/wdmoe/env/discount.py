@@ -36,7 +36,7 @@ class DiscountCore(WDMoECore):
     def _action_space(self) -> spaces.Space:
         return spaces.Box(-1, 1, (2 * self.config.num_devices,), np.float32)
 
-    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+    def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
         _step(
             self.gate_weights.size / 128,
             rows,
@@ -51,7 +51,6 @@ class DiscountCore(WDMoECore):
             self.term_values,
             self.rewards,
         )
-        self._finish_round(rows)
 
 
 @njit

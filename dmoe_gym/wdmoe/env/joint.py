@@ -31,7 +31,7 @@ class JointCore(WDMoECore):
         config = self.config
         return spaces.Box(-1, 1, (config.num_devices * (1 + config.num_tokens),), np.float32)
 
-    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+    def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
         _step(
             self.gate_weights.size / 1024,
             rows,
@@ -45,7 +45,6 @@ class JointCore(WDMoECore):
             self.term_values,
             self.rewards,
         )
-        self._finish_round(rows)
 
     def encode(self, schedule: Allocation) -> np.ndarray:
         """The action that decodes to a valid allocation that uses all of the bandwidth.
