@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -39,7 +40,7 @@ class InferenceConfig(ServingConfig, DMoEConfig):
     relevance: ModelSource = ClassifierRelevanceConfig()  # type: ignore[assignment]
 
     @classmethod
-    def sizes_of(cls, sizes: ModelSizes) -> dict[str, int]:
+    def sizes_of(cls, sizes: ModelSizes, fields: Mapping[str, Any]) -> dict[str, Any]:
         return {"num_experts": sizes.experts, "num_layers": sizes.layers, "num_states": sizes.most_states}
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
@@ -33,8 +34,8 @@ class ServingConfig(SystemConfig):
     relevance: ModelSource
 
     @classmethod
-    def sizes_of(cls, sizes: ModelSizes) -> dict[str, int]:
-        """Values of `of_the_model`."""
+    def sizes_of(cls, sizes: ModelSizes, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of `of_the_model` with a model of these sizes, where fields are given."""
         raise NotImplementedError
 
     @model_validator(mode="before")
@@ -45,7 +46,7 @@ class ServingConfig(SystemConfig):
             return fields
         model = fields.get("model", cls.model_fields["model"].default)
         source = named_model(model, fields.get("relevance"), fields.get("prompts"))
-        return {**cls.sizes_of(source.sizes()), **fields, "relevance": source}
+        return {**cls.sizes_of(source.sizes(), fields), **fields, "relevance": source}
 
     def replace(self, **overrides: Any) -> Self:
         """A copy with some fields replaced; with another `model` what the old one decided, its queries included, is

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -36,12 +37,14 @@ class WDMoEInferenceConfig(ServingConfig, WDMoEConfig):
     relevance: ModelSource = LanguageSource()  # type: ignore[assignment]
 
     @classmethod
-    def sizes_of(cls, sizes: ModelSizes) -> dict[str, int]:
+    def sizes_of(cls, sizes: ModelSizes, fields: Mapping[str, Any]) -> dict[str, Any]:
+        states = fields.get("query_states")
+        states = states if isinstance(states, int) else sizes.most_states
         return {
             "num_devices": sizes.experts,
             "num_blocks": sizes.layers,
-            "query_states": sizes.most_states,
-            "num_tokens": QUERIES * sizes.most_states,
+            "query_states": states,
+            "num_tokens": QUERIES * states,
         }
 
     @property
