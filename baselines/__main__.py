@@ -142,8 +142,8 @@ def run_tasks(
         typer.Option(
             "--policy",
             "-p",
-            help="MODULE:CLASS, which acts where schedulers do; ENV_ID=MODULE:CLASS, which acts there; or a scheduler's "
-            "name. If repeated, the first that is for a task plays it.",
+            help="MODULE:CLASS, which acts where schedulers do; ENV_ID=MODULE:CLASS, which acts there; or the name of "
+            "a scheduler. If repeated, the first that is for a task plays it.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="On the board; the file's name by default.")] = None,

@@ -236,7 +236,7 @@ def _unpacked(packed: Any) -> np.ndarray:
     if size > MOST_BYTES:
         raise ValueError(f"actions: take {size:,} bytes, valid are at most {MOST_BYTES:,}")
     try:
-        content = zlib.decompressobj().decompress(base64.b64decode(fields.get("zlib"), validate=True), size + 1)
+        content = zlib.decompressobj().decompress(base64.b64decode(str(fields.get("zlib")), validate=True), size + 1)
     except (ValueError, TypeError, zlib.error) as error:
         raise ValueError(f"actions: are damaged ({error})") from None
     if len(content) != size:
