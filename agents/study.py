@@ -38,7 +38,7 @@ FILES = {"maskable_ppo": "ppo"}
 class Range(StrictConfig):
     """Numbers from low to high, both included; whole ones if both are.
 
-    Fields:
+    Attributes:
         low, high: the ends.
         log: spread over magnitudes.
     """
@@ -69,7 +69,7 @@ class Range(StrictConfig):
 class Choice(StrictConfig):
     """One of some values.
 
-    Fields:
+    Attributes:
         values: which.
     """
 
@@ -273,7 +273,7 @@ CUT_OFF = "cut off"
 class Budget:
     """What one call may spend.
 
-    Fields:
+    Attributes:
         trials: the study's, with those of earlier calls; failed ones count.
         minutes: of this call; a trial that runs longer is pruned at its next look.
         timesteps: of each training run.

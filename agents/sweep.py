@@ -31,7 +31,7 @@ from dmoe_gym.io.extras import needed_for
 class Job:
     """One seed of a recipe.
 
-    Fields:
+    Attributes:
         recipe: the YAML file.
         config: what it holds.
         seed: the seed.

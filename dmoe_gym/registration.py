@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # `import dmoe_gym` shall not wait for what nobody has asked 
 class Environment(NamedTuple):
     """What an id stands for, each as an object or as "module:name", which is imported when it is asked for.
 
-    Fields:
+    Attributes:
         core: a `BatchedCore` class, made from a number of environments and a configuration.
         system: a `System`.
         masked: does the core have action masks?
@@ -32,7 +32,7 @@ class Environment(NamedTuple):
 class Shown(NamedTuple):
     """A further id of an environment, for libraries that know no dictionaries or no `MultiBinary` actions.
 
-    Fields:
+    Attributes:
         env_id: whose episodes it shows, bit for bit.
         flat, multi_discrete: how, see `facades.view.View`.
     """
@@ -73,7 +73,7 @@ def register(
             id=shown,
             entry_point=f"dmoe_gym.facades.single:{'Masked' if masked else ''}SingleEnv",
             vector_entry_point=f"dmoe_gym.facades.vector:{'Masked' if masked else 'Batched'}VectorEnv",
-            kwargs={"env_id": shown},
+            kwargs={"registered_id": shown},
         )
 
 
@@ -83,7 +83,7 @@ def register_environments() -> None:
         gym.register(
             id=f"mo-{env_id}",
             entry_point="dmoe_gym.facades.multi_objective:MultiObjectiveEnv",
-            kwargs={"env_id": env_id},
+            kwargs={"registered_id": env_id},
             disable_env_checker=True,  # it takes a reward of two numbers for a mistake
         )
     dmoe, inference = "dmoe_gym.dmoe.system:DMOE", "dmoe_gym.dmoe.system:INFERENCE"

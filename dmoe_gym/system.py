@@ -26,7 +26,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Metric:
     """A figure of evaluation rows, and its column in tables.
 
-    Fields:
+    Attributes:
         name: its key in rows.
         heading: of its column, unit included.
         format: of its numbers, as in `format(value, format)`.
@@ -53,7 +53,7 @@ PREDICT_TIME = Metric("predict_ms", "in predict [ms per round]", ".3g", interval
 class Bound(ABC):
     """What no policy undercuts, for it looks at what no policy knows. Its subclasses say at what.
 
-    Fields:
+    Attributes:
         function: gives terms, at least `cost`.
         holds: of which configurations it is a bound.
         affordable: in which line-ups it runs unasked.
@@ -114,7 +114,7 @@ def affordable_bounds(bounds: Mapping[str, Bound], config: Any) -> tuple[str, ..
 class LineUp:
     """The analytic policies and bounds of a configuration: what stands in tables and charts beside learned policies.
 
-    Fields:
+    Attributes:
         env_id: where they run; its episodes are those of the system's other environments, bit for bit.
         policies: by name.
         bounds: names of the record's bounds.
@@ -135,7 +135,7 @@ class LineUp:
 class System:
     """One system, or one way to decide in it whose episodes are compared with each other.
 
-    Fields:
+    Attributes:
         name: in lists.
         scenarios: named configurations, the default one first.
         metrics: what tables show of rows, in the order of the columns, beside `PREDICT_TIME`.

@@ -17,7 +17,7 @@ class HarvestConfig(StrictConfig):
     A chain begins in its stationary law. With a and b the probabilities to leave shade and sun, the share of rounds in
     the sun is a / (a + b), and the correlation of two rounds d apart is (1 - a - b)^d.
 
-    Fields:
+    Attributes:
         mean_j: mean energy that arrives per node and round [J].
         sun_share: share of rounds in the sun.
         mean_sun_rounds: mean length of a stay in the sun [rounds].

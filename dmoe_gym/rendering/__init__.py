@@ -21,7 +21,7 @@ MOST_LINES = 64
 class Viewer:
     """How one environment of a batch is seen.
 
-    Fields:
+    Attributes:
         recorder: makes a `rendering.recorder.Recorder` for a core.
         text: says a scene in words.
         picture: the module whose `draw` makes (height, width, 3) uint8 of a scene; it needs matplotlib.

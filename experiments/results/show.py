@@ -36,7 +36,7 @@ PAGE, GAPS, CURVES = "docs/results.md", "docs/images/results_gaps.png", "docs/im
 class Results(Experiment):
     """Every recipe's row beside the strongest analytic scheduler and the bound.
 
-    Fields:
+    Attributes:
         recipes: YAML files; all of configs/ but the demo's by default.
     """
 

@@ -24,7 +24,7 @@ LEAD = (
 class Training:
     """How a recipe's row was learned.
 
-    Fields:
+    Attributes:
         algorithm: the learner's name in recipes; recurrent, imitation and the network's kind are said where used.
         steps: environment steps of one run.
         minutes: of one core, mean over the runs that say it; None if none does.

@@ -63,7 +63,7 @@ def test_a_subcarrier_of_an_idle_link_is_not_part_of_an_action():
 
 
 def test_the_joint_action_is_selection_bits_then_one_subcarrier_per_link():
-    """docs/environments.md, spelled out by hand for K = 2, N = 1, M = 3: [a00 a01 a10 a11 | m01 m10]."""
+    """docs/dmoe.md, spelled out by hand for K = 2, N = 1, M = 3: [a00 a01 a10 a11 | m01 m10]."""
     env = make(JOINT, num_experts=2, num_subcarriers=3, threshold=0.0)
     assert env.action_space.nvec.tolist() == [2, 2, 2, 2, 3, 3]
     env.reset(seed=0)

@@ -25,7 +25,7 @@ class DMoECore(BatchedCore):
     """A batch of DMoE inferences, each of L rounds; subclasses say what an action is.
 
     Terms of a step are the share of its round that the step decided: over a round they sum to the round's cost
-    (docs/environments.md), energies [J], mean relevance and mean shortfall. The reward is minus the cost. What is
+    (docs/dmoe.md), energies [J], mean relevance and mean shortfall. The reward is minus the cost. What is
     observed of the channel, and what actions are repaired by, is `knowledge`; what is charged is the channel itself.
     """
 

@@ -20,7 +20,7 @@ _RELEVANCE_SCALE = 1e3
 
 
 def solve_exact(round: Round, *, time_limit_s: float | None = None) -> Schedule:
-    """The schedule of least cost (docs/environments.md), shortfall priced, over selections and subcarriers jointly.
+    """The schedule of least cost (docs/dmoe.md), shortfall priced, over selections and subcarriers jointly.
 
     Where the lower bound's subcarriers are distinct it is attained and returned at once; otherwise HiGHS solves
     the joint program, without the choices that the gap between the best known schedule and the bound already rules
