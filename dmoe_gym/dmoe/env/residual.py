@@ -22,9 +22,9 @@ from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.episode import HarvestJESA
 from dmoe_gym.dmoe.schedulers.strongest import strongest
 
-# What an action of 1 multiplies by (this project's choice): so little that random actions cost little, so much that
-# what matters is in reach.
-PRICE_FACTOR = 2.0
+# What an action of 1 multiplies by (this project's choice). A battery that is never empty should cost nothing, and
+# JESA-battery starts at more than six times that: with a factor of 2 a learner gained half as much.
+PRICE_FACTOR = 8.0
 RELEVANCE_FACTOR = 1.2
 CAUTION_FACTOR = 2.0
 
