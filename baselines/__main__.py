@@ -13,7 +13,7 @@ import dmoe_gym
 from baselines import leaderboard as board
 from dmoe_gym.evaluation import Row, by_policy, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.table import print_line_up
-from dmoe_gym.evaluation.tensorboard import write_lines
+from dmoe_gym.evaluation.tensorboard import event_writer, write_lines
 from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, own_and_named, told_command, wide_console
 from dmoe_gym.io.files import read_csv, replace_section, write_csv, write_whole
 from dmoe_gym.registration import ENVIRONMENTS, systems
@@ -67,7 +67,9 @@ def evaluate(
     overrides = overrides_of(override or [])
     own, names = own_and_named(policy or [])
     line_up = line_up_of(env_id, scenario, **overrides)
-    if report is not None:  # what is missing is said before anything runs
+    if report is not None or tensorboard is not None:  # what is missing is said before anything runs
+        event_writer()
+    if report is not None:
         from dmoe_gym.evaluation.report import write_report
     with bar(console) as progress:
         rows = evaluate_line_up(

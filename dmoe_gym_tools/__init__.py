@@ -72,7 +72,7 @@ def main() -> None:
         package = "agents"  # trained runs, which know their environment
     sys.path.insert(0, str(FOLDER))
     try:
-        with needed_for(f"dmoe-gym {name}"):
+        with needed_for(f"dmoe-gym {name}", None if package == "dmoe_gym" else "train"):
             app = import_module(f"{package}.__main__").app
     except ImportError as error:
         Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False)

@@ -12,7 +12,7 @@ from dmoe_gym.evaluation.run import Row, evaluate_line_up
 from dmoe_gym.evaluation.seeds import held_out_seeds
 from dmoe_gym.evaluation.statistics import Interval, by_policy
 from dmoe_gym.evaluation.table import cells, markdown_table
-from dmoe_gym.evaluation.tensorboard import landmarks, mean_cost, write_lines
+from dmoe_gym.evaluation.tensorboard import event_writer, landmarks, mean_cost, write_lines
 from dmoe_gym.io.extras import needed_for
 from dmoe_gym.io.files import write_csv, write_whole
 from dmoe_gym.registration import line_up_of
@@ -57,6 +57,7 @@ def report_beside_references(
         ValueError: for an unknown id, scenario, override or name, or what is no policy.
         ImportError: without matplotlib or TensorBoard.
     """
+    event_writer()  # what is missing is said before anything runs
     rows = evaluate_line_up(
         env_id,
         scenario=scenario,
