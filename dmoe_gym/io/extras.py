@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 EXTRAS = {
     **dict.fromkeys(("torch", "stable_baselines3", "sb3_contrib", "tensorboard", "filelock"), "train"),
-    **dict.fromkeys(("sklearn", "optuna", "tqdm"), "train"),
+    **dict.fromkeys(("optuna", "tqdm"), "train"),
     **dict.fromkeys(("matplotlib", "moviepy", "pygame"), "render"),
     **dict.fromkeys(("mo_gymnasium", "pettingzoo"), "views"),
     "transformers": "record",
