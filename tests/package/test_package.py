@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -99,8 +100,6 @@ def test_what_no_extra_brings_is_not_hidden():
 
 
 def test_extras_are_those_of_the_package():
-    import tomllib
-
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     distributions = {
         "sb3_contrib": "sb3-contrib",
