@@ -89,17 +89,12 @@ def _page(env_id: str) -> Iterator[str]:
     yield from story(core)
     views = [name for name, view in VIEWS.items() if view.env_id == env_id]
     views += [name for name in (f"mo-{env_id}",) if name in gym.registry]
-    yield _table(
-        ["", ""],
-        [
-            ["observation", f"`{short(core.observation_space)}`"],
-            ["action", f"`{short(core.action_space)}`"],
-            ["made by", f'`gym.make("{env_id}", scenario="{default}")`'],
-            ["the same episodes in other spaces", ", ".join(f"`{name}`" for name in views)],
-        ],
-    )
-    yield "Symbols, with their values in the default scenario: " + ", ".join(
-        f"{name} = {size}" for name, size in sorted(symbols.items())
+    numbers = ", ".join(f"{name} = {size}" for name, size in sorted(symbols.items()))
+    yield (
+        f'- Made by `gym.make("{env_id}", scenario="{default}")`\n'
+        f"- Observation: `{short(core.observation_space)}`; action: `{short(core.action_space)}`\n"
+        f"- In the default scenario {numbers or 'all is as below'} ([symbols](../concepts.md#glossary))\n"
+        f"- The same episodes in other spaces: {', '.join(f'`{name}`' for name in views)}"
     )
     yield "## Observation"
     yield _observation_table(core, default)
@@ -137,10 +132,11 @@ def _observation_table(core: BatchedCore, default: str) -> str:
     for part in observed(core):
         box = space[part.name] if isinstance(space, spaces.Dict) else space
         ends = f"{box.low.min():g} to {box.high.max():g}"
-        body.append([f"`{part.name}`", part.size, str(box.shape), str(box.dtype), ends, part.meaning])
-    for name in core.meaning.keys() - {part.name for part in observed(core)}:
-        size, _, meaning = core.meaning[name].partition(": ")
-        body.append([f"`{name}`", size, "not there", "float32", "0 to 1", meaning])
+        body.append([f"`{part.name}`", f"`{part.size}`", f"`{box.shape}`", str(box.dtype), ends, part.meaning])
+    for name, said in core.meaning.items():
+        if name not in core.observations:
+            size, _, meaning = said.partition(": ")
+            body.append([f"`{name}`", f"`{size}`", "not there", "float32", "0 to 1", meaning])
     return _table(["key", "shape", f"in `{default}`", "dtype", "from, to", "meaning"], body)
 
 
@@ -154,7 +150,7 @@ def _action_table(core: BatchedCore, symbols: Mapping[str, int], default: str) -
     for part in decided(core):
         (count,) = counted(part.size, symbols)
         where = f"{start} to {start + count - 1}" if count > 1 else str(start)
-        body.append([part.name, part.size, where, part.meaning])
+        body.append([part.name, f"`{part.size}`", where, part.meaning])
         start += count
     what = "actions" if isinstance(core.action_space, spaces.Discrete) else "entries"
     return _table(["part", what, f"in `{default}`", "meaning"], body)

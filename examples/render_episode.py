@@ -52,7 +52,7 @@ def encoded(pictures: list[np.ndarray], suffix: str, width: int | None, seconds:
         images = [image.resize((width, round(image.height * width / image.width)), Image.LANCZOS) for image in images]
     file = BytesIO()
     if suffix == ".gif":
-        first, *rest = [image.quantize(64, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for image in images]
+        first, *rest = [image.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE) for image in images]
         first.save(file, "gif", save_all=True, append_images=rest, duration=int(1000 * seconds), loop=0)
     else:
         images[-1].quantize(256).save(file, "png", optimize=True)
