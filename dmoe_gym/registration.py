@@ -71,7 +71,7 @@ def register(
             id=shown,
             entry_point=f"dmoe_gym.facades.single:{'Masked' if masked else ''}SingleEnv",
             vector_entry_point=f"dmoe_gym.facades.vector:{'Masked' if masked else 'Batched'}VectorEnv",
-            kwargs={"env_id": shown},
+            kwargs={"registered_id": shown},
         )
 
 
@@ -81,7 +81,7 @@ def register_environments() -> None:
         gym.register(
             id=f"mo-{env_id}",
             entry_point="dmoe_gym.facades.multi_objective:MultiObjectiveEnv",
-            kwargs={"env_id": env_id},
+            kwargs={"registered_id": env_id},
             disable_env_checker=True,  # it takes a reward of two numbers for a mistake
         )
     dmoe, inference = "dmoe_gym.dmoe.system:DMOE", "dmoe_gym.dmoe.system:INFERENCE"

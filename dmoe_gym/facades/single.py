@@ -19,7 +19,7 @@ class SingleEnv(gym.Env):
     """A `BatchedCore` with one environment, seen through Gymnasium's interface.
 
     Args:
-        env_id: its own; set by the registration.
+        registered_id: set by the registration.
         scenario: name of a scenario; None for the environment's default.
         render_mode: None, "rgb_array", "ansi" or "human".
         overrides: fields of the system's configuration.
@@ -35,12 +35,12 @@ class SingleEnv(gym.Env):
     }
 
     def __init__(
-        self, env_id: str, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
+        self, registered_id: str, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
     ) -> None:
-        self.view = create_view(env_id, 1, scenario, overrides)
+        self.view = create_view(registered_id, 1, scenario, overrides)
         self.core = self.view.core
         self.render_mode = render_mode
-        self._viewer = watched(self.core, env_id, render_mode, Viewer.modes)
+        self._viewer = watched(self.core, registered_id, render_mode, Viewer.modes)
         self.observation_space = self.view.observation_space
         self.action_space = self.view.action_space
         self._window: Any = None

@@ -25,11 +25,15 @@ def model_bytes(kind: str, config: Mapping[str, Any], arrays: Mapping[str, np.nd
         config: what the model is rebuilt from; JSON values.
         arrays: its parameters.
     """
+    # one entry: safetensors writes several in an order that differs from call to call
+    return tensor_bytes({"model": json.dumps({"format": kind, "config": dict(config)}, sort_keys=True)}, arrays)
+
+
+def tensor_bytes(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The content of a safetensors file, which `read_tensors` reads."""
     from safetensors.numpy import save
 
-    # one entry: safetensors writes several in an order that differs from call to call
-    header = {"model": json.dumps({"format": kind, "config": dict(config)}, sort_keys=True)}
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=header)
+    return save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata=dict(header))
 
 
 def read_tensors(path: Path | str, name: str = "path") -> tuple[dict[str, str], dict[str, np.ndarray]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
-from safetensors.torch import load_file
 
 from dmoe_gym.io.command_line import one_line_errors, wide_console
+from dmoe_gym.io.model_file import read_tensors
 from dmoe_gym.models.language.network import build
 from dmoe_gym.models.language.source import SHIPPED
 from dmoe_gym.models.language.training import Trainer, Training
@@ -36,6 +37,7 @@ def train_language(
 def export(weights: Path, output: Path) -> None:
     """Save weights as transformers does, in 16 bit."""
     model = build()
-    model.load_state_dict(load_file(weights), strict=False)
+    _, arrays = read_tensors(weights)
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=False)
     model.half().save_pretrained(output)
     (output / "generation_config.json").unlink(missing_ok=True)
