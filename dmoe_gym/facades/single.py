@@ -44,7 +44,7 @@ class SingleEnv(gym.Env):
         self.observation_space = self.view.observation_space
         self.action_space = self.view.action_space
         self._window: Any = None
-        self.__doc__ = told(env_id, self.view)
+        self.__doc__ = told(registered_id, self.view)
         self._tell_seed()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ LEARNED = (VERMILION, GREEN, PINK, ORANGE, SKY)
 
 
 def overview(comparisons: Sequence[Comparison]) -> Figure:
-    """A line per scenario: costs of the bound, the strongest analytic and the best learned scheduler over the reference's."""
+    """A line per scenario: costs of bound, strongest analytic and best learned scheduler, over the reference's."""
     figure = Figure(figsize=(8.4, 0.8 + 0.34 * len(comparisons)), layout="constrained", dpi=120)
     axes = figure.subplots()
     told = [shares(comparison) for comparison in comparisons]

@@ -92,13 +92,14 @@ def plain_table(comparisons: Sequence[Comparison]) -> str:
 
 
 def shares(comparison: Comparison) -> dict[str, tuple[str, float]]:
-    """Names and costs of the bound, the reference, the strongest analytic and the best learned scheduler, by those roles.
+    """Names and costs of the bound, the reference, the strongest analytic and the best learned scheduler, by role.
 
     Costs are shares of the reference's, through the bound that both share episodes with.
     """
     reference = comparison.line(comparison.setting.line_up.reference)
     lines = {"reference": reference, "strongest": comparison.strongest}
-    lines |= {"learned": line for line in comparison.learned[:1]}
+    if comparison.learned:
+        lines["learned"] = comparison.learned[0]
     unit = 100 + (reference.gap.mean if reference.gap else 0.0)
     found = {"bound": (comparison.bound.name, 100 / unit)}
     return found | {role: (line.name, (100 + line.gap.mean) / unit) for role, line in lines.items() if line.gap}
