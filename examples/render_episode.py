@@ -12,7 +12,6 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from PIL import Image
 
 import dmoe_gym  # noqa: F401 - registers the environments
@@ -36,7 +35,7 @@ def frames(env_id: str, scenario: str | None, policy: str, seed: int, steps: int
             mask = {"mask": info["action_mask"]} if "action_mask" in info else {}
             action = env.action_space.sample(**mask)
         elif policy == "zero":
-            action = spaces.create_empty_array(env.action_space, n=None)
+            action = np.zeros_like(env.action_space.sample())
         else:
             action, _ = line_up.policies[policy].predict(observation)
         observation, _, ended, _, info = env.step(action)
