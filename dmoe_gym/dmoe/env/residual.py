@@ -24,9 +24,9 @@ from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.episode import HarvestJESA
 from dmoe_gym.dmoe.schedulers.strongest import strongest
 
-# What an action of 1 multiplies by (this project's choice): so little that random actions cost little, so much that
-# what matters is in reach.
-PRICE_FACTOR = 2.0
+# What an action of 1 multiplies by (this project's choice). A battery that is never empty should cost nothing, and
+# JESA-battery starts at more than six times that: with a factor of 2 a learner gained half as much.
+PRICE_FACTOR = 8.0
 RELEVANCE_FACTOR = 1.2
 CAUTION_FACTOR = 2.0
 
@@ -53,11 +53,11 @@ class ResidualCore(DMoECore):
         self.underneath: Correctable = strongest(config)
         self.uncertain = not config.csi.is_perfect
         self.entries = {
-            "price": "K: what node i's radio and expert take is multiplied by 2^entry",
-            "relevance": "1: the threshold (where enforced) or the price of relevance is multiplied by 1.2^entry",
+            "price": f"K: what node i's radio and expert take is multiplied by {PRICE_FACTOR:g}^entry",
+            "relevance": f"1: the threshold, where enforced, else the price of relevance, times {RELEVANCE_FACTOR:g}^entry",
         }
         if self.uncertain:
-            self.entries["caution"] = "K: the outage probability of node i's links to others is multiplied by 2^entry"
+            self.entries["caution"] = f"K: the outage probability of node i's links, times {CAUTION_FACTOR:g}^entry"
         # action 0 on the same episodes, where savings are the reward
         self.twin: Batch | None = None
         super().__init__(num_envs, config)
