@@ -54,7 +54,7 @@ class ResidualCore(DMoECore):
         self.uncertain = not config.csi.is_perfect
         self.entries = {
             "price": f"K: what node i's radio and expert take is multiplied by {PRICE_FACTOR:g}^entry",
-            "relevance": f"1: the threshold, where enforced, else the price of relevance, times {RELEVANCE_FACTOR:g}^entry",
+            "relevance": f"1: the threshold (enforced) or the price of relevance, times {RELEVANCE_FACTOR:g}^entry",
         }
         if self.uncertain:
             self.entries["caution"] = f"K: the outage probability of node i's links, times {CAUTION_FACTOR:g}^entry"
