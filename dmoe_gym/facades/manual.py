@@ -37,9 +37,8 @@ def story(core: BatchedCore) -> list[str]:
 def observed(core: BatchedCore) -> list[Part]:
     """The parts of an observation, in the order of the space."""
     space = core.observation_space
-    return [
-        _part(key, core.meaning.get(key, "")) for key in (space if isinstance(space, spaces.Dict) else [core.alone])
-    ]
+    keys = list(space) if isinstance(space, spaces.Dict) else [str(core.alone)]
+    return [_part(key, core.meaning.get(key, "")) for key in keys]
 
 
 def decided(core: BatchedCore) -> list[Part]:
@@ -47,9 +46,9 @@ def decided(core: BatchedCore) -> list[Part]:
     return [_part(name, said) for name, said in core.entries.items()]
 
 
-def _part(name: str | None, said: str) -> Part:
+def _part(name: str, said: str) -> Part:
     size, _, meaning = said.partition(": ")
-    return Part(str(name), size, meaning)
+    return Part(name, size, meaning)
 
 
 def short(space: spaces.Space) -> str:

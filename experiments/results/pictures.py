@@ -33,7 +33,8 @@ def overview(comparisons: Sequence[Comparison]) -> Figure:
         places = [(one[role][1], row) for row, one in enumerate(told) if role in one]
         size = {"|": 160, "D": 34, "o": 40}[marker]
         if places:
-            axes.scatter(*zip(*places, strict=True), s=size, marker=marker, color=colour, label=label, zorder=3)
+            values, rows = zip(*places, strict=True)
+            axes.scatter(values, rows, s=size, marker=marker, color=colour, label=label, zorder=3)
     for row, one in enumerate(told):
         axes.plot([one["bound"][1], 1], [row, row], color=GREY, lw=1, zorder=1)
     axes.axvline(1, color=GREY, lw=1, linestyle=":")
