@@ -1,6 +1,6 @@
 """What the site says of ids and scenarios, made from the code when it is built (`hooks` in mkdocs.yml).
 
-Every id gets a page; `<!-- environments -->` and `<!-- scenarios -->` on other pages become tables.
+Every id gets a page. Elsewhere `<!-- environments -->` and `<!-- scenarios -->` become tables, `<!-- readme -->` the README.
 """
 
 from __future__ import annotations
@@ -289,8 +289,13 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Puts tables where they belong."""
-    for mark, table in (("<!-- environments -->", environment_list), ("<!-- scenarios -->", scenario_tables)):
-        if mark in markdown:
-            markdown = markdown.replace(mark, table())
+    """Puts tables where they belong, and the README on the first page."""
+    for name, made in {"environments": environment_list, "scenarios": scenario_tables, "readme": readme}.items():
+        if f"<!-- {name} -->" in markdown:
+            markdown = markdown.replace(f"<!-- {name} -->", made())
     return markdown
+
+
+def readme() -> str:
+    """The README with the site's links."""
+    return (ROOT / "README.md").read_text().replace("](docs/", "](").replace("](CHANGELOG.md)", "](changelog.md)")

@@ -117,5 +117,10 @@ def test_an_id_of_ones_own_gets_a_page(monkeypatch):
 
 def test_lists_of_attributes_are_read_as_lists():
     """The reference renders "Attributes:"; the old word made a paragraph of them."""
-    files = [*ROOT.glob("dmoe_gym/**/*.py"), *ROOT.glob("agents/**/*.py"), *ROOT.glob("experiments/**/*.py")]
+    files = [
+        *ROOT.glob("dmoe_gym/**/*.py"),
+        *ROOT.glob("agents/**/*.py"),
+        *ROOT.glob("experiments/**/*.py"),
+        *ROOT.glob("*/*.py"),
+    ]
     assert [str(file) for file in files if re.search(r"^\s*Fields:", file.read_text(), re.MULTILINE)] == []
