@@ -1,6 +1,6 @@
 """What the site says of ids and scenarios, made from the code when it is built (`hooks` in mkdocs.yml).
 
-Every id gets a page. Elsewhere `<!-- environments -->` and `<!-- scenarios -->` become tables, `<!-- readme -->` the README.
+Every id gets a page; elsewhere `<!-- environments -->`, `<!-- scenarios -->` and `<!-- readme -->` become those.
 """
 
 from __future__ import annotations
