@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
 
+from dmoe_gym.io.extras import needed_for
+
 if TYPE_CHECKING:  # `import dmoe_gym` shall not wait for what nobody has asked for yet
     from dmoe_gym.core import BatchedCore
     from dmoe_gym.system import LineUp, System
@@ -128,13 +130,8 @@ def parallel_env(env_id: str = "DMoE-JESA-v0", scenario: str | None = None, **op
     """
     if env_id != "DMoE-JESA-v0":
         raise ValueError(f"env_id = {env_id!r}: valid is 'DMoE-JESA-v0'")
-    try:
-        facade = import_module("dmoe_gym.facades.pettingzoo")
-    except ModuleNotFoundError as error:
-        if error.name != "pettingzoo":
-            raise
-        raise ImportError("parallel_env needs PettingZoo: pip install 'dmoe_gym[views]'") from None
-    return facade.NodesEnv(scenario, **options)
+    with needed_for("parallel_env"):
+        return import_module("dmoe_gym.facades.pettingzoo").NodesEnv(scenario, **options)
 
 
 def system_of(env_id: str) -> System:
@@ -183,9 +180,5 @@ def _loaded(named: Any) -> Any:
     if not isinstance(named, str):
         return named
     module, _, name = named.partition(":")
-    try:
+    with needed_for(name):
         return getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("dmoe_gym"):
-            raise
-        raise ImportError(f"{named} needs {error.name}: pip install 'dmoe_gym[train]'") from None

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dmoe_gym.io.extras import needed_for
+
 
 @dataclass(frozen=True)
 class LabelledImages:
@@ -41,11 +43,9 @@ def load_digits_split(seed: int = 0) -> DataSplit:
     Raises:
         ImportError: with the command that installs scikit-learn, if it is missing.
     """
-    try:
+    with needed_for("the data set of digits"):
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
-    except ImportError:
-        raise ImportError("the digits come with scikit-learn: pip install 'dmoe_gym[train]'") from None
     images, labels = load_digits(return_X_y=True)
     images = (images.reshape(-1, 1, 8, 8) / 8 - 1).astype(np.float32)
     train, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0)
