@@ -39,7 +39,7 @@ TYPES = ("uint8", "uint16", "int64", "float32", "float64")
 class Task(NamedTuple):
     """Episodes that policies are compared on.
 
-    Fields:
+    Attributes:
         env_id: where schedulers act on them; ids that share its episodes are valid, too.
         scenario: the configuration.
     """
@@ -70,7 +70,7 @@ TASKS = (
 class Entrant(NamedTuple):
     """What plays tasks.
 
-    Fields:
+    Attributes:
         env_id: plays only tasks whose episodes this id has, and acts there; None: all, where schedulers act.
         own: a policy or scheduler, or what makes one; or a name in the line-up.
     """

@@ -27,7 +27,7 @@ FOLDER = HERE if (HERE / "agents").is_dir() else HERE.parent
 class Command(NamedTuple):
     """A command.
 
-    Fields:
+    Attributes:
         package: whose app has it.
         about: what it is for.
     """

@@ -137,8 +137,10 @@ def learning_curves(
     whole.legend(fontsize=8)
     optimum = mean_cost(references, line_up.optimum)
     lowest = min(np.mean([row["cost"] for row in rows if row["step"] == rows[-1]["step"]]) for rows in curves.values())
-    distance = max(mean_cost(references, line_up.reference) - optimum, lowest - optimum, 1e-3 * optimum)
-    near.set_ylim(optimum - 0.5 * distance, optimum + 4 * distance)
+    # the strongest analytic scheduler, the last landmark before the optimum
+    *_, strongest, _ = ["", line_up.reference, *landmarks(references, line_up)]
+    distance = max(mean_cost(references, strongest) - optimum, lowest - optimum, 1e-3 * optimum)
+    near.set_ylim(optimum - 0.3 * distance, optimum + 2 * distance)
     near.set_title(f"near the optimum ({line_up.optimum})", fontsize=10)
     figure.savefig(path)
 
