@@ -168,9 +168,11 @@ def test_evaluations_are_compared_across_files_of_the_same_episodes(own):
     rows = evaluate(line_up_of("DMoE-JESA-v0", "small").policies["top-1"], "DMoE-JESA-v0", scenario="small",
                     seeds=range(1_000_000, 1_000_002))  # fmt: skip
     assert f"{sum(row['cost'] for row in rows) / 2:.4f}" in result.output
+    (own / "other.csv").write_text("policy,cost\nmine,1\n")
     for arguments, said in (
         (["JESA.csv", "random.csv"], "are of 2 configurations"),
-        (["own.py"], "own.py: is no file that `evaluate` wrote"),
+        (["own.py"], "own.py: is not a readable CSV file"),
+        (["other.csv"], "other.csv: is no file that `evaluate` wrote"),
         (["JESA.csv", "--reference", "nobody"], "reference = 'nobody': valid are JESA"),
     ):
         refused = runner.invoke(app, ["compare", *arguments])
