@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmoe_gym.channel.path_loss import path_gain, path_loss_db
+from dmoe_gym.channel.large_scale import path_gain, path_loss_db
 from dmoe_gym.wdmoe import (
     Allocation,
     Block,
