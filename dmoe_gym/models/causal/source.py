@@ -107,7 +107,7 @@ def load_folder(folder: Path | str, dtype: str = "auto") -> LayeredModel:
 
 @lru_cache(maxsize=4)
 def _load(path: Path, dtype: str, _changed: tuple[Any, ...]) -> LayeredModel:
-    with needed_for("a language model"):
+    with needed_for("a language model", "record"):
         import transformers
 
         from dmoe_gym.models.causal.layers import LayeredModel
@@ -169,6 +169,6 @@ class CausalSource(ModelSource):
             ImportError: with the command that installs transformers, if it is missing.
             ValueError: if the model, the queries or the sizes do not fit.
         """
-        with needed_for("a language model"):
+        with needed_for("a language model", "record"):
             from dmoe_gym.models.causal.process import CausalRelevance
         return CausalRelevance(batch, nodes, states, experts, self)
