@@ -10,20 +10,30 @@ from pathlib import Path
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-# [text](target) and ![text](target) with a target in the repository
-LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#|mailto:)([^)\s]+)\)")
+HERE = r"(?!https?:|#|mailto:)"
+# code, which stays as it is; [text](target) and ![text](target), also of a linked picture; <img src="target">
+PARTS = re.compile(
+    rf"(?P<code>```.*?```|`[^`\n]*`)"
+    rf"|(?P<picture>!?)\[(?P<words>[^\[\]]*)\]\({HERE}(?P<target>[^)\s]+)\)"
+    rf'|<img[^>]*\bsrc="{HERE}(?P<source>[^"]+)"[^>]*>',
+    re.DOTALL,
+)
 
 
 def published(text: str, home: str | None) -> str:
     """README's text with links to the published repository, or without links into it if there is none."""
 
-    def replace(link: re.Match[str]) -> str:
-        picture, words, target = link.groups()
+    def replace(part: re.Match[str]) -> str:
+        if part["code"]:
+            return part["code"]
+        if part["source"]:
+            return part[0].replace(part["source"], f"{home}/raw/HEAD/{part['source']}") if home else ""
         if home is None:
-            return "" if picture else words
-        return f"{picture}[{words}]({home}/{'raw' if picture else 'blob'}/HEAD/{target})"
+            return "" if part["picture"] else part["words"]
+        kind = "raw" if part["picture"] else "blob"
+        return f"{part['picture']}[{part['words']}]({home}/{kind}/HEAD/{part['target']})"
 
-    return LINK.sub(replace, text)
+    return PARTS.sub(replace, text)
 
 
 class Published(MetadataHookInterface):

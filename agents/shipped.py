@@ -33,4 +33,4 @@ def _found(named: Path, home: Path, suffix: str) -> Path:
     shipped = ", ".join(
         sorted(path.name.removesuffix(suffix) for path in home.glob(f"*{suffix}") if path.name[0] != ".")
     )
-    raise ValueError(f"{named}: there is none, and none of that name ships; valid are paths, and {shipped}")
+    raise ValueError(f"{named}: is not there, and does not ship; valid are paths, and {', '.join(shipped)}")

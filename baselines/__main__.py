@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-import dmoe_gym
 from baselines import leaderboard as board
 from dmoe_gym.evaluation import Row, by_policy, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.table import print_line_up
-from dmoe_gym.evaluation.tensorboard import write_lines
+from dmoe_gym.evaluation.tensorboard import event_writer, write_lines
 from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, own_and_named, told_command, wide_console
 from dmoe_gym.io.files import read_csv, replace_section, write_csv, write_whole
-from dmoe_gym.registration import ENVIRONMENTS, systems
+from dmoe_gym.registration import ENVIRONMENTS, system_of
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
@@ -24,13 +24,18 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 @app.command("list")
 def list_environments() -> None:
     """The environments, their scenarios' names, and the policies and bounds of each."""
-    console = wide_console()
-    for name, system in systems().items():
-        console.print(f"scenarios of {name}: {', '.join(system.scenarios)}", highlight=False)
-    for env_id in dmoe_gym.ENVIRONMENTS:
-        line_up = line_up_of(env_id)
+    console, said = wide_console(), set()
+    for env_id in ENVIRONMENTS:
+        try:
+            system, line_up = system_of(env_id), line_up_of(env_id)
+        except ImportError as error:  # the others can be used without
+            console.print(f"[bold]{env_id}[/]: {escape(str(error))}", highlight=False)
+            continue
+        if system.name not in said:
+            said.add(system.name)
+            console.print(f"scenarios of {system.name}: {', '.join(system.scenarios)}", highlight=False)
         bounds = f"; bounds: {', '.join(line_up.bounds)}" if line_up.bounds else ""
-        console.print(f"[bold]{env_id}[/]: {', '.join(line_up.policies)}{bounds}")
+        console.print(f"[bold]{env_id}[/]: {', '.join(line_up.policies)}{bounds}", highlight=False)
 
 
 @app.command()
@@ -67,7 +72,9 @@ def evaluate(
     overrides = overrides_of(override or [])
     own, names = own_and_named(policy or [])
     line_up = line_up_of(env_id, scenario, **overrides)
-    if report is not None:  # what is missing is said before anything runs
+    if report is not None or tensorboard is not None:  # what is missing is said before anything runs
+        event_writer()
+    if report is not None:
         from dmoe_gym.evaluation.report import write_report
     with bar(console) as progress:
         rows = evaluate_line_up(

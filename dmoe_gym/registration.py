@@ -109,7 +109,7 @@ def create_core(env_id: str, num_envs: int, scenario: str | None, overrides: Map
     """
     config = system_of(env_id).configuration(scenario, overrides)
     try:
-        return _loaded(_environment(env_id).core)(num_envs, config)
+        return _loaded(_environment(env_id).core, env_id)(num_envs, config)
     except ValueError as error:
         said = str(error)
         if scenario is None or any(name in said for name in ("num_envs", *overrides)):
@@ -141,7 +141,7 @@ def system_of(env_id: str) -> System:
         ValueError: for an id that is not registered here.
         ImportError: naming what to install, if the system needs a package that is not there.
     """
-    return _loaded(_environment(env_id).system)
+    return _loaded(_environment(env_id).system, env_id)
 
 
 def systems() -> dict[str, System]:
@@ -175,10 +175,10 @@ def shown_by(env_id: str) -> Shown:
     return VIEWS.get(env_id, Shown(env_id))
 
 
-def _loaded(named: Any) -> Any:
+def _loaded(named: Any, env_id: str) -> Any:
     """The object, or what "module:name" names."""
     if not isinstance(named, str):
         return named
     module, _, name = named.partition(":")
-    with needed_for(name):
+    with needed_for(env_id):
         return getattr(import_module(module), name)

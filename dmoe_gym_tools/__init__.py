@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -57,29 +57,31 @@ COMMANDS = {
 def main() -> None:
     """Hand the command line to the app that has the command."""
     arguments = sys.argv[1:]
-    name = next((word for word in arguments if word in COMMANDS), None)
+    # before a command stands at most --import MODULE
+    before = zip(["", *arguments], arguments, strict=False)
+    name = next((word for last, word in before if not word.startswith("-") and last != "--import"), None)
     if name is None:
-        wrong = next((word for word in arguments if not word.startswith("-")), None)
-        if wrong is not None:
-            Console(stderr=True, soft_wrap=True, highlight=False).print(
-                f"error: {wrong!r} is no command; valid are {', '.join(COMMANDS)}", markup=False
-            )
-            raise SystemExit(BAD_INPUT)
         print(f"dmoe-gym {__version__}") if "--version" in arguments else _show_help()
         return
+    if name not in COMMANDS:
+        _refuse(f"{name!r} is no command; valid are {', '.join(COMMANDS)}")
     package = COMMANDS[name].package
     if name == "evaluate" and not any(word in ENVIRONMENTS or word in VIEWS for word in arguments):
         package = "agents"  # trained runs, which know their environment
     sys.path.insert(0, str(FOLDER))
     try:
-        with needed_for(f"dmoe-gym {name}"):
+        with needed_for(f"dmoe-gym {name}", None if package == "dmoe_gym" else "train"):
             app = import_module(f"{package}.__main__").app
     except ImportError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False)
-        raise SystemExit(BAD_INPUT) from None
+        _refuse(str(error))
     if name == package:
         app(arguments[1:], prog_name=f"dmoe-gym {name}")
     app(arguments, prog_name="dmoe-gym")
+
+
+def _refuse(said: str) -> NoReturn:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {said}", markup=False)
+    raise SystemExit(BAD_INPUT)
 
 
 def _show_help() -> None:

@@ -12,7 +12,7 @@ from dmoe_gym.evaluation.run import Row, evaluate_line_up
 from dmoe_gym.evaluation.seeds import held_out_seeds
 from dmoe_gym.evaluation.statistics import Interval, by_policy
 from dmoe_gym.evaluation.table import cells, markdown_table
-from dmoe_gym.evaluation.tensorboard import landmarks, mean_cost, write_lines
+from dmoe_gym.evaluation.tensorboard import event_writer, landmarks, mean_cost, write_lines
 from dmoe_gym.io.extras import needed_for
 from dmoe_gym.io.files import write_csv, write_whole
 from dmoe_gym.registration import line_up_of
@@ -57,6 +57,7 @@ def report_beside_references(
         ValueError: for an unknown id, scenario, override or name, or what is no policy.
         ImportError: without matplotlib or TensorBoard.
     """
+    event_writer()  # what is missing is said before anything runs
     rows = evaluate_line_up(
         env_id,
         scenario=scenario,
@@ -136,8 +137,10 @@ def learning_curves(
     whole.legend(fontsize=8)
     optimum = mean_cost(references, line_up.optimum)
     lowest = min(np.mean([row["cost"] for row in rows if row["step"] == rows[-1]["step"]]) for rows in curves.values())
-    distance = max(mean_cost(references, line_up.reference) - optimum, lowest - optimum, 1e-3 * optimum)
-    near.set_ylim(optimum - 0.5 * distance, optimum + 4 * distance)
+    # the strongest analytic scheduler, the last landmark before the optimum
+    *_, strongest, _ = ["", line_up.reference, *landmarks(references, line_up)]
+    distance = max(mean_cost(references, strongest) - optimum, lowest - optimum, 1e-3 * optimum)
+    near.set_ylim(optimum - 0.3 * distance, optimum + 2 * distance)
     near.set_title(f"near the optimum ({line_up.optimum})", fontsize=10)
     figure.savefig(path)
 

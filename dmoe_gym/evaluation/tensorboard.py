@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,12 +70,20 @@ def landmarks(rows: Sequence[Row], line_up: LineUp) -> list[str]:
     return [name for name in dict.fromkeys(wanted) if name in costs]
 
 
-def write_scalars(folder: Path, scalars: Mapping[str, float], steps: Sequence[int]) -> None:
-    """Write every scalar at every step into an event file in `folder`."""
+def event_writer() -> Any:
+    """The class that writes event files.
+
+    Raises:
+        ImportError: without the extra that brings it.
+    """
     with needed_for("TensorBoard"):
         from torch.utils.tensorboard import SummaryWriter
+    return SummaryWriter
 
-    with SummaryWriter(str(folder)) as writer:
+
+def write_scalars(folder: Path, scalars: Mapping[str, float], steps: Sequence[int]) -> None:
+    """Write every scalar at every step into an event file in `folder`."""
+    with event_writer()(str(folder)) as writer:
         for step in steps:
             for tag, value in scalars.items():
                 writer.add_scalar(tag, value, step)

@@ -51,7 +51,7 @@ def command_at(place: str) -> Callable[..., None]:
     """The command that "module:name" names; where a library is missing, one that says which extra brings it."""
     module, _, name = place.partition(":")
     try:
-        with needed_for(f"`{name}`"):
+        with needed_for(f"`{name.removesuffix('_command').replace('_', '-')}`"):
             return getattr(import_module(module), name)
     except ImportError as error:
         missing = str(error)

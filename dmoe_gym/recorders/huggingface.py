@@ -114,7 +114,7 @@ def record_huggingface(
     sources = dict(domain_and_path(one) for one in text)
     if len(sources) < len(text):
         raise ValueError(f"--text {' '.join(text)}: two domains have one name; valid is NAME=FILE with different names")
-    with needed_for("recording a language model"):
+    with needed_for("recording a language model", "record"):
         from transformers import AutoModelForCausalLM, AutoTokenizer
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     passages = {}

@@ -64,7 +64,7 @@ def load_folder(folder: Path | str, dtype: str = "auto") -> LayeredModel:
 
 @lru_cache(maxsize=4)
 def _load(path: Path, dtype: str, _changed: tuple[Any, ...]) -> LayeredModel:
-    with needed_for("a language model"):
+    with needed_for("a language model", "record"):
         import transformers
 
         from dmoe_gym.models.causal.layers import LayeredModel

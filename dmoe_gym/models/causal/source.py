@@ -31,6 +31,6 @@ class CausalSource(ModelSource):
             ImportError: with the command that installs transformers, if it is missing.
             ValueError: if the model, the queries or the sizes do not fit.
         """
-        with needed_for("a language model"):
+        with needed_for("a language model", "record"):
             from dmoe_gym.models.causal.process import CausalRelevance
         return CausalRelevance(batch, nodes, states, experts, self)

@@ -98,7 +98,7 @@ def _tokenised(folder: Path | str, prompts: list[Prompt], where: str) -> list[tu
 
     A text is its own answer, but for the first token that the tokenizer gives it.
     """
-    with needed_for("a language model"):
+    with needed_for("a language model", "record"):
         from transformers import PreTrainedTokenizerFast
     try:
         # tokenizer.json alone: no class that the folder names is looked up
