@@ -103,7 +103,7 @@ def _page(env_id: str) -> Iterator[str]:
     yield "## Action"
     yield _action_table(core, symbols, default)
     yield "## Reward"
-    yield f"{core.reward[0].upper()}{core.reward[1:]}. The formulas are in [{system.page}](../{system.page})."
+    yield f"{core.reward[0].upper()}{core.reward[1:]}. The formulas are in [{system.name}](../{system.page})."
     yield "## Start and end"
     yield (
         "`reset(seed=s)` starts the first episode of seed s, each later `reset()` the next one; what is drawn does not "
