@@ -23,7 +23,7 @@ RULES = ("top-1", TOP_2, "top-3", "all experts", "random expert", "worst expert"
 
 
 class LanguageModel(Experiment):
-    """The model is trained by `python -m dmoe_gym train-language`.
+    """The model is trained by `python -m experiments train-language`.
 
     Attributes:
         queries: test queries of every row.

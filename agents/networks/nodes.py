@@ -130,7 +130,7 @@ class NodePolicy(ActorCriticPolicy):
 class NodeNetworks(NetworkKind):
     """Weights that all nodes share, for on-policy learners in `DMoE-JESA-Residual-v0`.
 
-    Fields:
+    Attributes:
         width: of the hidden layers.
     """
 

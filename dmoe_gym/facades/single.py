@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from dmoe_gym.facades.manual import told
 from dmoe_gym.facades.seeds import seeded_pair, told_seed
 from dmoe_gym.facades.view import create_view
 from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
@@ -43,6 +44,7 @@ class SingleEnv(gym.Env):
         self.observation_space = self.view.observation_space
         self.action_space = self.view.action_space
         self._window: Any = None
+        self.__doc__ = told(registered_id, self.view)
         self._tell_seed()
 
     def __getstate__(self) -> dict[str, Any]:

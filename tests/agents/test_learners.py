@@ -70,7 +70,7 @@ def _recipe(learner: str, **changes: Any) -> TrainingConfig:
 
 
 def _trained(config: TrainingConfig, root: Path) -> Path:
-    return train(config, "quick", 0, root, [], progress_bar=False).path
+    return train(config, "quick", 0, root, []).path
 
 
 def _costs(path: Path) -> list[float]:
