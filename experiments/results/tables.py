@@ -132,9 +132,9 @@ def setting_section(comparison: Comparison, times: Times) -> str:
             ]
         )
     words = [verdict(comparison), *(f"Missing: `{name}` ({why})." for name, why in comparison.missing.items())]
-    page = comparison.setting.system.page
-    if page:
-        words.append(f"More: [{page}]({page}).")
+    system = comparison.setting.system
+    if system.page:
+        words.append(f"More: [{system.name}]({system.page}).")
     return f"### `{comparison.setting.title}`\n\n" + "\n".join(words) + f"\n\n{markdown_table(headings, body)}"
 
 
