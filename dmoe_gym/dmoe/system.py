@@ -21,7 +21,7 @@ from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostRestarts, PredictedJE
 from dmoe_gym.dmoe.solvers import lower_bound, solve_exact
 from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant
 from dmoe_gym.dmoe.solvers.delivery import ChannelLaw
-from dmoe_gym.dmoe.solvers.informed_bound import informed_about, informed_bound
+from dmoe_gym.dmoe.solvers.informed import informed_about, informed_bound
 from dmoe_gym.dmoe.viewer import VIEWER
 from dmoe_gym.policy import RandomActionPolicy
 from dmoe_gym.system import (

@@ -14,7 +14,7 @@ from dmoe_gym.channel import CSIConfig, GaussMarkovConfig
 from dmoe_gym.dmoe import DMoEConfig, Round
 from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.dmoe.solvers.delivery import ChannelLaw, delivery, duration_table, expect, expect_exactly, longer
-from dmoe_gym.dmoe.solvers.informed_bound import informed_bound
+from dmoe_gym.dmoe.solvers.informed import informed_bound
 
 ERROR_VARIANCE = 0.05
 CORRELATION = float(j0(2 * np.pi * 4.0 * 0.04))
