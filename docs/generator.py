@@ -19,7 +19,7 @@ import dmoe_gym  # noqa: F401  registers the environments
 from dmoe_gym.config import StrictConfig, SystemConfig
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.features import GLOBAL_FEATURES, NODE_FEATURES
+from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.facades.manual import decided, observed, short, story
 from dmoe_gym.registration import ENVIRONMENTS, VIEWS, create_core, system_of, systems
@@ -89,7 +89,7 @@ def _page(env_id: str) -> Iterator[str]:
     yield from story(core)
     views = [name for name, view in VIEWS.items() if view.env_id == env_id]
     views += [name for name in (f"mo-{env_id}",) if name in gym.registry]
-    numbers = ", ".join(f"{name} = {size}" for name, size in sorted(symbols.items()))
+    numbers = ", ".join(f"{name} = {size:g}" for name, size in sorted(symbols.items()))
     yield (
         f'- Made by `gym.make("{env_id}", scenario="{default}")`\n'
         f"- Observation: `{short(core.observation_space)}`; action: `{short(core.action_space)}`\n"
@@ -103,7 +103,7 @@ def _page(env_id: str) -> Iterator[str]:
     yield "## Action"
     yield _action_table(core, symbols, default)
     yield "## Reward"
-    yield f"{core.reward[0].upper()}{core.reward[1:]}. The formulas are in [{system.page}](../{system.page})."
+    yield f"{core.reward[0].upper()}{core.reward[1:]}. The formulas are in [{system.name}](../{system.page})."
     yield "## Start and end"
     yield (
         "`reset(seed=s)` starts the first episode of seed s, each later `reset()` the next one; what is drawn does not "
@@ -131,12 +131,12 @@ def _observation_table(core: BatchedCore, default: str) -> str:
     body = []
     for part in observed(core):
         box = space[part.name] if isinstance(space, spaces.Dict) else space
-        ends = f"{box.low.min():g} to {box.high.max():g}"
+        ends = _span(f"{box.low.min():g}", f"{box.high.max():g}")
         body.append([f"`{part.name}`", f"`{part.size}`", f"`{box.shape}`", str(box.dtype), ends, part.meaning])
     for name, said in core.meaning.items():
         if name not in core.observations:
             size, _, meaning = said.partition(": ")
-            body.append([f"`{name}`", f"`{size}`", "not there", "float32", "0 to 1", meaning])
+            body.append([f"`{name}`", f"`{size}`", "not there", "float32", _span("0", "1"), meaning])
     return _table(["key", "shape", f"in `{default}`", "dtype", "from, to", "meaning"], body)
 
 
@@ -149,7 +149,7 @@ def _action_table(core: BatchedCore, symbols: Mapping[str, int], default: str) -
     body, start = [], 0
     for part in decided(core):
         (count,) = counted(part.size, symbols)
-        where = f"{start} to {start + count - 1}" if count > 1 else str(start)
+        where = _span(start, start + count - 1) if count > 1 else str(start)
         body.append([part.name, f"`{part.size}`", where, part.meaning])
         start += count
     what = "actions" if isinstance(core.action_space, spaces.Discrete) else "entries"
@@ -210,10 +210,10 @@ def _values(scenarios: Mapping[str, SystemConfig]) -> str:
             for field in default
             if field not in sizes and getattr(config, field) != default[field].default
         ]
-        cells = [f"`{name}`", *(str(getattr(config, field)) for field in sizes), "; ".join(others)]
-        body.append([*cells, hard[name]] if hard else cells)
-    headings = ["scenario", *sizes.values(), "other fields that are not the default"]
-    return _table([*headings, "what makes it hard"] if hard else headings, body)
+        reasons = [hard[name]] if hard else []
+        body.append([f"`{name}`", *(str(getattr(config, field)) for field in sizes), *reasons, "; ".join(others)])
+    reasons = ["what makes it hard"] if hard else []
+    return _table(["scenario", *sizes.values(), *reasons, "other fields that are not the default"], body)
 
 
 def _fields(config: type[SystemConfig]) -> str:
@@ -253,7 +253,7 @@ def valid(annotation: Any, metadata: Any) -> str:
     ]
     ends = dict(limits)
     if ends.keys() == {"ge", "le"}:
-        return f"{ends['ge']} to {ends['le']}"
+        return _span(ends["ge"], ends["le"])
     return ", ".join(f"{signs[sign]} {limit}" for sign, limit in ends.items())
 
 
@@ -262,6 +262,11 @@ def _constraints(annotation: Any, metadata: Any) -> Iterator[Any]:
         yield from (one, *getattr(one, "metadata", ()))
     for inner in get_args(annotation):
         yield from _constraints(inner, getattr(inner, "__metadata__", ()))
+
+
+def _span(first: object, last: object) -> str:
+    """From, to, in one line."""
+    return f"{first}\u00a0to\u00a0{last}"
 
 
 def _table(headings: list[str], body: list[list[str]]) -> str:

@@ -73,7 +73,7 @@ _LIBRARIES = [
     *("matplotlib", "pydantic"),
 ]
 # seconds of the processor: of one test that is asked, and of all that one change is tried with
-_TEST_LIMIT_S, _TOGETHER_LIMIT_S = 5.0, 30.0
+_TEST_LIMIT_S, _TOGETHER_LIMIT_S = 5.0, 8.0
 _KILLED, _SURVIVED, _UNREACHED = "noticed", "survived", "not reached"
 _OURS = ("dmoe_gym", "agents", "baselines", "experiments", "tests")
 
@@ -212,11 +212,11 @@ def _tests_for(mutant: Mutant, reached: list[dict[str, Any]]) -> list[str]:
             if lines is not None:
                 (near if any(line in here for line in lines) else far).append((found["passed"][name], name))
     chosen = []
-    for group in (near, far):
+    for group, limit in ((near, _TOGETHER_LIMIT_S), (far, _TOGETHER_LIMIT_S / 4)):
         spent = 0.0
         for duration, name in sorted(group):
             spent += duration
-            if spent <= _TOGETHER_LIMIT_S:
+            if spent <= limit:
                 chosen.append(name)
     return chosen
 
@@ -286,7 +286,7 @@ def _verdict(mutant: Mutant, reached: list[dict[str, Any]], unsound: set[str]) -
 
     by.write_text("")
     log = KEPT / "logs" / f"{own}.txt"
-    status = _forked(run, log, 60 + 5 * _TOGETHER_LIMIT_S) if tests else 5
+    status = _forked(run, log, 30 + 5 * _TOGETHER_LIMIT_S) if tests else 5
     verdict = {0: _SURVIVED, 5: _UNREACHED}.get(-1 if status is None else status, _KILLED)
     found = {"mutant": mutant.name, "verdict": verdict, "by": by.read_text(), "tests": version, "log": log.name}
     kept.parent.mkdir(parents=True, exist_ok=True)
