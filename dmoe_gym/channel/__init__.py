@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import SerializeAsAny
 
 from dmoe_gym.channel.amplitude import AmplitudeProcess, EvolutionConfig, ScatteredConfig
+from dmoe_gym.channel.blockage import BlockageConfig
 from dmoe_gym.channel.csi import ChannelKnowledge, CSIConfig, KnowledgeConfig, PerfectKnowledge
 from dmoe_gym.channel.gauss_markov import GaussMarkovConfig
 from dmoe_gym.channel.jakes import JakesConfig
@@ -37,6 +38,7 @@ KnowledgeField = Annotated[SerializeAsAny[KnowledgeConfig], read_as(KnowledgeCon
 
 __all__ = [
     "AmplitudeProcess",
+    "BlockageConfig",
     "CSIConfig",
     "ChannelConfig",
     "ChannelField",

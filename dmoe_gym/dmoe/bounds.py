@@ -7,6 +7,7 @@ from types import MappingProxyType
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Round, terms
 from dmoe_gym.dmoe.solvers import lower_bound, solve_exact
+from dmoe_gym.dmoe.solvers.blockage import blockage_bound, known_about
 from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant
 from dmoe_gym.dmoe.solvers.informed_bound import informed_about, informed_bound
 from dmoe_gym.system import ClairvoyantBound, ExactBound, InformedBound
@@ -48,7 +49,9 @@ def _clairvoyant(rounds: list[Round]) -> dict[str, float]:
     return _cost_alone(clairvoyant(rounds).cost)
 
 
-def _informed(observed: Round, rounds_passed: int) -> dict[str, float]:
+def _informed(observed: Round, rounds_passed: int, true: Round) -> dict[str, float]:
+    if known_about(true.config):
+        return _cost_alone(blockage_bound(true))
     return _cost_alone(informed_bound(observed, rounds_passed))
 
 
@@ -67,7 +70,7 @@ BOUNDS = MappingProxyType(
         "exact": ExactBound(_exact, rounds_stand_alone),
         "lower-bound": ExactBound(_lower_bound, rounds_stand_alone),
         "clairvoyant": ClairvoyantBound(_clairvoyant, lambda config: not rounds_stand_alone(config)),
-        "informed": InformedBound(_informed, informed_about),
+        "informed": InformedBound(_informed, lambda config: informed_about(config) or known_about(config)),
     }
 )
 INFERENCE_BOUNDS = MappingProxyType({"lower-bound": ExactBound(_least_energy)})

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gymnasium.spaces import MultiBinary
 
+from dmoe_gym.channel import BlockageConfig, CSIConfig
 from dmoe_gym.dmoe.bounds import BOUNDS, INFERENCE_BOUNDS
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.inference import InferenceConfig
@@ -56,6 +57,11 @@ BATTERY: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "JESA-guarded": lambda config: BatteryJESA(config, strength=0.0),
     "JESA-battery": tuned("JESA-battery"),
 }
+# links are blocked, and it is told what they delivered
+BLOCKAGE: dict[str, Callable[[DMoEConfig], Scheduler]] = {
+    "JESA-outer-loop": tuned("JESA-outer-loop"),
+    "JESA-filter": tuned("JESA-filter"),
+}
 # a model answers; thresholds are chosen by what right answers are worth
 INFERENCE: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     **{name: SCHEDULERS[name] for name in ("random", "top-1", "top-2")},
@@ -74,8 +80,10 @@ def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Schedu
             named.update(EXPECTING)
     if config.battery_j is not None:
         named.update(BATTERY)
-    if config.harvest is not None:
+    if config.harvest is not None and config.harvest.known_mean_j is not None:
         named["JESA-harvest"] = tuned("JESA-harvest")
+    if config.acknowledged and isinstance(config.channel, BlockageConfig) and isinstance(config.csi, CSIConfig):
+        named.update(BLOCKAGE)
     if config.is_limited:
         named.pop("single-pass", None)
     return named

@@ -23,10 +23,10 @@ INFERENCE = ("digits", "digits-scarce", "digits-stale")
 WDMOE = ("testbed", "mixtral", "crowd")
 SCENARIOS = {
     "DMoE-DES-v0": ("small", "paper", "scarce", "large", "selective", "recorded"),
-    "DMoE-JESA-v0": (*DMOE, "harvest"),
+    "DMoE-JESA-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-JESA-Sequential-v0": DMOE,
     "DMoE-JESA-Price-v0": DMOE,
-    "DMoE-JESA-Residual-v0": ("small", "scarce", "selective", "battery", "harvest"),
+    "DMoE-JESA-Residual-v0": ("small", "scarce", "selective", "battery", "harvest", "blockage"),
     "DMoE-Inference-v0": INFERENCE,
     "DMoE-Inference-Joint-v0": INFERENCE,
     "WDMoE-v0": WDMOE,

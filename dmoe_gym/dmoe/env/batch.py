@@ -75,12 +75,14 @@ def round_of(
     threshold: float,
     account: np.ndarray,
     harvested: np.ndarray | None = None,
+    **known: np.ndarray,
 ) -> Round:
     """One environment's round from its arrays.
 
     Args:
         gate_scores: (K, N, K); gains: (K, K, M); account: (2 + K,), see `charge.charge_served`;
             harvested: (K,) [E_ref / (K N D)].
+        known: further fields of the round.
     """
     return Round(
         gate_scores,
@@ -90,6 +92,7 @@ def round_of(
         battery=None if config.battery_j is None else account[BATTERY:] * config.energy_unit_j,
         relevance_owed=None if config.relevance_budget is None else float(account[OWED]),
         harvested=None if harvested is None else harvested * config.energy_unit_j,
+        **known,
     )
 
 

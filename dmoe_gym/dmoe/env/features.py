@@ -33,13 +33,29 @@ GLOBAL_FEATURES = (
     "budget_left",  # relevance still to be gathered, over L
     "budget_pace",  # log(what is left per round / the budget); 0 without a budget
 )
+# Where deliveries are told: these of every node, then those of every link i -> j, row by row.
+TOLD_FEATURES = (
+    "blocked_demand",  # mean gate score of its hidden states that its links' beliefs take away
+    "doubt",  # mean of 4 p (1 - p) over its links, p the probability that one is blocked
+)
+LINK_FEATURES = (
+    "told",  # 1 delivered, -1 lost, 0 nothing sent in the last round
+    "outcomes",  # the same over the rounds so far, each round before counting `FADES` of the one after it
+    "blocked",  # probability that it is blocked, by the filter underneath; 0 under a scheduler without one
+)
+FADES = 0.8
 LARGEST = 5.0  # features are clipped to it
 LEAST = 1e-3  # shares below count as this under a logarithm
 
 
-def feature_names(experts: int) -> tuple[str, ...]:
-    """The names of a vector's entries: "demand[3]" is of node 3."""
-    return tuple(f"{name}[{node}]" for name in NODE_FEATURES for node in range(experts)) + GLOBAL_FEATURES
+def feature_names(experts: int, acknowledged: bool = False) -> tuple[str, ...]:
+    """The names of a vector's entries: "demand[3]" is of node 3, "told[0,3]" of link 0 -> 3."""
+    names = tuple(f"{name}[{node}]" for name in NODE_FEATURES for node in range(experts)) + GLOBAL_FEATURES
+    if not acknowledged:
+        return names
+    links = [f"[{i},{j}]" for i in range(experts) for j in range(experts) if i != j]
+    of_nodes = tuple(f"{name}[{node}]" for name in TOLD_FEATURES for node in range(experts))
+    return names + of_nodes + tuple(name + link for name in LINK_FEATURES for link in links)
 
 
 class Memory(NamedTuple):
@@ -48,11 +64,13 @@ class Memory(NamedTuple):
     scores: np.ndarray  # (B, K, K) sums over rounds of node i's mean gate score for expert j
     rounds: np.ndarray  # (B,) that they are of
     battery: np.ndarray  # (B, K) as observed in the round before
+    outcomes: np.ndarray  # (B, K, K) of every link, see `LINK_FEATURES`
 
     @classmethod
     def empty(cls, batch: int, experts: int) -> Self:
         """Of no episode."""
-        return cls(np.zeros((batch, experts, experts)), np.zeros(batch), np.zeros((batch, experts)))
+        links = (batch, experts, experts)
+        return cls(np.zeros(links), np.zeros(batch), np.zeros((batch, experts)), np.zeros(links))
 
 
 @serial_or_parallel
@@ -128,3 +146,32 @@ def _write(row, first, rounds, budget, has_battery, harvest, constants, batch, m
         out[at + 3] = np.log(max(batch.budget_left[row, 0] / (left * max(budget, LEAST)), LEAST))
     for index in range(out.shape[0]):
         out[index] = min(max(out[index], -LARGEST), LARGEST)
+
+
+@serial_or_parallel
+def write_link_features(rows, first, gate_scores, delivered, lost, blocked, outcomes, features):
+    """Bring the outcomes up to date, and write the last features of a vector: `TOLD_FEATURES` and `LINK_FEATURES`.
+
+    Args:
+        first: does an episode begin?
+        gate_scores: (B, K, N, K); delivered, lost, blocked, outcomes: (B, K, K); features: (B, features) output.
+    """
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        experts = blocked.shape[1]
+        links = experts * (experts - 1)
+        out = features[row, features.shape[1] - 2 * experts - 3 * links :]
+        out[:] = 0.0
+        if first:
+            outcomes[row] = 0.0
+        at = 2 * experts
+        for i in range(experts):
+            for j in range(experts):
+                if i == j:
+                    continue
+                chance, told = blocked[row, i, j], delivered[row, i, j] - lost[row, i, j]
+                outcomes[row, i, j] = FADES * outcomes[row, i, j] + told
+                out[i] += gate_scores[row, i, :, j].mean() * chance
+                out[experts + i] += 4 * chance * (1 - chance) / (experts - 1)
+                out[at], out[at + links], out[at + 2 * links] = told, outcomes[row, i, j], chance
+                at += 1

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from dmoe_gym.channel import BlockageConfig
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.scenarios import scenario_of
 from dmoe_gym.dmoe.schedulers.corrections import Correctable
@@ -27,6 +28,7 @@ CORRECTABLE: dict[str, Callable[[DMoEConfig], Any]] = {
     "Lagrangian-adaptive": tuned("Lagrangian-adaptive"),
     "JESA-battery": tuned("JESA-battery"),
     "JESA-harvest": tuned("JESA-harvest"),
+    "JESA-filter": tuned("JESA-filter"),
     "JESA-expected": tuned("JESA-expected"),
     "JESA-expected-restarts": tuned("JESA-expected", ExpectedCostRestarts),
 }
@@ -44,12 +46,14 @@ def strongest_name(config: DMoEConfig) -> str:
     scenario = scenario_of(config)
     if scenario in recorded():
         return str(recorded()[scenario]["scheduler"])
-    if config.harvest is not None:
+    if config.harvest is not None and config.harvest.known_mean_j is not None:
         return "JESA-harvest"
     if config.battery_j is not None:
         return "JESA-battery"
     if config.relevance_budget is not None:
         return "Lagrangian-adaptive"
+    if config.acknowledged and isinstance(config.channel, BlockageConfig):
+        return "JESA-filter"
     if not config.csi.is_perfect and ChannelLaw.fits(config.gain_law(0)):
         return "JESA-expected"
     return "JESA" if config.is_limited else "single-pass"

@@ -16,6 +16,7 @@ import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.scenarios import scenario_of
+from dmoe_gym.dmoe.schedulers.blockage import FilterJESA, OuterLoopJESA
 from dmoe_gym.dmoe.schedulers.episode import AdaptiveLagrangianJESA, BatteryJESA, HarvestJESA, LagrangianJESA
 from dmoe_gym.dmoe.schedulers.rounds import Homogeneous
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
@@ -38,6 +39,11 @@ TUNABLE: dict[str, tuple[Callable[..., Scheduler], Grid]] = {
     "JESA-expected": (ExpectedCostJESA, {"caution": [0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0]}),
     "Lagrangian": (LagrangianJESA, {"multiplier": _MULTIPLIERS}),
     "Lagrangian-adaptive": (AdaptiveLagrangianJESA, {"multiplier": _MULTIPLIERS, "gain": [0.0, 2.0, 5.0, 10.0]}),
+    "JESA-outer-loop": (
+        OuterLoopJESA,
+        {"step_db": [3.0, 6.0, 12.0, 24.0], "target": [0.02, 0.1, 0.3], "forget": [0.0, 0.05, 0.1, 0.2]},
+    ),
+    "JESA-filter": (FilterJESA, {"caution": [0.5, 0.7, 1.0, 1.4, 2.0], "probing": [0.0, 0.3, 0.6, 1.0, 1.5, 2.5]}),
     "JESA-battery": (
         BatteryJESA,
         {"strength": [0.1, 0.3, 1.0, 3.0, 10.0, 30.0], "power": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]},

@@ -20,10 +20,33 @@ def text(scene: Scene) -> str:
         *outcome(scene),
         *(() if scene.repairs is None else (f"repairs {scene.repairs} in the last step",)),
         energy_so_far(scene),
+        *_conditions(scene),
         *_states(scene),
         *_links(scene),
     ]
     return "\n".join(lines) + "\n"
+
+
+def batteries(scene: Scene) -> list[str]:
+    """What every node has left, in percent of a full battery, and what arrived at it now."""
+    round, full = scene.round, scene.round.config.battery_j
+    if round.battery is None or full is None:
+        return []
+    arrived = np.zeros_like(round.battery) if round.harvested is None else round.harvested
+    return [
+        f"{100 * left / full:.0f} %" + f" (+{1e3 * more:.3g} mJ)" * (more > 0)
+        for left, more in zip(round.battery, arrived, strict=True)
+    ]
+
+
+def _conditions(scene: Scene) -> list[str]:
+    left, blocked = batteries(scene), scene.round.blocked
+    lines = ["battery by node: " + ", ".join(left)] if left else []
+    if blocked is not None:
+        links = [f"{i} -> {j}" for i, j in np.argwhere(blocked & ~np.eye(len(blocked), dtype=bool))]
+        lines.append("blocked links: " + (", ".join(links[:MOST_LINES]) or "none"))
+        lines += left_out(len(links), "blocked links")
+    return lines
 
 
 def _states(scene: Scene) -> list[str]:
