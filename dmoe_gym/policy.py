@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-
 # What a scheduler remembers: arrays by name, the environments along the first axis.
 Remembered = dict[str, np.ndarray]
 

@@ -24,8 +24,8 @@ class BlockageConfig(ChannelConfig):
 
     The mean lengths of a link's stays are drawn at an episode's start, log-uniform in the two ranges; with a = 1 /
     clear and b = 1 / blocked the share of rounds that it is blocked is a / (a + b), and the correlation of two rounds d
-    apart is (1 - a - b)^d. A chain begins in its stationary law. While a link is blocked its gains are `depth_db` lower.
-    The two directions of a pair are blocked independently of each other.
+    apart is (1 - a - b)^d. A chain begins in its stationary law. A blocked link's gains are `depth_db` lower. The two
+    directions of a pair are blocked independently of each other.
 
     Fields:
         small_scale: the fading on every link; the default stands still, and what moves are those who stand in the way.

@@ -104,7 +104,7 @@ HARDNESS = MappingProxyType(
         "budget": "Relevance is worth buying where it is cheap, now or in rounds that are not seen yet.",
         "battery": "The cheapest experts run out of energy before the episode ends, and a node without loses its own.",
         "harvest": "Sun and shade come and stay a while: what a node spends now it may miss until the sun is back.",
-        "blockage": "Links are blocked for long or for short, which is seen late: what they delivered must be remembered.",
+        "blockage": "Links are blocked for long or short, which is seen late: what they delivered must be remembered.",
         "mobile": "Links differ by their distance, which changes, and what is seen of them is old and noisy.",
         "recorded": "Gate scores are a real model's: layers differ in how sure their gates are, and patches agree.",
     }

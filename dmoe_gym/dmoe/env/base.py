@@ -13,8 +13,8 @@ from dmoe_gym.channel.rayleigh import RayleighChannel
 from dmoe_gym.compiled.draws import compiled
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.batch import BATTERY, Batch, Rules, round_of
 from dmoe_gym.dmoe.env.acknowledge import acknowledge
+from dmoe_gym.dmoe.env.batch import BATTERY, Batch, Rules, round_of
 from dmoe_gym.dmoe.env.observe import OBSERVED_PER_DRAWN, observe_rounds
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.relevance import RelevanceProcess
@@ -187,7 +187,7 @@ class DMoECore(BatchedCore):
         return self._round(row, self.knowledge.observed_gains)
 
     def obstacles(self, row: int) -> dict[str, np.ndarray]:
-        """Which links of one environment are blocked, with what chance, by the fields of a `Round`; for nobody's eyes."""
+        """Which links of one environment are blocked, and with what chance, by the fields of a `Round`."""
         if not isinstance(self.channel, BlockageChannel):
             return {}
         return {"blocked": self.channel.blocked[row].copy(), "blocked_chance": self.channel.chance[row].copy()}

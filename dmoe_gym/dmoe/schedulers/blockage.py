@@ -25,8 +25,8 @@ class OuterLoopJESA(Scheduler):
     """JESA on observed gains less an offset of each link that losses raise and deliveries lower.
 
     As outer-loop link adaptation does (Sampath, Kumar, Holtzman, "On setting reverse link target SIR in a CDMA system",
-    1997): with a step down of step * target / (1 - target), offsets rest where that share of transmissions is lost. Links
-    that are not used forget, or they would never be tried again.
+    1997): with a step down of step * target / (1 - target), offsets rest where that share of transmissions is lost.
+    Links forget, or those that are not used would never be tried again.
 
     Args:
         step_db: of a loss [dB]; target: the share of losses; forget: the share of an offset that a round takes away.

@@ -84,7 +84,7 @@ def _node_bound(i, gate_scores, targets, chances, energies, constants, sets):
 
 @njit
 def node_bounds(gate_scores, threshold, constants, success, energy):
-    """Sum of all nodes' least expected costs, every link at its best: success, energy (K, K, M, N) of its subcarriers."""
+    """Sum of the nodes' least expected costs, every link at its best of success, energy (K, K, M, N)."""
     experts, states, _ = gate_scores.shape
     sets = _subsets(experts, constants.max_experts)
     targets = np.empty(states)
