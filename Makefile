@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUNS ?= runs
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint docs results bench clean
+.PHONY: help demo test test-all lint docs results bench mutants endurance libraries clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,15 @@ results: $(STAMP) ## runs/ into results/, then docs/results.md, its pictures and
 
 bench: $(STAMP) ## speed, as ratios measured side by side
 	$(BIN)/python -m pytest benchmarks --benchmark-only -q
+
+mutants: $(STAMP) ## which small changes of the product the tests notice (hours; goes on where it stopped)
+	$(BIN)/python -m tests.mutants.campaign
+
+endurance: $(STAMP) ## hostile actions, random configurations, kills, full disks (30 minutes)
+	$(BIN)/python -m tests.endurance.endurance
+
+libraries: $(STAMP) ## other libraries on the environments, each group in a virtual environment of its own (downloads)
+	$(BIN)/python -m tests.libraries.smoke
 
 clean: ## remove the virtual environment and caches, never runs
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
@@ -49,6 +49,7 @@ class EvaluateAndCheckpoint(BetweenUpdates):
         status: told of every step between updates.
         interrupts: whether to stop.
         done: environment steps behind the run.
+        progress: told of them after every step.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class EvaluateAndCheckpoint(BetweenUpdates):
         status: StatusKeeper,
         interrupts: Interrupts,
         done: int = 0,
+        progress: Callable[[int], None] = lambda steps: None,
     ) -> None:
         super().__init__()
         self.config, self.folder, self.name, self.status = config, folder, name, status
@@ -70,11 +72,17 @@ class EvaluateAndCheckpoint(BetweenUpdates):
         self._evaluated = max((row["step"] for row in self.rows), default=never)
         self._checkpointed = done
         self.whole_steps = done
+        self.progress = progress
+
+    def _on_step(self) -> bool:
+        self.progress(min(self.num_timesteps, self.config.total_timesteps))
+        return True
 
     def between_updates(self) -> None:
         """Evaluate and checkpoint if it is time, and stop if somebody asked for it."""
         steps = self.whole_steps = self.model.num_timesteps
         self.status.update(steps)
+        self.progress(min(steps, self.config.total_timesteps))
         if _due(steps, self._evaluated, self.config.evaluation.every):
             self.evaluate()
         if _due(steps, self._checkpointed, self.config.checkpoint_every):

@@ -24,7 +24,7 @@ Width = Annotated[int, Field(ge=1, le=65_536)]
 class EvaluationConfig(StrictConfig):
     """Evaluation on frozen held-out episodes.
 
-    Fields:
+    Attributes:
         episodes: how many, the same for every run and baseline of a group.
         every: time steps between evaluations during training.
         untrained: evaluate before training, too.
@@ -43,7 +43,7 @@ class EvaluationConfig(StrictConfig):
 class NormalizationConfig(StrictConfig):
     """Stable-Baselines3's `VecNormalize`: running means and variances, kept with the weights.
 
-    Fields:
+    Attributes:
         observations, rewards: what is normalized; rewards by the running variance of discounted returns.
         clip_observations, clip_rewards: largest absolute values after it.
     """
@@ -57,7 +57,7 @@ class NormalizationConfig(StrictConfig):
 class ImitationConfig(StrictConfig):
     """Supervised training on a teacher's decisions before reinforcement learning (`agents.imitation`).
 
-    Fields:
+    Attributes:
         teacher: whose plans are learned: an analytic policy by its name in tables, or "exact", the optimum of the
             observed round, which is slow.
         steps: environment steps, all environments together; they count as the first of `total_timesteps`.
@@ -82,7 +82,7 @@ class ImitationConfig(StrictConfig):
 class TrainingConfig(StrictConfig):
     """One recipe.
 
-    Fields:
+    Attributes:
         algorithm: which learner, by its name in `agents.registry`.
         env_id, scenario, overrides: as in `gym.make`.
         training_overrides: further overrides of the training environments alone; num_layers: 1 makes every round an

@@ -9,7 +9,7 @@ from typing import Any
 from agents.policy import load_run
 from dmoe_gym.evaluation import Row, evaluate, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.run import Progress
-from dmoe_gym.system import LineUp
+from dmoe_gym.system import NOTHING, LineUp
 
 
 def evaluate_runs(
@@ -19,6 +19,7 @@ def evaluate_runs(
     scenario: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     names: Sequence[str] | None = None,
+    own: Mapping[str, Any] = NOTHING,
     jobs: int = 1,
     progress: Callable[[str], Progress] | None = None,
 ) -> tuple[list[Row], LineUp]:
@@ -28,6 +29,7 @@ def evaluate_runs(
         paths: run folders whose environments share their episodes.
         scenario, overrides: where the runs are evaluated, if not where they were trained (see `load_run`).
         names: which analytic policies and bounds; None for all.
+        own: policies and schedulers that act where the first run does, as `extra` of `evaluate_line_up`.
         jobs: processes for the bounds.
         progress: called with a name before it runs; what it returns is told of finished episodes.
 
@@ -47,6 +49,7 @@ def evaluate_runs(
         scenario=first.scenario,
         seeds=seeds,
         names=names,
+        extra=own,
         jobs=jobs,
         progress=progress,
         **first.overrides,

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
-from safetensors import SafetensorError
+import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from agents.status import read_status
 from dmoe_gym.evaluation import Row, charted_means, line_up_of
 from dmoe_gym.evaluation.statistics import Interval
 from dmoe_gym.io.files import read_csv, write_json, write_whole
+from dmoe_gym.io.model_file import read_tensors, tensor_bytes
 
 TENSORS, RECIPE, MANIFEST, CARD = "policy.safetensors", "recipe.yaml", "manifest.json", "README.md"
 FORMAT = 1
@@ -69,7 +69,7 @@ def export_run(
     target = to / (name or run.resolve().name)
     if is_export(target) and not overwrite:
         raise ValueError(f"{target}: holds weights already; --overwrite replaces them")
-    tensors = safetensors.torch.save(policy_tensors(model), metadata={"format": "pt"})
+    tensors = tensor_bytes({"format": "pt"}, {name: each.numpy() for name, each in policy_tensors(model).items()})
     recipe = dump_config(config).encode()
     evaluations = read_csv(folder.evaluations_file)
     status = read_status(run)
@@ -111,10 +111,8 @@ def read_export(path: Path) -> tuple[TrainingConfig, dict[str, Tensor]]:
     for name in (TENSORS, RECIPE):
         if _digest((path / name).read_bytes()) != digests[name]:
             raise ValueError(f"{path / name}: is damaged or of another export, its digest differs from {MANIFEST}'s")
-    try:
-        return load_config(path / RECIPE), safetensors.torch.load((path / TENSORS).read_bytes())
-    except SafetensorError as error:
-        raise ValueError(f"{path / TENSORS}: is no safetensors file ({error})") from None
+    _, arrays = read_tensors(path / TENSORS, "weights")
+    return load_config(path / RECIPE), {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def load_tensors(model: BaseAlgorithm, tensors: dict[str, Tensor], source: Path) -> None:

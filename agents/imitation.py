@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from tqdm import tqdm
 
 from agents.config import ImitationConfig
 from agents.lessons import Lessons, lessons_in
@@ -30,7 +29,6 @@ def imitate(
     callback: BetweenUpdates,
     *,
     seed: int,
-    progress_bar: bool = True,
 ) -> None:
     """Train until `model.num_timesteps` reaches `config.steps`; logs imitation/loss, accuracy, entropy, value_loss."""
     callback.init_callback(model)
@@ -38,19 +36,17 @@ def imitate(
     generator = np.random.default_rng([seed, 1])
     lessons = lessons_in(env, config.teacher)
     observation = env.reset()
-    with tqdm(total=config.steps, initial=model.num_timesteps, disable=not progress_bar, unit="step") as bar:
-        while model.num_timesteps < config.steps:
-            callback.between_updates()
-            rollout, observation = collect(model, config, env, lessons, observation, generator)
-            share = model.num_timesteps / config.steps
-            # a plain number: the optimizer keeps it, and checkpoints hold no NumPy scalars
-            rate = float(config.learning_rate * (0.05 + 0.95 * (1 + np.cos(np.pi * share)) / 2))
-            scalars = train_on(model, lessons, rollout, config, rate, generator)
-            model.num_timesteps += len(rollout["returns"])
-            bar.update(len(rollout["returns"]))
-            for name, value in scalars.items():
-                model.logger.record(f"imitation/{name}", value)
-            model.logger.dump(model.num_timesteps)
+    while model.num_timesteps < config.steps:
+        callback.between_updates()
+        rollout, observation = collect(model, config, env, lessons, observation, generator)
+        share = model.num_timesteps / config.steps
+        # a plain number: the optimizer keeps it, and checkpoints hold no NumPy scalars
+        rate = float(config.learning_rate * (0.05 + 0.95 * (1 + np.cos(np.pi * share)) / 2))
+        scalars = train_on(model, lessons, rollout, config, rate, generator)
+        model.num_timesteps += len(rollout["returns"])
+        for name, value in scalars.items():
+            model.logger.record(f"imitation/{name}", value)
+        model.logger.dump(model.num_timesteps)
     # what Adam remembers belongs to another loss
     model.policy.optimizer.state.clear()
 

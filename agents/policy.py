@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -133,4 +134,8 @@ def _build(
     # a replay buffer of the recipe's size would be filled by nobody
     small = {"buffer_size": 1} if issubclass(ALGORITHMS[config.algorithm], OffPolicyAlgorithm) else {}
     light = config.replace(hyperparameters={**config.hyperparameters, **small})
-    return config, build_learner(light, build_env(config, seed=0, num_envs=1, training=False), seed=0)
+    env = build_env(config, seed=0, num_envs=1, training=False)
+    with warnings.catch_warnings():
+        # what it is about is learned in: batches of one environment
+        warnings.filterwarnings("ignore", "You have specified a mini-batch size")
+        return config, build_learner(light, env, seed=0)

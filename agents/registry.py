@@ -8,7 +8,7 @@ from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.networks import EquivariantNetworks, NetworkKind
+from agents.networks import EquivariantNetworks, NetworkKind, NodeNetworks
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     "ppo": PPO,
@@ -25,7 +25,7 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     "maskable_ppo": MaskablePPO,
     "qrdqn": QRDQN,
 }
-NETWORKS: dict[str, type[NetworkKind]] = {"equivariant": EquivariantNetworks}
+NETWORKS: dict[str, type[NetworkKind]] = {"equivariant": EquivariantNetworks, "nodes": NodeNetworks}
 # Modules that `import_modules` has imported, for processes that are started from this one.
 IMPORTED: list[str] = []
 

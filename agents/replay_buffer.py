@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
-from safetensors import SafetensorError, safe_open
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from dmoe_gym.io.files import write_whole
+from dmoe_gym.io.model_file import read_tensors, tensor_bytes
 
 # A larger buffer is not kept: an interrupted run fills it anew.
 MOST_BYTES = 2**30
@@ -32,7 +31,7 @@ def save_replay(model: BaseAlgorithm, path: Path, steps: int) -> None:
         path.unlink(missing_ok=True)
         return
     about = {"steps": str(steps), "position": str(buffer.pos), "full": str(int(buffer.full))}
-    write_whole(path, safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata=about))
+    write_whole(path, tensor_bytes(about, arrays))
 
 
 def load_replay(model: BaseAlgorithm, path: Path, steps: int) -> bool:
@@ -44,21 +43,18 @@ def load_replay(model: BaseAlgorithm, path: Path, steps: int) -> bool:
     if buffer is None or not path.is_file():
         return False
     try:
-        with safe_open(path, framework="numpy") as file:
-            about = file.metadata() or {}
-            if about.get("steps") != str(steps):
-                return False
-            own = dict(_arrays(buffer))
-            position, full = int(about["position"]), about["full"] == "1"
-            filled = buffer.buffer_size if full else position
-            shapes = {name: (filled, *values.shape[1:]) for name, values in own.items()}
-            kept = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
-            if kept != shapes or not 0 <= position <= buffer.buffer_size:
-                return False
-            for name, values in own.items():
-                values[:filled] = file.get_tensor(name)
-    except (SafetensorError, KeyError, ValueError):
+        about, kept = read_tensors(path)
+        position, full = int(about["position"]), about["full"] == "1"
+        ours = about["steps"] == str(steps) and 0 <= position <= buffer.buffer_size
+    except (KeyError, ValueError):
         return False
+    filled = buffer.buffer_size if full else position
+    own = dict(_arrays(buffer))
+    shapes = {name: (filled, *values.shape[1:]) for name, values in own.items()}
+    if not ours or {name: values.shape for name, values in kept.items()} != shapes:
+        return False
+    for name, values in own.items():
+        values[:filled] = kept[name]
     buffer.pos, buffer.full = position, full
     return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from agents.checkpoint import checkpoint_steps
 from agents.config import TrainingConfig, dump_config, load_config
 from agents.status import read_status
 from dmoe_gym.evaluation import Row
+from dmoe_gym.io.command_line import told_command
 from dmoe_gym.io.files import read_csv, write_json, write_whole
 from dmoe_gym.io.provenance import provenance
 
@@ -51,8 +51,7 @@ class RunFolder:
             if load_config(self.config_file) != config:
                 raise ValueError(f"{self.config_file}: differs from the recipe given; valid is the same one")
             return
-        command = " ".join(["python", "-m", "agents", *sys.argv[1:]])
-        write_json(self.path / PROVENANCE, {"seed": seed, **provenance(command)})
+        write_json(self.path / PROVENANCE, {"seed": seed, **provenance(told_command())})
         write_whole(self.config_file, dump_config(config))
 
     def _failed_otherwise(self, config: TrainingConfig) -> bool:

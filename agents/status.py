@@ -20,7 +20,7 @@ INTERVAL = 1.0
 class Status:
     """A run's state.
 
-    Fields:
+    Attributes:
         state: what it is.
         steps, total_steps: environment steps, all environments together.
         wall_seconds, cpu_seconds: of all training processes so far, evaluations included.

@@ -22,6 +22,7 @@ from agents.callback import BetweenUpdates
 from agents.config import TrainingConfig, dump_config
 from agents.learners import build_env, build_learner
 from agents.policy import as_policy
+from agents.shipped import RECIPES
 from agents.train import learn
 from dmoe_gym.config import StrictConfig
 from dmoe_gym.evaluation import evaluate
@@ -29,7 +30,7 @@ from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, FIRST_VALIDATION_SEED
 from dmoe_gym.io.files import write_whole
 from dmoe_gym.io.yaml_file import read_yaml
 
-SPACES = Path(__file__).resolve().parents[1] / "configs" / "spaces"
+SPACES = RECIPES / "spaces"
 # Algorithms that share a file.
 FILES = {"maskable_ppo": "ppo"}
 
@@ -37,7 +38,7 @@ FILES = {"maskable_ppo": "ppo"}
 class Range(StrictConfig):
     """Numbers from low to high, both included; whole ones if both are.
 
-    Fields:
+    Attributes:
         low, high: the ends.
         log: spread over magnitudes.
     """
@@ -68,7 +69,7 @@ class Range(StrictConfig):
 class Choice(StrictConfig):
     """One of some values.
 
-    Fields:
+    Attributes:
         values: which.
     """
 
@@ -272,7 +273,7 @@ CUT_OFF = "cut off"
 class Budget:
     """What one call may spend.
 
-    Fields:
+    Attributes:
         trials: the study's, with those of earlier calls; failed ones count.
         minutes: of this call; a trial that runs longer is pruned at its next look.
         timesteps: of each training run.

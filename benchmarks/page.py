@@ -1,4 +1,4 @@
-"""`python -m benchmarks.page`: docs/performance.md's tables and scaling plot from the figures in output/."""
+"""`python -m benchmarks.page`: docs/reports/performance.md's tables and scaling plot from the figures in output/."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.test_scaling import SCALING
 from dmoe_gym.io.command_line import one_line_errors
 from dmoe_gym.io.files import replace_section
 
-PAGE, PLOT = "docs/performance.md", "docs/images/scaling.png"
+PAGE, PLOT = "docs/reports/performance.md", "docs/images/scaling.png"
 
 
 def line(row: dict[str, Any]) -> str:
@@ -91,7 +91,7 @@ def draw(records: list[dict[str, Any]], path: str) -> None:
 
 @one_line_errors
 def main() -> None:
-    """Write the tables of docs/performance.md and docs/images/scaling.png from the benchmarks' figures in output/."""
+    """Write the tables and the plot of docs/reports/performance.md from the benchmarks' figures in output/."""
     rows = [row for row in read_rows() if row.get("command")]
     if not rows:
         raise ValueError(f"{RESULTS}: holds no row; `make bench` measures, and the page keeps what it has")

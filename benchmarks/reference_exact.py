@@ -1,4 +1,4 @@
-"""The exact joint optimum by the plain mixed-integer program of docs/environments.md, nothing ruled out beforehand."""
+"""The exact joint optimum by the plain mixed-integer program of docs/dmoe.md, nothing ruled out beforehand."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def assign(links: list[tuple[int, int]], payload: np.ndarray, rates: np.ndarray)
 
 
 def solve_jesa_plain(round: Round) -> Schedule:
-    """JESA as docs/environments.md describes it."""
+    """JESA as docs/dmoe.md describes it."""
     config, rates = round.config, round.rates
     experts, states = config.num_experts, config.num_states
     links = [(i, j) for i in range(experts) for j in range(experts) if i != j]

@@ -30,7 +30,7 @@ class Clock:
 class Row:
     """One line of the table.
 
-    Fields:
+    Attributes:
         what, against: the two sides, in words.
         ratio: times faster (or, for shares and growth, the figure itself) from the least wall time of each side:
             other processes on the machine can only add to a time.

@@ -26,6 +26,19 @@ class Policy(Protocol):
         ...
 
 
+def decide(policy: Policy, observation: Any, **options: Any) -> tuple[np.ndarray, Any]:
+    """A policy's `predict`, whose answer is a pair.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    answer = policy.predict(observation, deterministic=True, **options)
+    if not (isinstance(answer, tuple) and len(answer) == 2):
+        said = f"a tuple of {len(answer)}" if isinstance(answer, tuple) else f"{type(answer).__name__} alone"
+        raise ValueError(f"{type(policy).__name__}.predict: gave {said}, valid is a pair (action, state)")
+    return answer
+
+
 def as_batch(observation: Mapping[str, np.ndarray], key: str, dimensions: int) -> tuple[dict[str, np.ndarray], bool]:
     """The observation with a leading batch axis, and whether it had one already.
 

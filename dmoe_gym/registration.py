@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
 
+from dmoe_gym.io.extras import needed_for
+
 if TYPE_CHECKING:  # `import dmoe_gym` shall not wait for what nobody has asked for yet
     from dmoe_gym.core import BatchedCore
     from dmoe_gym.system import LineUp, System
@@ -16,7 +18,7 @@ if TYPE_CHECKING:  # `import dmoe_gym` shall not wait for what nobody has asked 
 class Environment(NamedTuple):
     """What an id stands for, each as an object or as "module:name", which is imported when it is asked for.
 
-    Fields:
+    Attributes:
         core: a `BatchedCore` class, made from a number of environments and a configuration.
         system: a `System`.
         masked: does the core have action masks?
@@ -30,7 +32,7 @@ class Environment(NamedTuple):
 class Shown(NamedTuple):
     """A further id of an environment, for libraries that know no dictionaries or no `MultiBinary` actions.
 
-    Fields:
+    Attributes:
         env_id: whose episodes it shows, bit for bit.
         flat, multi_discrete: how, see `facades.view.View`.
     """
@@ -71,7 +73,7 @@ def register(
             id=shown,
             entry_point=f"dmoe_gym.facades.single:{'Masked' if masked else ''}SingleEnv",
             vector_entry_point=f"dmoe_gym.facades.vector:{'Masked' if masked else 'Batched'}VectorEnv",
-            kwargs={"env_id": shown},
+            kwargs={"registered_id": shown},
         )
 
 
@@ -81,7 +83,7 @@ def register_environments() -> None:
         gym.register(
             id=f"mo-{env_id}",
             entry_point="dmoe_gym.facades.multi_objective:MultiObjectiveEnv",
-            kwargs={"env_id": env_id},
+            kwargs={"registered_id": env_id},
             disable_env_checker=True,  # it takes a reward of two numbers for a mistake
         )
     dmoe, inference = "dmoe_gym.dmoe.system:DMOE", "dmoe_gym.dmoe.system:INFERENCE"
@@ -107,7 +109,7 @@ def create_core(env_id: str, num_envs: int, scenario: str | None, overrides: Map
     """
     config = system_of(env_id).configuration(scenario, overrides)
     try:
-        return _loaded(_environment(env_id).core)(num_envs, config)
+        return _loaded(_environment(env_id).core, env_id)(num_envs, config)
     except ValueError as error:
         said = str(error)
         if scenario is None or any(name in said for name in ("num_envs", *overrides)):
@@ -128,13 +130,8 @@ def parallel_env(env_id: str = "DMoE-JESA-v0", scenario: str | None = None, **op
     """
     if env_id != "DMoE-JESA-v0":
         raise ValueError(f"env_id = {env_id!r}: valid is 'DMoE-JESA-v0'")
-    try:
-        facade = import_module("dmoe_gym.facades.pettingzoo")
-    except ModuleNotFoundError as error:
-        if error.name != "pettingzoo":
-            raise
-        raise ImportError("parallel_env needs PettingZoo: pip install 'dmoe_gym[views]'") from None
-    return facade.NodesEnv(scenario, **options)
+    with needed_for("parallel_env"):
+        return import_module("dmoe_gym.facades.pettingzoo").NodesEnv(scenario, **options)
 
 
 def system_of(env_id: str) -> System:
@@ -144,7 +141,7 @@ def system_of(env_id: str) -> System:
         ValueError: for an id that is not registered here.
         ImportError: naming what to install, if the system needs a package that is not there.
     """
-    return _loaded(_environment(env_id).system)
+    return _loaded(_environment(env_id).system, env_id)
 
 
 def systems() -> dict[str, System]:
@@ -178,14 +175,10 @@ def shown_by(env_id: str) -> Shown:
     return VIEWS.get(env_id, Shown(env_id))
 
 
-def _loaded(named: Any) -> Any:
+def _loaded(named: Any, env_id: str) -> Any:
     """The object, or what "module:name" names."""
     if not isinstance(named, str):
         return named
     module, _, name = named.partition(":")
-    try:
+    with needed_for(env_id):
         return getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("dmoe_gym"):
-            raise
-        raise ImportError(f"{named} needs {error.name}: pip install 'dmoe_gym[train]'") from None

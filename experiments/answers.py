@@ -26,7 +26,7 @@ GAMMA_GRID = (1.0, 0.9, 0.8, 0.7, 0.6)
 class Contender:
     """A scheduler with the configuration fields that it runs under.
 
-    Fields:
+    Attributes:
         family: "JESA", "homogeneous" (gamma = 1), "top-k", "random".
         build: from the configuration.
         overrides: z and gamma.

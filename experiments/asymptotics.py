@@ -40,7 +40,7 @@ class Asymptotics(Experiment):
 
     name: ClassVar[str] = "asymptotics"
     about: ClassVar[str] = "how often JESA is optimal as subcarriers multiply"
-    places: ClassVar[tuple[str, ...]] = ("docs/asymptotics.md", PICTURE)
+    places: ClassVar[tuple[str, ...]] = ("docs/reports/asymptotics.md", PICTURE)
 
     rounds: Annotated[int, Field(ge=1)] = 400
     seed: Annotated[int, Field(ge=0)] = 2_000_000
@@ -70,7 +70,7 @@ class Asymptotics(Experiment):
             f"Shares of {self.rounds} independent rounds with 95 % bootstrap intervals, K = 4, N = 1, seed {self.seed}:"
         )
         section = f"{text}\n\n{markdown_table(headings, body)}"
-        return Page({("docs/asymptotics.md", self.name): section}, {PICTURE: draw(rows)})
+        return Page({("docs/reports/asymptotics.md", self.name): section}, {PICTURE: draw(rows)})
 
 
 def distinct_probability(links: int, subcarriers: int) -> float:

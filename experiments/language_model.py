@@ -16,16 +16,16 @@ from experiments.drawing import gate_score_panels
 from experiments.page import Page
 from experiments.runner import Experiment, Piece
 
-PAGE, PICTURE = "docs/language.md", "docs/images/language_specialisation.png"
+PAGE, PICTURE = "docs/reports/language.md", "docs/images/language_specialisation.png"
 TOP_2 = "top-2"
 STARVED = tuple(f"layer {layer} starved" for layer in range(1, 7))
 RULES = ("top-1", TOP_2, "top-3", "all experts", "random expert", "worst expert", *STARVED)
 
 
 class LanguageModel(Experiment):
-    """The model is trained by `python -m dmoe_gym train-language`.
+    """The model is trained by `python -m experiments train-language`.
 
-    Fields:
+    Attributes:
         queries: test queries of every row.
     """
 

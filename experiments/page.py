@@ -17,8 +17,8 @@ from dmoe_gym.io.files import read_section, replace_section, write_whole
 class Page:
     """What is shown of an experiment; all paths are relative to the checkout.
 
-    Fields:
-        sections: Markdown by page and name, `("docs/wdmoe.md", "wdmoe-comparison")`; the page holds
+    Attributes:
+        sections: Markdown by page and name, `("docs/reports/wdmoe.md", "wdmoe-comparison")`; the page holds
             `<!-- NAME begins -->` and `<!-- NAME ends -->`.
         pictures: by path.
         files: whole files by path, as data that the package ships.

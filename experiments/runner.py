@@ -28,7 +28,7 @@ CACHE = Path("output/experiments")
 class Piece:
     """A piece of an experiment's work.
 
-    Fields:
+    Attributes:
         function: of a module, so that other processes find it.
         key: its keyword arguments, of plain values.
     """
@@ -69,7 +69,7 @@ class Experiment(StrictConfig):
 class Runner:
     """Runs experiments' pieces and keeps their values.
 
-    Fields:
+    Attributes:
         folder: where values are kept; every file is whole or not there.
         jobs: processes; -1 for one per core.
         bars: progress.

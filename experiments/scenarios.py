@@ -33,7 +33,7 @@ class Scenarios(Experiment):
 
     name: ClassVar[str] = "scenarios"
     about: ClassVar[str] = "analytic schedulers where a scheduler has to be good, the strongest named"
-    places: ClassVar[tuple[str, ...]] = ("docs/scenarios.md",)
+    places: ClassVar[tuple[str, ...]] = ("docs/reports/scenarios.md",)
 
     scenarios: tuple[str, ...] = SCENARIOS
     episodes: Annotated[int, Field(ge=2)] = 100
@@ -56,7 +56,7 @@ class Scenarios(Experiment):
             optima = cached_optima(scenario, self._seeds(scenario))
             groups = rows_by_policy(self.pieces(), values, scenario=scenario)
             sections.append(section(scenario_table(scenario, groups, optima)))
-        return Page({("docs/scenarios.md", self.name): "\n\n".join(sections)})
+        return Page({("docs/reports/scenarios.md", self.name): "\n\n".join(sections)})
 
     def _seeds(self, scenario: str) -> range:
         """The first held-out episodes; where optima of fewer are there, those."""

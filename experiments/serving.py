@@ -36,7 +36,7 @@ def system(model: InferenceModel, images: int = IMAGES) -> WDMoEConfig:
 class Contender:
     """A scheduler under a share of relevance to keep.
 
-    Fields:
+    Attributes:
         name: how rows call it; family: the name without the share.
         build: from the configuration; share: `relevance_share`.
     """

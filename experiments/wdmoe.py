@@ -38,14 +38,14 @@ EFFECTS = (
 class WDMoE(Experiment):
     """Block latency of every policy and bound, split into selection and bandwidth.
 
-    Fields:
+    Attributes:
         episodes: held out, the same for every policy.
         share: of top-2's relevance that every policy must keep.
     """
 
     name: ClassVar[str] = "wdmoe"
     about: ClassVar[str] = "what expert selection and bandwidth allocation bring in WDMoE"
-    places: ClassVar[tuple[str, ...]] = ("docs/wdmoe.md", PICTURE)
+    places: ClassVar[tuple[str, ...]] = ("docs/reports/wdmoe.md", PICTURE)
 
     scenarios: tuple[str, ...] = tuple(SCENARIOS)
     episodes: Annotated[int, Field(ge=2)] = 50
@@ -72,7 +72,7 @@ class WDMoE(Experiment):
             ),
         }
         text = "\n".join(f"{title}:\n\n{markdown_table(*table)}" for title, table in tables.items())
-        return Page({("docs/wdmoe.md", "wdmoe-comparison"): text}, {PICTURE: latency_panels(groups)})
+        return Page({("docs/reports/wdmoe.md", "wdmoe-comparison"): text}, {PICTURE: latency_panels(groups)})
 
 
 def latency_cells(by_scenario: Mapping[str, Groups]) -> Cells:

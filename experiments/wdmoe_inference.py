@@ -19,7 +19,7 @@ from experiments.serving import SHARES, VANILLA, Part, contenders, draw_prompts,
 
 Cells = tuple[list[str], list[list[str]]]
 PARTS: tuple[Part, ...] = ("validation", "test")
-PAGE, PICTURE = "docs/wdmoe_inference.md", "docs/images/wdmoe_inference.png"
+PAGE, PICTURE = "docs/reports/wdmoe_inference.md", "docs/images/wdmoe_inference.png"
 # Points of accuracy that count as no loss; fixed before the experiment was run.
 MARGIN = 1.0
 _ALONE = {
@@ -34,7 +34,7 @@ _CURVES = {"WLR-optimal": ("o", ORANGE), "greedy-optimal": ("s", GREEN)}
 class WDMoEInference(Experiment):
     """Top-2 with equal bandwidth against WLR and greedy selection with optimal bandwidth.
 
-    Fields:
+    Attributes:
         repeats: how often every test input is asked, over other channels; validation inputs choose a share, once each.
     """
 

@@ -1,4 +1,4 @@
-"""The DMoE system once more, from docs/environments.md alone and by enumeration: slow, plain, sharing no formula."""
+"""The DMoE system once more, from docs/dmoe.md alone and by enumeration: slow, plain, sharing no formula."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from agents.networks.features import Prices
 from agents.networks.heads import ROUND_KEYS
 from agents.networks.joint import EquivariantJointPolicy
 from agents.networks.kind import NetworkKind
+from agents.networks.nodes import NodeNetworks
 from agents.networks.policy import EquivariantSequentialPolicy
 from agents.networks.price_policies import EquivariantPricePolicy, EquivariantSACPolicy
 from dmoe_gym.dmoe.env.base import DMoECore
@@ -35,7 +36,7 @@ _READ = {*ROUND_KEYS, "selected", "allocated", "turn", "progress"}
 class EquivariantNetworks(NetworkKind):
     """The permutation-equivariant networks, for the pairs of `EQUIVARIANT_POLICIES`.
 
-    Fields:
+    Attributes:
         width: of the hidden layers.
     """
 
@@ -67,4 +68,4 @@ class EquivariantNetworks(NetworkKind):
         return EQUIVARIANT_POLICIES[recipe.env_id, recipe.algorithm], {"prices": prices, "width": self.width}
 
 
-__all__ = ["EquivariantNetworks", "NetworkKind"]
+__all__ = ["EquivariantNetworks", "NetworkKind", "NodeNetworks"]

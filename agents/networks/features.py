@@ -30,7 +30,7 @@ class Prices(NamedTuple):
 class RoundFeatures:
     """Of a round; batch B, K experts and nodes, N hidden states per node, M subcarriers.
 
-    Fields:
+    Attributes:
         served: (B, K, N) relevance so far; target: (B, K, N) attainable threshold of every hidden state.
         scores, picked: (B, K, N, K).
         own, linked: (B, K, K) 1 where node i reaches expert j without a new subcarrier.
@@ -64,7 +64,7 @@ class RoundFeatures:
 class Features(RoundFeatures):
     """Of a partial schedule.
 
-    Fields:
+    Attributes:
         rows: (B,) 0..B-1, as an index.
         node: (B,) node of the hidden state whose turn it is; position: (B,) its place in the turns, i * N + n.
         picks_left: (B,) experts that it may still get.

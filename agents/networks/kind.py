@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class NetworkKind(StrictConfig):
     """Base class of networks that recipes name; a subclass adds its own fields.
 
-    Fields:
+    Attributes:
         kind: the name that it is registered under (`agents.register`).
     """
 

@@ -23,7 +23,7 @@ ITEM_INPUTS, LINK_INPUTS, SUMMARY_INPUTS = STATE_INPUTS + 4, 6, 7
 class EncodedRound:
     """A batch of rounds, B of them; W is the network's width.
 
-    Fields:
+    Attributes:
         seen: features without any learned part.
         prices: (B, K, K, M) what others are expected to lose if a link takes a subcarrier.
         load: (B, K, K) hidden states that each link is expected to carry.

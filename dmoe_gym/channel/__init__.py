@@ -2,7 +2,7 @@
 
 A configuration (`ChannelConfig`) builds a `ChannelProcess`; another (`KnowledgeConfig`) the `ChannelKnowledge` that a
 scheduler sees of it; `law` holds what is known of the present gain given that knowledge. The package's own are looked
-up by their `kind`; an own one is a subclass, of which an instance goes in (`docs/extending.md`).
+up by their `kind`; an own one is a subclass, of which an instance goes in (`docs/guides/extending.md`).
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class BlockageConfig(ChannelConfig):
     apart is (1 - a - b)^d. A chain begins in its stationary law. A blocked link's gains are `depth_db` lower. The two
     directions of a pair are blocked independently of each other.
 
-    Fields:
+    Attributes:
         small_scale: the fading on every link; the default stands still, and what moves are those who stand in the way.
         depth_db: attenuation of a blocked link [dB].
         clear_rounds, blocked_rounds: least and largest mean length of a link's stays [rounds].

@@ -77,7 +77,7 @@ class KnowledgeConfig(Component):
 class CSIConfig(KnowledgeConfig):
     """Perfect knowledge, or a delayed estimate, or one with errors, or both.
 
-    Fields:
+    Attributes:
         delay_rounds: the scheduler sees the estimate of so many rounds ago; before as many rounds have passed it
             sees round 0's.
         error_variance: mean squared error of the complex amplitude's estimate over the local mean gain, in [0, 0.999];

@@ -20,7 +20,7 @@ class GaussMarkovConfig(EvolutionConfig):
     every lag). With a line of sight: `RicianConfig(scattered=GaussMarkovConfig(...))`; correlated over subcarriers:
     `TappedDelayLineConfig(evolution=GaussMarkovConfig(...))`.
 
-    Fields:
+    Attributes:
         doppler_hz: maximum Doppler frequency f_D [Hz] (assumed 10 Hz: about 3 km/h at 3.5 GHz).
         round_duration_s: time T between rounds [s] (assumed 10 ms).
     """

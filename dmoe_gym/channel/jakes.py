@@ -22,7 +22,7 @@ class JakesConfig(EvolutionConfig):
     Source: Clarke, "A Statistical Theory of Mobile-Radio Reception", Bell System Technical Journal, 1968, for the
     autocorrelation; the generator is this project's choice (see `JakesChannel`).
 
-    Fields:
+    Attributes:
         doppler_hz: maximum Doppler frequency f_D [Hz] (assumed 10 Hz: about 3 km/h at 3.5 GHz).
         round_duration_s: time T between rounds [s] (assumed 10 ms).
         rounds: longest lag [rounds] at which the autocorrelation is J0 to within 1e-6 (assumed 64); longer episodes

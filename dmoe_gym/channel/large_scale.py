@@ -29,7 +29,7 @@ class LargeScaleConfig(ChannelConfig):
     shadowing and decorrelation distance are those of 3GPP TR 38.901 for the line of sight in an urban street canyon
     (UMi; Tables 7.4.1-1 and 7.5-6).
 
-    Fields:
+    Attributes:
         small_scale: the fading on every link.
         mobility: where the nodes are.
         area_m: side of the square [m] (assumed 100 m).

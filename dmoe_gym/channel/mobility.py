@@ -68,7 +68,7 @@ class RandomWaypointConfig(MobilityConfig):
     Source: Johnson and Maltz, "Dynamic Source Routing in Ad Hoc Wireless Networks", 1996. Nodes start uniformly in
     the square, not in the model's stationary law, which is denser in the middle.
 
-    Fields:
+    Attributes:
         minimum_speed_m_s, maximum_speed_m_s: a leg's speed is uniform between them [m/s] (assumed 1 to 3 m/s).
         round_duration_s: time between rounds [s] (assumed 10 ms).
     """
@@ -130,7 +130,7 @@ class GaussMarkovMobilityConfig(MobilityConfig):
     Source: Liang and Haas, "Predictive Distance-Based Mobility Management for PCS Networks", 1999, here in two
     dimensions with walls that reflect; uniform positions are its stationary law.
 
-    Fields:
+    Attributes:
         rms_speed_m_s: root-mean-square speed [m/s] (assumed 2 m/s).
         velocity_time_s: time in which the velocity's correlation falls to 1/e [s] (assumed 1 s).
         round_duration_s: time between rounds [s] (assumed 10 ms).

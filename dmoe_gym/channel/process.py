@@ -1,7 +1,7 @@
 """The interface of every channel: link gains over rounds, batched over environments, and their configuration.
 
 An own channel is two classes: a `ChannelProcess` that draws gains, and a `ChannelConfig` that builds it
-(`docs/extending.md`).
+(`docs/guides/extending.md`).
 """
 
 from __future__ import annotations

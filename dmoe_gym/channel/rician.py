@@ -18,7 +18,7 @@ from dmoe_gym.components import read_as, register
 class RicianConfig(SmallScaleConfig):
     """Rician fading with mean gain 1.
 
-    Fields:
+    Attributes:
         k_factor: power of the line of sight over the scattered power, linear (assumed 4, which is 6 dB).
         scattered: the process of the scattered part; independent block fading, Gauss-Markov, Jakes or a tapped
             delay line.

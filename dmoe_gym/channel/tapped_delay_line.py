@@ -18,7 +18,7 @@ from dmoe_gym.components import read_as, register
 class TappedDelayLineConfig(ScatteredConfig):
     """A tapped delay line with Rayleigh taps, all of the same evolution over rounds, and mean gain 1.
 
-    Fields:
+    Attributes:
         profile: "exponential", or "TDL-A", "TDL-B", "TDL-C" of 3GPP TR 38.901, Tables 7.7.2-1 to 7.7.2-3.
         delay_spread_s: root-mean-square delay spread [s] (assumed 100 ns).
         subcarrier_spacing_hz: distance of neighbouring subcarriers [Hz] (assumed 1 MHz, DMoE's default bandwidth of

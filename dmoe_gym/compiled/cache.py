@@ -2,8 +2,8 @@
 
 Numba's own cache looks at the file of a function alone. What that function calls is compiled into it, so an edited or
 updated callee would go on giving old numbers. Here a module's folder is named after the contents of the module and of
-all modules of the suite that it imports; checkouts and versions share one cache without getting in each other's way.
-Whatever goes wrong with the files, the function is compiled anew.
+the modules of the suite that it uses, as far as they can be compiled (`sources`); checkouts and versions share one
+cache without getting in each other's way. Whatever goes wrong with the files, the function is compiled anew.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import hashlib
 import importlib.util
 import multiprocessing
 import os
-import re
 import shutil
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numba
@@ -30,12 +30,12 @@ import numpy as np
 import platformdirs
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.sigutils import normalize_signature
+from numba.core.types import BaseTuple
+
+from dmoe_gym.compiled.sources import compiled_part
 
 # packages whose modules can be compiled into each other
-_OURS = "(?:dmoe_gym|agents|baselines|experiments)"
-_IMPORT = re.compile(
-    rf"^\s*(?:from\s+({_OURS}[\w.]*)\s+import\s+(\([^)]*\)|.*)|import\s+({_OURS}[\w.]*))", re.MULTILINE
-)
+_OURS = ("dmoe_gym", "agents", "baselines", "experiments")
 _UNUSED_FOR_S = 30 * 86400.0
 _STARTED = time.time()
 # Options of numba's that change no compiled code.
@@ -67,15 +67,6 @@ def _writable_folder() -> Path:
     return folder
 
 
-def _imports(source: str) -> Iterator[str]:
-    """Names of the suite's modules, and of what may be one, that a source imports."""
-    for match in _IMPORT.finditer(source):
-        package, names, module = match.groups()
-        yield module or package
-        for name in re.findall(r"\w+", names or ""):
-            yield f"{package}.{name}"
-
-
 @cache
 def _package_folder(package: str) -> Path | None:
     """Where a package of the suite lies."""
@@ -100,15 +91,15 @@ def _module_file(name: str) -> Path | None:
 
 @cache
 def _stamp(module: str, file: str) -> str:
-    """A digest of a module, of all that it imports from the suite, and of the compiler's version and options."""
+    """A digest of what can be compiled of a module and of all it uses from the suite, and of the compiler's options."""
     files = {module: Path(file)}
-    sources = {}
+    parts = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        sources[name] = files[name].read_bytes()
-        for other in _imports(sources[name].decode()):
-            found = None if other in files else _module_file(other)
+        parts[name], used = compiled_part(files[name].read_bytes(), whole=name.startswith("dmoe_gym.compiled."))
+        for other in used:
+            found = None if other in files or other.partition(".")[0] not in _OURS else _module_file(other)
             if found is not None:
                 files[other] = found
                 waiting.append(other)
@@ -118,16 +109,22 @@ def _stamp(module: str, file: str) -> str:
     if any(path.stat().st_mtime > _STARTED for path in files.values()):
         # this process may hold a module as it was before: what it compiles is its own
         digest.update(f"{_STARTED} {os.getpid()}".encode())
-    for name in sorted(sources):
-        digest.update(name.encode() + b"\0" + sources[name] + b"\0")
+    for name in sorted(parts):
+        digest.update(f"{name}\0{parts[name]}\0".encode())
     return digest.hexdigest()[:20]
+
+
+def _code_digest(code: CodeType) -> str:
+    """Of a function's own code: several of one module can have the same name, and lines move."""
+    constants = [_code_digest(value) if isinstance(value, CodeType) else repr(value) for value in code.co_consts]
+    return hashlib.sha256(repr((code.co_code, constants, code.co_names)).encode()).hexdigest()[:12]
 
 
 class _ContentLocator(_CacheLocator):
     """Numba's interface to the above."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
-        self._line = function.__code__.co_firstlineno
+        self._code = _code_digest(function.__code__)
         self._py_file = file  # by this name numba's warnings know it
         self._stamp = _stamp(function.__module__, file)
         self._folder = _writable_folder() / f"{function.__module__}-{self._stamp}"
@@ -149,7 +146,7 @@ class _ContentLocator(_CacheLocator):
         return self._stamp
 
     def get_disambiguator(self) -> str:
-        return str(self._line)
+        return self._code
 
 
 def _forget_unused(folder: Path) -> None:
@@ -170,6 +167,12 @@ def _announce() -> None:
         print(f"dmoe_gym: compiling for this machine, once (kept in {_writable_folder()})", file=sys.stderr, flush=True)
 
 
+def _fields(kinds: Any) -> tuple[Any, ...]:
+    """Names and order of the fields of named tuples among types of arguments."""
+    tuples = [kind for kind in kinds if isinstance(kind, BaseTuple)]
+    return tuple((getattr(kind, "fields", ()), _fields(kind)) for kind in tuples)
+
+
 class _ContentCacheImpl(CompileResultCacheImpl):
     _locator_classes = [_ContentLocator]  # noqa: RUF012 (as Numba declares it)
 
@@ -178,6 +181,10 @@ class ContentCache(FunctionCache):
     """A function's compiled code on disk; a damaged file is compiled anew."""
 
     _impl_class = _ContentCacheImpl
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        # the classes of named tuples may be defined where no compiled code looks
+        return (*super()._index_key(sig, codegen), _fields(normalize_signature(sig)[0]))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = None

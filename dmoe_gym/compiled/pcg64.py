@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import extending, types
@@ -51,7 +52,9 @@ def readable(generator: np.random.Generator) -> bool:
 
 @cache
 def _as_known() -> bool:
-    """Is PCG64's state where it is read here, and are the numbers numpy's?"""
+    """Is PCG64's state where it is read here, and are the numbers numpy's? Not where nothing is compiled."""
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # numba sets its options at import
+        return False
     generator = np.random.Generator(np.random.PCG64(0))
     generator.integers(1, dtype=np.uint32)
     told: Any = generator.bit_generator.state

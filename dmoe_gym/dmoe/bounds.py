@@ -9,7 +9,7 @@ from dmoe_gym.dmoe.physics import Round, terms
 from dmoe_gym.dmoe.solvers import lower_bound, solve_exact
 from dmoe_gym.dmoe.solvers.blockage import blockage_bound, known_about
 from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant
-from dmoe_gym.dmoe.solvers.informed_bound import informed_about, informed_bound
+from dmoe_gym.dmoe.solvers.informed import informed_about, informed_bound
 from dmoe_gym.system import ClairvoyantBound, ExactBound, InformedBound
 
 

@@ -23,7 +23,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class ResidualConfig(StrictConfig):
     """What `DMoE-JESA-Residual-v0` corrects and rewards; other ids do not look at it.
 
-    Fields:
+    Attributes:
         underneath: the scheduler that is corrected, by its name in tables; None for the scenario's strongest.
         reward: "cost" for minus the round's cost; "saving" for what the round costs less than under action 0, which
             runs beside on the same episode. The sums of both differ by what no action changes, so they have the same
@@ -37,7 +37,7 @@ class ResidualConfig(StrictConfig):
 class DMoEConfig(SystemConfig):
     """One DMoE system (arXiv 2503.13421 in this project's reading; every default is assumed, see docs).
 
-    Fields:
+    Attributes:
         num_experts: K, nodes, each holding one expert.
         num_states: N, hidden states per node and round.
         num_subcarriers: M.

@@ -38,7 +38,7 @@ class HarvestProcess(ABC):
 class HarvestConfig(Component):
     """What arrives at batteries: builds its process, and says what is known of its law.
 
-    Fields:
+    Attributes:
         start_share: of the full battery, at an episode's start, before the first arrivals.
     """
 
@@ -104,7 +104,7 @@ class SunConfig(HarvestConfig):
     A chain begins in its stationary law. With a and b the probabilities to leave shade and sun, the share of rounds in
     the sun is a / (a + b), and the correlation of two rounds d apart is (1 - a - b)^d.
 
-    Fields:
+    Attributes:
         mean_j: mean energy that arrives per node and round [J].
         sun_share: share of rounds in the sun.
         mean_sun_rounds: mean length of a stay in the sun [rounds].

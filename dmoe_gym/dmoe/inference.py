@@ -18,7 +18,7 @@ from dmoe_gym.models.process import ModelSource
 class InferenceConfig(DMoEConfig):
     """A DMoE system that serves a real model: K and L are the model's, N is at most what it allows.
 
-    Fields:
+    Attributes:
         model: who answers: "digits" (the classifier), "language" (this project's own language model) or "hf:FOLDER",
             any mixture of experts that `dmoe_gym.models.huggingface` reads.
         prompts: what a model of a folder is asked, JSON lines (`dmoe_gym.models.huggingface.prompts`); None for others.

@@ -23,8 +23,8 @@ DMOE = System(
     viewer=VIEWER,
     scheduler_policy=JointPolicy,
     imitation={"DMoE-JESA-v0": ("ppo",), "DMoE-JESA-Sequential-v0": ("maskable_ppo",)},
-    published=("small", "paper", "scarce", "stale", "selective", "budget", "battery", "mobile"),
-    page="scenarios.md",
+    published=("small", "paper", "scarce", "stale", "selective", "budget", "battery", "harvest", "mobile"),
+    page="dmoe.md",
 )
 # rounds without the assignment of subcarriers: its costs are no schedule's, so the bounds are not of them
 DES = replace(DMOE, name="DMoE, DES alone", line_up=des_line_up, bounds=NOTHING, imitation=NOTHING, published=())

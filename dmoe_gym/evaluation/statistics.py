@@ -75,8 +75,12 @@ class Interval:
 class Comparison:
     """One policy beside a reference on the same episodes.
 
-    Fields: the policy's mean; its paired difference to the reference (negative: lower cost); the ratio of the
-    means minus one; the number of episodes.
+    Attributes:
+        policy, metric: whose, and which figure of the rows.
+        value: the policy's mean.
+        difference: to the reference, paired (negative: lower cost).
+        relative: ratio of the means minus one.
+        episodes: how many both ran.
     """
 
     policy: str

@@ -11,7 +11,7 @@ import numpy as np
 
 from dmoe_gym.evaluation.seeds import held_out_seeds
 from dmoe_gym.facades.view import View, create_view
-from dmoe_gym.policy import Policy
+from dmoe_gym.policy import Policy, decide
 
 ROUNDS = 1024
 
@@ -62,7 +62,7 @@ def _decide(view: View, policy: Policy) -> None:
     while len(running):
         observation = view.batch()
         masks = {"action_masks": core.masks().copy()} if takes_masks else {}
-        actions, state = policy.predict(observation, state=state, episode_start=start, deterministic=True, **masks)
+        actions, state = decide(policy, observation, state=state, episode_start=start, **masks)
         core.step(core.checked_actions(actions), running)
         running = running[~core.terminated[running]]
         start[:] = False

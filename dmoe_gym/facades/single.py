@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from dmoe_gym.facades.manual import told
 from dmoe_gym.facades.seeds import seeded_pair, told_seed
 from dmoe_gym.facades.view import create_view
 from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
@@ -18,7 +19,7 @@ class SingleEnv(gym.Env):
     """A `BatchedCore` with one environment, seen through Gymnasium's interface.
 
     Args:
-        env_id: its own; set by the registration.
+        registered_id: set by the registration.
         scenario: name of a scenario; None for the environment's default.
         render_mode: None, "rgb_array", "ansi" or "human".
         overrides: fields of the system's configuration.
@@ -34,15 +35,16 @@ class SingleEnv(gym.Env):
     }
 
     def __init__(
-        self, env_id: str, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
+        self, registered_id: str, scenario: str | None = None, render_mode: str | None = None, **overrides: Any
     ) -> None:
-        self.view = create_view(env_id, 1, scenario, overrides)
+        self.view = create_view(registered_id, 1, scenario, overrides)
         self.core = self.view.core
         self.render_mode = render_mode
-        self._viewer = watched(self.core, env_id, render_mode, Viewer.modes)
+        self._viewer = watched(self.core, registered_id, render_mode, Viewer.modes)
         self.observation_space = self.view.observation_space
         self.action_space = self.view.action_space
         self._window: Any = None
+        self.__doc__ = told(registered_id, self.view)
         self._tell_seed()
 
     def __getstate__(self) -> dict[str, Any]:

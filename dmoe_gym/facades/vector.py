@@ -22,7 +22,7 @@ class BatchedVectorEnv(VectorEnv):
     single environment with its seed gets.
 
     Args:
-        env_id: its own; set by the registration.
+        registered_id: set by the registration.
         num_envs: size of the batch.
         scenario, overrides: as in `gym.make`.
         render_mode: None or "rgb_array".
@@ -43,7 +43,7 @@ class BatchedVectorEnv(VectorEnv):
 
     def __init__(
         self,
-        env_id: str,
+        registered_id: str,
         num_envs: int = 1,
         scenario: str | None = None,
         render_mode: str | None = None,
@@ -54,11 +54,11 @@ class BatchedVectorEnv(VectorEnv):
     ) -> None:
         if not isinstance(copy, bool):
             raise ValueError(f"copy = {copy!r}: valid are False and True")
-        self.view = create_view(env_id, num_envs, scenario, overrides)
+        self.view = create_view(registered_id, num_envs, scenario, overrides)
         self.core = self.view.core
         self.num_envs = self.core.num_envs
         self.render_mode = render_mode
-        self._viewer = watched(self.core, env_id, render_mode, ("rgb_array",))
+        self._viewer = watched(self.core, registered_id, render_mode, ("rgb_array",))
         self.autoreset_mode = _mode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = self.view.observation_space

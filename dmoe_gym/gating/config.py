@@ -18,7 +18,7 @@ Count = Annotated[int, Field(ge=1, le=65_536)]  # the upper end keeps a foreign 
 class SNRDistribution(StrictConfig):
     """Every expert's SNR of every input is drawn on its own: normal in dB (log-normal shadowing), fading on top.
 
-    Fields:
+    Attributes:
         mean_db: mean of the SNR in dB, that is the median of the linear SNR (assumed).
         spread_db: its standard deviation over experts and inputs [dB] (assumed); 0 makes all experts alike.
         fading: "fixed", or "rayleigh": the linear SNR is multiplied by an exponential variable of mean 1.
@@ -39,7 +39,7 @@ class SNRDistribution(StrictConfig):
 class GatingConfig(StrictConfig):
     """Networks F (backbone), G (gate), Q (experts) and their training. Every default is this project's choice.
 
-    Fields:
+    Attributes:
         experts: number K of expert clients.
         classes: number of labels.
         image_size: height and width of an image [pixel].

@@ -18,7 +18,7 @@ class GatingSystemConfig(SystemConfig):
 
     docs/gating.md, this project's reading of arXiv 2504.00819; every default is assumed.
 
-    Fields:
+    Attributes:
         networks: trained backbone, gate and experts: a shipped name, or a path that `GatedModel.save` wrote to (a naive
             gate for the same experts is looked for beside it, as NAME_naive.safetensors).
         inputs: the images that an episode draws from, out of three disjoint parts of the data set: "test", which

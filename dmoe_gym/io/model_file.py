@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from dmoe_gym.io.files import read_json, regular_file
 
@@ -25,11 +27,13 @@ def model_bytes(kind: str, config: Mapping[str, Any], arrays: Mapping[str, np.nd
         config: what the model is rebuilt from; JSON values.
         arrays: its parameters.
     """
-    from safetensors.numpy import save
-
     # one entry: safetensors writes several in an order that differs from call to call
-    header = {"model": json.dumps({"format": kind, "config": dict(config)}, sort_keys=True)}
-    return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata=header)
+    return tensor_bytes({"model": json.dumps({"format": kind, "config": dict(config)}, sort_keys=True)}, arrays)
+
+
+def tensor_bytes(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The content of a safetensors file, which `read_tensors` reads."""
+    return save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata=dict(header))
 
 
 def read_tensors(path: Path | str, name: str = "path") -> tuple[dict[str, str], dict[str, np.ndarray]]:
@@ -40,15 +44,10 @@ def read_tensors(path: Path | str, name: str = "path") -> tuple[dict[str, str], 
         name: the field that named it.
 
     Raises:
-        ImportError: with the command that installs safetensors, if it is missing.
         NoFileError: if there is no such file.
         ValueError: one line, for what is no file, a damaged or foreign one, one of more than `MOST_BYTES`, or tensors
             of types that NumPy does not have (bfloat16, float8) or with numbers that are not finite.
     """
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError:
-        raise ImportError("model files need safetensors: pip install 'dmoe_gym[train]'") from None
     path = regular_file(path, name, "a safetensors file's path")
     where, size = f"{name} = {str(path)!r}", path.stat().st_size
     if size > MOST_BYTES:
@@ -74,7 +73,7 @@ def read_model_file(path: Path | str, kind: str, name: str = "path") -> tuple[di
     """Configuration and parameters of a model file of this kind.
 
     Raises:
-        ImportError, ValueError: as `read_tensors`, and for a file of another kind.
+        ValueError: as `read_tensors`, and for a file of another kind.
     """
     metadata, arrays = read_tensors(path, name)
     where = f"{name} = {str(path)!r}"

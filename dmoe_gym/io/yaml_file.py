@@ -39,7 +39,17 @@ class _Dumper(_Resolver, yaml.SafeDumper):
 
 
 class _Loader(_Resolver, yaml.SafeLoader):
-    """Composes nodes; `_built` makes values of them."""
+    """Composes nodes, none of them deeper than `DEEPEST`; `_built` makes values of them."""
+
+    _depth = -1
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise ValueError(f"is nested deeper than {DEEPEST} levels")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -78,8 +88,6 @@ def parse_yaml(text: str) -> Any:
         return _built(node)
     except yaml.YAMLError as error:
         raise ValueError(f"is no YAML ({' '.join(str(error).split())[:200]})") from None
-    except RecursionError:
-        raise ValueError(f"is nested deeper than {DEEPEST} levels") from None
 
 
 def dump_yaml(value: Mapping[str, Any]) -> str:

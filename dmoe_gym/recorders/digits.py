@@ -1,4 +1,4 @@
-"""`python -m dmoe_gym record-digits`: record the gate scores of the project's own DMoE classifier of digits."""
+"""`python -m experiments record-digits`: record the gate scores of the project's own DMoE classifier of digits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from dmoe_gym.models.digits.weights import SHIPPED
 from dmoe_gym.recorders.versions import versions
 from dmoe_gym.relevance import Trace, write_trace
 
-OUT = Path("dmoe_gym/relevance/data/digits.npz")
 # Images per domain of the trace that comes with the package: it stays under 300 kB.
 IMAGES = 80
 
@@ -52,7 +51,7 @@ def record_digits(part: Part = "test", images: int = IMAGES, experts: int = 2) -
         tuple(DOMAINS),
         f"dmoe_gym classifier of multi-domain digits, {SHIPPED.name}, sha256 {digest[:16]}",
         {
-            "command": f"python -m dmoe_gym record-digits --part {part} --images {images} --experts {experts}",
+            "command": f"python -m experiments record-digits --part {part} --images {images} --experts {experts}",
             "data": f"scikit-learn's digits, part {part!r}, first {images} images in every domain, 4 patches each",
             "heard": f"the best {experts} experts of every hidden state in every layer",
             "versions": versions("numpy", "scikit-learn"),
@@ -63,7 +62,7 @@ def record_digits(part: Part = "test", images: int = IMAGES, experts: int = 2) -
 
 @one_line_errors
 def record_digits_command(
-    out: Annotated[Path, typer.Option(help="The trace file.")] = OUT,
+    out: Annotated[Path, typer.Option(help="The trace file.")],
     part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     images: Annotated[int, typer.Option(help="Images per domain.")] = IMAGES,
     experts: Annotated[int, typer.Option(help="Experts that every hidden state hears.")] = 2,

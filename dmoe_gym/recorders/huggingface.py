@@ -14,6 +14,7 @@ import numpy as np
 import typer
 
 from dmoe_gym.io.command_line import one_line_errors
+from dmoe_gym.io.extras import needed_for
 from dmoe_gym.recorders.versions import versions
 from dmoe_gym.relevance import Trace, write_trace
 from dmoe_gym.validation import SUM_TOLERANCE
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 # what configurations of transformers call the number of experts
 EXPERT_FIELDS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-NEEDED = "recording a language model needs transformers: pip install 'dmoe_gym[record]'"
 
 
 def record_router(
@@ -114,10 +114,8 @@ def record_huggingface(
     sources = dict(domain_and_path(one) for one in text)
     if len(sources) < len(text):
         raise ValueError(f"--text {' '.join(text)}: two domains have one name; valid is NAME=FILE with different names")
-    try:
+    with needed_for("recording a language model", "record"):
         from transformers import AutoModelForCausalLM, AutoTokenizer
-    except ImportError:
-        raise ImportError(NEEDED) from None
     tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     passages = {}
     for name, path in sources.items():

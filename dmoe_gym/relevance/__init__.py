@@ -2,7 +2,7 @@
 
 A configuration (`RelevanceConfig`) builds a `RelevanceProcess`; `trace_file` is the format of recorded gate scores. The
 package's own are looked up by their `kind`; an own one is a subclass, of which an instance goes in
-(`docs/extending.md`).
+(`docs/guides/extending.md`).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from dmoe_gym.relevance.process import RelevanceConfig, RelevanceProcess
 class DirichletConfig(RelevanceConfig):
     """Dirichlet gate scores (assumed; this project's choice).
 
-    Fields:
+    Attributes:
         concentration: parameter of every expert (assumed 0.5: a few experts matter to each hidden state).
         domain_bonus: added to the parameter of the expert of the node's domain (assumed 1.0).
     """

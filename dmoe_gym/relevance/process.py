@@ -1,7 +1,7 @@
 """The interface of every source of gate scores (task-expert relevance), batched over environments.
 
 An own source is two classes: a `RelevanceProcess` that draws scores, and a `RelevanceConfig` that builds it
-(`docs/extending.md`).
+(`docs/guides/extending.md`).
 """
 
 from __future__ import annotations

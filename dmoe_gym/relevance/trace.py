@@ -31,7 +31,7 @@ class TraceConfig(RelevanceConfig):
     gate gave it. Several nodes may hold the same tokens. Layers and experts of the file and the configuration must be
     the same, and its smallest domain must hold N tokens.
 
-    Fields:
+    Attributes:
         file: a path, or the name of a trace that comes with the package (`SHIPPED`).
     """
 

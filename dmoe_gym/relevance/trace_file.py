@@ -35,7 +35,7 @@ Name = Annotated[str, Field(min_length=1)]
 class TraceHeader(StrictConfig):
     """What a trace file says of itself.
 
-    Fields:
+    Attributes:
         format: name and version of the format.
         model: which model was recorded.
         layers, tokens, experts: shape of `gate_scores`.

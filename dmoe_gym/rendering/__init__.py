@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar
 
+from dmoe_gym.io.extras import needed_for
+
 # An ansi text shows at most so many lines of one kind.
 MOST_LINES = 64
 
@@ -19,7 +21,7 @@ MOST_LINES = 64
 class Viewer:
     """How one environment of a batch is seen.
 
-    Fields:
+    Attributes:
         recorder: makes a `rendering.recorder.Recorder` for a core.
         text: says a scene in words.
         picture: the module whose `draw` makes (height, width, 3) uint8 of a scene; it needs matplotlib.
@@ -42,11 +44,8 @@ class Viewer:
         scene = core.recorder.scene(core, row)
         if mode == "ansi":
             return self.text(scene)
-        try:
-            draw = import_module(self.picture).draw
-        except ImportError as error:
-            raise ImportError(f"pictures need matplotlib: pip install 'dmoe_gym[render]' ({error})") from None
-        return draw(scene)
+        with needed_for("a picture"):
+            return import_module(self.picture).draw(scene)
 
 
 def left_out(count: int, what: str) -> list[str]:

@@ -32,7 +32,7 @@ class WDMoEConfig(SystemConfig):
 
     docs/wdmoe.md, this project's reading of arXiv 2405.03131 and 2411.06681; every default is assumed.
 
-    Fields:
+    Attributes:
         num_devices: U, devices, each holding one expert of every block.
         num_tokens: J, tokens of the prompt.
         num_blocks: MoE blocks of an episode.

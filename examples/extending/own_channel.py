@@ -39,7 +39,11 @@ class LogNormalLaw(GainLaw):
 
 @register  # for text files: channel: {kind: log_normal, std_db: 8}
 class LogNormalConfig(SmallScaleConfig):
-    """Fields: std_db, standard deviation of a gain in decibels [dB]."""
+    """Log-normal fading.
+
+    Attributes:
+        std_db: standard deviation of a gain in decibels [dB].
+    """
 
     kind: Literal["log_normal"] = "log_normal"
     std_db: Annotated[float, Field(ge=0, le=20)] = 6.0

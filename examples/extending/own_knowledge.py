@@ -28,7 +28,11 @@ class QuantisedKnowledge(ChannelKnowledge):
 
 @register  # for text files: csi: {kind: quantised, step_db: 3}
 class QuantisedConfig(KnowledgeConfig):
-    """Fields: step_db, distance of the levels [dB]."""
+    """How coarse reports are.
+
+    Attributes:
+        step_db: distance of the levels [dB].
+    """
 
     kind: Literal["quantised"] = "quantised"
     step_db: Annotated[float, Field(gt=0, le=30)] = 3.0

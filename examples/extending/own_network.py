@@ -28,7 +28,11 @@ class NormedFeatures(BaseFeaturesExtractor):
 
 
 class NormedNetwork(NetworkKind):
-    """Fields: width, of the layer."""
+    """One normalised layer.
+
+    Attributes:
+        width: of the layer.
+    """
 
     kind: str = "normed"
     width: Annotated[int, Field(ge=1, le=4096)] = 64

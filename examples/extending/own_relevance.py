@@ -31,7 +31,11 @@ class FavouriteProcess(RelevanceProcess):
 
 @register  # for text files: relevance: {kind: favourite, share: 0.7}
 class FavouriteConfig(RelevanceConfig):
-    """Fields: share, the favourite's gate score."""
+    """How much the favourite has.
+
+    Attributes:
+        share: the favourite's gate score.
+    """
 
     kind: Literal["favourite"] = "favourite"
     share: Annotated[float, Field(gt=0, lt=1)] = 0.8

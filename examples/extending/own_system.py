@@ -16,7 +16,14 @@ from dmoe_gym.system import COST, RELEVANCE, LineUp, System
 
 
 class QueueConfig(SystemConfig):
-    """Fields: num_experts; num_tokens of an episode; waiting_price per token ahead in the queue; relevance."""
+    """The fourth system's sizes and prices.
+
+    Attributes:
+        num_experts: K.
+        num_tokens: of an episode.
+        waiting_price: per token ahead in the queue.
+        relevance: source of gate scores.
+    """
 
     num_experts: Annotated[int, Field(ge=2, le=64)] = 4
     num_tokens: Annotated[int, Field(ge=1, le=4096)] = 32

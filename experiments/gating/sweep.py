@@ -24,13 +24,13 @@ from experiments.runner import Experiment, Piece
 
 DEFAULT_TRANSMISSIONS = tuple(name for name in TRANSMISSIONS if name != "digital_golay2312")
 GATES: tuple[GateKind, ...] = ("naive", "channel_aware", "best_snr", "random")
-PAGE, IMAGES = "docs/gating.md", "docs/images"
+PAGE, IMAGES = "docs/reports/gating.md", "docs/images"
 
 
 class Gating(Experiment):
     """Accuracy against the spread of the experts' SNRs: naive, channel-aware, best-SNR, random choice, oracle.
 
-    Fields:
+    Attributes:
         dataset, data_root: see `data.load_split`.
         split: images that accuracy is measured on; hyperparameters were tuned on "validation", "test" is reported.
         first_seed, seeds: each seed is one split, one set of weights and one set of channels.

@@ -25,7 +25,7 @@ from experiments.runner import Experiment, Piece
 class Learned(Experiment):
     """The final evaluations of every recipe whose seeds all ran; `pages learned --into .` puts them into the store.
 
-    Fields:
+    Attributes:
         runs: root of the run folders.
         recipes: YAML files; all of configs/ but the demo's by default.
     """
@@ -52,7 +52,7 @@ class Learned(Experiment):
 class References(Experiment):
     """Analytic schedulers and bounds on held-out episodes where the store lacks them, and on validation episodes.
 
-    Fields:
+    Attributes:
         episodes: held out, for what the store lacks; validation: for choosing the strongest scheduler.
         recipes: as in `Learned`; their settings are added to the published ones.
     """

@@ -20,7 +20,7 @@ Kind = Literal["bound", "analytic", "learned"]
 class Line:
     """One scheduler or bound.
 
-    Fields:
+    Attributes:
         name, kind: what it is; random is analytic.
         episodes: how many its cost is of.
         seeds: of training; 0 where nothing is trained.
@@ -43,7 +43,7 @@ class Line:
 class Comparison:
     """A setting's lines.
 
-    Fields:
+    Attributes:
         setting: what they are compared on.
         lines: bounds first, then schedulers by rising mean cost.
         strongest: the analytic scheduler of least mean cost on validation episodes.

@@ -12,9 +12,41 @@ from matplotlib.patches import Patch
 
 from experiments.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, SKY, VERMILION, error_bars
 from experiments.results.lines import Comparison, Line
+from experiments.results.tables import shares
 
 COLUMNS = 3
+# Of the picture of all scenarios: marker and colour by role.
+ROLES = {
+    "bound": ("|", BLACK, "bound: no policy can be left of it"),
+    "strongest": ("D", BLUE, "strongest analytic scheduler"),
+    "learned": ("o", VERMILION, "learned with Stable-Baselines3"),
+}
 LEARNED = (VERMILION, GREEN, PINK, ORANGE, SKY)
+
+
+def overview(comparisons: Sequence[Comparison]) -> Figure:
+    """A line per scenario: costs of bound, strongest analytic and best learned scheduler, over the reference's."""
+    figure = Figure(figsize=(8.4, 0.8 + 0.34 * len(comparisons)), layout="constrained", dpi=120)
+    axes = figure.subplots()
+    told = [shares(comparison) for comparison in comparisons]
+    for role, (marker, colour, label) in ROLES.items():
+        places = [(one[role][1], row) for row, one in enumerate(told) if role in one]
+        size = {"|": 160, "D": 34, "o": 40}[marker]
+        if places:
+            values, rows = zip(*places, strict=True)
+            axes.scatter(values, rows, s=size, marker=marker, color=colour, label=label, zorder=3)
+    for row, one in enumerate(told):
+        axes.plot([one["bound"][1], 1], [row, row], color=GREY, lw=1, zorder=1)
+    axes.axvline(1, color=GREY, lw=1, linestyle=":")
+    names = [f"{one.setting.title} ({told[row]['reference'][0]} = 1)" for row, one in enumerate(comparisons)]
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
+    axes.minorticks_off()
+    axes.set_xlabel("cost over the reference's, left is better (held-out episodes)", fontsize=8)
+    figure.legend(loc="outside upper center", ncols=len(ROLES), fontsize=8)
+    return figure
 
 
 def gaps(comparisons: Sequence[Comparison], shown: int = 5) -> Figure:

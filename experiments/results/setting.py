@@ -18,7 +18,7 @@ from dmoe_gym.system import LineUp, System
 class Setting:
     """Episodes that schedulers are compared on, whatever their actions look like.
 
-    Fields:
+    Attributes:
         env_id: where analytic schedulers run on them.
         scenario: its name.
         overrides: of the scenario's fields, as YAML.

@@ -11,7 +11,7 @@ from agents.config import load_config
 from dmoe_gym.config import list_as_tuple
 from experiments.page import Page
 from experiments.results.lines import Comparison, compare_setting
-from experiments.results.pictures import curves, gaps
+from experiments.results.pictures import curves, gaps, overview
 from experiments.results.setting import recipe_files, settings_of
 from experiments.results.store import (
     STORE,
@@ -24,25 +24,26 @@ from experiments.results.tables import (
     Training,
     lead_table,
     made_table,
+    plain_table,
     setting_section,
-    short_table,
 )
 from experiments.results.times import read_times
 from experiments.runner import Experiment
 
 PAGE, GAPS, CURVES = "docs/results.md", "docs/images/results_gaps.png", "docs/images/results_curves.png"
+OVERVIEW = "docs/images/overview.png"
 
 
 class Results(Experiment):
     """Every recipe's row beside the strongest analytic scheduler and the bound.
 
-    Fields:
+    Attributes:
         recipes: YAML files; all of configs/ but the demo's by default.
     """
 
     name: ClassVar[str] = "results"
     about: ClassVar[str] = "learned schedulers beside analytic ones and bounds, from results/"
-    places: ClassVar[tuple[str, ...]] = (PAGE, "README.md", GAPS)
+    places: ClassVar[tuple[str, ...]] = (PAGE, "README.md", OVERVIEW, GAPS)
 
     recipes: tuple[str, ...] = ()
 
@@ -89,7 +90,7 @@ def shown(
     published = [comparison for comparison in comparisons if not comparison.setting.overrides]
     times = read_times(STORE)
     parts = [lead_table(published, trainings)]
-    pictures = {GAPS: gaps(published)}
+    pictures = {OVERVIEW: overview(published), GAPS: gaps(published)}
     drawn = curves(published, runs)
     if drawn is not None:
         pictures[CURVES] = drawn
@@ -97,10 +98,9 @@ def shown(
     parts.append("![How far schedulers are above the bound](images/results_gaps.png)")
     parts.append("## Details")
     parts += [setting_section(comparison, times) for comparison in comparisons]
-    unknown = f"Not evaluated yet: {', '.join(f'`{title}`' for title in skipped)}."
     if skipped:
-        parts.append(unknown)
+        parts.append(f"Not evaluated yet: {', '.join(f'`{title}`' for title in skipped)}.")
     parts.append(f"## How the learned rows were made\n\n{made_table(comparisons, trainings)}")
-    short = short_table(published, trainings) + (f"\n{unknown}\n" if skipped else "")
-    sections = {(PAGE, "results"): "\n\n".join(part.strip() for part in parts), ("README.md", "results"): short}
+    page = "\n\n".join(part.strip() for part in parts)
+    sections = {(PAGE, "results"): page, ("README.md", "results"): plain_table(published)}
     return Page(sections, pictures)

@@ -14,6 +14,8 @@ from experiments.results.lines import Comparison, Line
 Times = Mapping[str, Mapping[str, float]]
 # Analytic schedulers that a setting's table names beside the strongest, the reference and random.
 SHOWN = 3
+# Scenarios in the README.
+PLAIN = ("small", "paper", "battery", "testbed", "analog")
 LEAD = (
     "scenario", "learner", "recipe", "seeds", "steps", "minutes of one core", "cost",
     "to the strongest analytic [%]", "strongest analytic", "to the bound [%]", "bound",
@@ -24,7 +26,7 @@ LEAD = (
 class Training:
     """How a recipe's row was learned.
 
-    Fields:
+    Attributes:
         algorithm: the learner's name in recipes; recurrent, imitation and the network's kind are said where used.
         steps: environment steps of one run.
         minutes: of one core, mean over the runs that say it; None if none does.
@@ -56,46 +58,51 @@ def _commit(run: Mapping[str, Any]) -> str:
     return commit[:7] + (" with changes" if run.get("git_dirty") else "")
 
 
-def lead_table(comparisons: Sequence[Comparison], trainings: Mapping[str, Training], best_alone: bool = False) -> str:
-    """A line per learned row, or per scenario its best one; a scenario without says so.
+def lead_table(comparisons: Sequence[Comparison], trainings: Mapping[str, Training]) -> str:
+    """A line per learned row; a scenario without says so.
 
     Args:
         trainings: by recipe.
-        best_alone: only the learned row of least mean cost of every scenario.
     """
     body = []
     for comparison in comparisons:
         scenario = f"`{comparison.setting.title}`"
-        lines = comparison.learned[:1] if best_alone else comparison.learned
         strongest, bound = f"`{comparison.strongest.name}`", f"{comparison.bound.name} ({comparison.kind_of_bound})"
-        for line in lines:
+        for line in comparison.learned:
             training = trainings[line.name]
             minutes = "–" if training.minutes is None else f"{training.minutes:.1f}"
             figures = [f"{line.cost:.4f}", _interval(line.difference, "+.2f"), strongest, _interval(line.gap, ".1f")]
             told = [training.algorithm, f"`{line.name}`", str(line.seeds), f"{training.steps:,}", minutes]
             body.append([scenario, *told, *figures, bound])
-        if not lines:
+        if not comparison.learned:
             empty = [""] * (len(LEAD) - 5)
             gap = _interval(comparison.strongest.gap, ".1f")
             body.append([scenario, "none yet", *empty, strongest, f"{gap} of the strongest analytic", bound])
     return markdown_table(LEAD, body)
 
 
-def short_table(comparisons: Sequence[Comparison], trainings: Mapping[str, Training]) -> str:
-    """The README's: per scenario the best learned row, in few columns."""
-    headings = ["scenario", "learner, minutes of one core", "to the strongest analytic [%]", "room to the bound [%]"]
+def plain_table(comparisons: Sequence[Comparison]) -> str:
+    """The README's: of a few scenarios, costs in percent of the line-up's reference."""
     body = []
     for comparison in comparisons:
-        strongest = comparison.strongest.name
-        room = f"{_interval(comparison.strongest.gap, '.1f')} ({comparison.bound.name})"
-        told, difference = "none yet", f"– ({strongest})"
-        if comparison.learned:
-            line = comparison.learned[0]
-            training = trainings[line.name]
-            minutes = "" if training.minutes is None else f", {training.minutes:.1f}"
-            told, difference = f"{training.algorithm}{minutes}", f"{_interval(line.difference, '+.2f')} ({strongest})"
-        body.append([f"`{comparison.setting.title}`", told, difference, room])
-    return markdown_table(headings, body)
+        if comparison.setting.title in PLAIN:
+            told = [f"{name} {100 * share:.1f}" for name, share in shares(comparison).values()]
+            body.append([f"`{comparison.setting.title}`", *told, *["none yet"] * (not comparison.learned)])
+    return markdown_table(["scenario", "bound", "reference", "strongest analytic", "learned"], body)
+
+
+def shares(comparison: Comparison) -> dict[str, tuple[str, float]]:
+    """Names and costs of the bound, the reference, the strongest analytic and the best learned scheduler, by role.
+
+    Costs are shares of the reference's, through the bound that both share episodes with.
+    """
+    reference = comparison.line(comparison.setting.line_up.reference)
+    lines = {"reference": reference, "strongest": comparison.strongest}
+    if comparison.learned:
+        lines["learned"] = comparison.learned[0]
+    unit = 100 + (reference.gap.mean if reference.gap else 0.0)
+    found = {"bound": (comparison.bound.name, 100 / unit)}
+    return found | {role: (line.name, (100 + line.gap.mean) / unit) for role, line in lines.items() if line.gap}
 
 
 def setting_section(comparison: Comparison, times: Times) -> str:
@@ -125,9 +132,9 @@ def setting_section(comparison: Comparison, times: Times) -> str:
             ]
         )
     words = [verdict(comparison), *(f"Missing: `{name}` ({why})." for name, why in comparison.missing.items())]
-    page = comparison.setting.system.page
-    if page:
-        words.append(f"More: [{page}]({page}).")
+    system = comparison.setting.system
+    if system.page:
+        words.append(f"More: [{system.name}]({system.page}).")
     return f"### `{comparison.setting.title}`\n\n" + "\n".join(words) + f"\n\n{markdown_table(headings, body)}"
 
 

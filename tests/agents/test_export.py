@@ -160,7 +160,7 @@ def test_no_safetensors_file_is_refused(weights: Path) -> None:
     _repack(weights, None)
     result = _command("evaluate", weights)
     assert result.exit_code == 2
-    assert "is no safetensors file" in result.output
+    assert "not a safetensors file" in result.output
 
 
 @pytest.mark.parametrize("path", sorted(Path("agents/weights").glob("*/")), ids=lambda path: path.name)

@@ -48,7 +48,7 @@ RECIPES = {
 
 
 def _train(config: TrainingConfig, root: Path, *, resume: bool = False) -> RunFolder:
-    return train(config, "run", 0, root, [], resume=resume, progress_bar=False)
+    return train(config, "run", 0, root, [], resume=resume)
 
 
 class _Signals:
@@ -277,8 +277,8 @@ def test_training_draws_no_held_out_and_no_repeated_episode(tmp_path: Path, monk
     _Signals(monkeypatch, [100, 200], signal.SIGINT)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            train(config, "run", 899_999, tmp_path, [], resume=True, progress_bar=False)
-    train(config, "run", 899_999, tmp_path, [], resume=True, progress_bar=False)
+            train(config, "run", 899_999, tmp_path, [], resume=True)
+    train(config, "run", 899_999, tmp_path, [], resume=True)
     assert len(set(drawn)) == len(drawn) == 3 * config.num_envs
     assert {first for first, _ in drawn} == {899_999}
     assert all(first < FIRST_HELD_OUT_SEED for first, _ in drawn)

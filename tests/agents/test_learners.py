@@ -70,7 +70,7 @@ def _recipe(learner: str, **changes: Any) -> TrainingConfig:
 
 
 def _trained(config: TrainingConfig, root: Path) -> Path:
-    return train(config, "quick", 0, root, [], progress_bar=False).path
+    return train(config, "quick", 0, root, []).path
 
 
 def _costs(path: Path) -> list[float]:
@@ -206,7 +206,7 @@ class OwnPPO(PPO):
 class OwnNetwork(NetworkKind):
     """A user's network.
 
-    Fields:
+    Attributes:
         layers: how many of width 4.
     """
 
@@ -249,8 +249,8 @@ def test_an_own_algorithm_and_network_are_named_in_a_recipe(tmp_path: Path) -> N
 
 
 def test_the_page_on_own_learners_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """docs/training.md's module, imported by the command."""
-    page = Path("docs/training.md").read_text()
+    """docs/guides/stable_baselines.md's module, imported by the command."""
+    page = Path("docs/guides/stable_baselines.md").read_text()
     (tmp_path / "my_learners.py").write_text(next(re.finditer(r"```python\n(# my_learners.*?)```", page, re.S))[1])
     monkeypatch.syspath_prepend(tmp_path)
     fields = _recipe("ppo").model_dump(mode="json")

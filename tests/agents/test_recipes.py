@@ -86,7 +86,7 @@ JUNK = (
 NAMES = ("n_step", "seed", "policy_kwargs", "tau", "clip_range", "history", "env", "é" * 9)
 
 
-def _mutated(generator: random.Random) -> dict[str, Any]:
+def mutated(generator: random.Random) -> dict[str, Any]:
     """A recipe with one or two of its fields, at any depth, replaced, dropped or joined by another."""
     recipe = copy.deepcopy(generator.choice(BASES))
     for _ in range(generator.randint(1, 2)):
@@ -108,7 +108,7 @@ def _mutated(generator: random.Random) -> dict[str, Any]:
     return recipe
 
 
-def _outcome(recipe: dict[str, Any], file: Path) -> TrainingConfig | str:
+def outcome_of(recipe: dict[str, Any], file: Path) -> TrainingConfig | str:
     """The recipe that a file is read as, or how it is refused."""
     file.write_text(dump_yaml(recipe))
     try:
@@ -119,7 +119,7 @@ def _outcome(recipe: dict[str, Any], file: Path) -> TrainingConfig | str:
     return config
 
 
-def _judge(outcome: TrainingConfig | str, recipe: dict[str, Any]) -> None:
+def judge(outcome: TrainingConfig | str, recipe: dict[str, Any]) -> None:
     if isinstance(outcome, str):
         assert "\n" not in outcome, recipe
         assert 10 < len(outcome) < 1500, recipe
@@ -130,9 +130,9 @@ def test_mutated_recipes_are_valid_or_refused_in_one_line(tmp_path: Path) -> Non
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     valid = 0
     for _ in range(150):
-        recipe = _mutated(generator)
-        outcome = _outcome(recipe, tmp_path / "recipe.yaml")
-        _judge(outcome, recipe)
+        recipe = mutated(generator)
+        outcome = outcome_of(recipe, tmp_path / "recipe.yaml")
+        judge(outcome, recipe)
         valid += not isinstance(outcome, str)
     assert 10 < valid < 100
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2 * 2**20  # [KiB]
@@ -143,14 +143,14 @@ def test_mutated_recipes_are_valid_or_refused_in_one_line(tmp_path: Path) -> Non
 def test_mutated_recipes_that_are_valid_train_or_fail_in_one_line(tmp_path: Path) -> None:
     generator = random.Random(1)
     for number in range(1000):
-        recipe = _mutated(generator)
-        outcome = _outcome(recipe, tmp_path / "recipe.yaml")
-        _judge(outcome, recipe)
+        recipe = mutated(generator)
+        outcome = outcome_of(recipe, tmp_path / "recipe.yaml")
+        judge(outcome, recipe)
         if isinstance(outcome, str) or outcome.num_envs > 64 or outcome.evaluation.episodes > 100:
             continue
         config, error = outcome.replace(total_timesteps=64, imitation=None), None
         try:
-            train(config, f"run{number}", 0, tmp_path, [], progress_bar=False)
+            train(config, f"run{number}", 0, tmp_path, [])
         except TrainingError as failure:
             error = failure
         assert "\n" not in str(error)

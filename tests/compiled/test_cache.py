@@ -54,7 +54,7 @@ IMPORTS = {
 def suite(tmp_path: Path) -> Path:
     package = tmp_path / "dmoe_gym"
     (package / "compiled").mkdir(parents=True)
-    for name in ("__init__.py", "cache.py", "njit.py"):
+    for name in ("__init__.py", "cache.py", "njit.py", "sources.py"):
         shutil.copy(COMPILED / name, package / "compiled")
     (package / "__init__.py").touch()
     (package / "callee.py").write_text(CALLEE)
@@ -68,13 +68,13 @@ def write_kernel(package: Path, how: str) -> None:
     (package / "kernel.py").write_text(KERNEL.format(imports=imports, scaled=scaled, factor=factor))
 
 
-def start(suite: Path, **environment: str) -> subprocess.Popen:
+def start(suite: Path, program: str = PROGRAM, **environment: str) -> subprocess.Popen:
     # sources written just now must look older than the process that reads them
     for file in (suite / "dmoe_gym").rglob("*.py"):
         os.utime(file, (time.time() - 60, time.time() - 60))
     clean = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
     return subprocess.Popen(
-        [sys.executable, "-B", "-c", PROGRAM],
+        [sys.executable, "-B", "-c", program],
         env={**clean, "PYTHONPATH": str(suite), "NUMBA_CACHE_DIR": str(suite / "cache"), **environment},
         cwd=suite,
         stdout=subprocess.PIPE,
@@ -91,8 +91,8 @@ def finish(process: subprocess.Popen) -> tuple[float, float, int, str]:
     return float(value), float(other), int(hits), errors
 
 
-def run(suite: Path, **environment: str) -> tuple[float, float, int, str]:
-    return finish(start(suite, **environment))
+def run(suite: Path, program: str = PROGRAM, **environment: str) -> tuple[float, float, int, str]:
+    return finish(start(suite, program, **environment))
 
 
 def test_a_second_process_compiles_nothing_and_says_nothing(suite):
@@ -114,6 +114,38 @@ def test_an_edited_callee_or_constant_elsewhere_is_compiled_anew(suite, how):
     # and what was compiled first is still there
     callee.write_text(CALLEE)
     assert run(suite)[::2] == (20.0, 1)
+
+
+def test_what_cannot_be_compiled_may_change(suite):
+    package = suite / "dmoe_gym"
+    plain = "from dmoe_gym.settings import Settings\ndef plain(settings: Settings) -> float:\n    return {value}\n"
+    (package / "settings.py").write_text("class Settings:\n    value = 1\n")
+    (package / "callee.py").write_text(CALLEE + plain.format(value=1))
+    assert run(suite)[::2] == (20.0, 0)
+    (package / "settings.py").write_text("class Settings:\n    value = 2\n")
+    (package / "callee.py").write_text(
+        '"""What it is."""\n' + CALLEE.replace("    return", "    # why\n    return") + plain.format(value=2)
+    )
+    assert run(suite)[::2] == (20.0, 1)
+    # what a statement of the module calls decides a constant
+    called = "def plain():\n    return {value}\nFACTOR = plain()"
+    (package / "callee.py").write_text(CALLEE.replace("FACTOR = 2.0", called.format(value=2.0)))
+    assert run(suite)[0] == 20.0
+    (package / "callee.py").write_text(CALLEE.replace("FACTOR = 2.0", called.format(value=3.0)))
+    assert run(suite)[0] == 30.0
+
+
+def test_fields_of_a_tuple_in_another_order_are_another_type(suite):
+    package = suite / "dmoe_gym"
+    kernel = "from dmoe_gym.compiled.njit import njit\n@njit\ndef kernel(pair):\n    return pair.first\n"
+    pair = "from typing import NamedTuple\nclass Pair(NamedTuple):\n    {0}: float\n    {1}: float\n"
+    (package / "kernel.py").write_text(kernel + "@njit\ndef other(value):\n    return value + 1\n")
+    program = PROGRAM.replace("np.arange(4.0)", "pair.Pair(1.0, 2.0)").replace(
+        "import numpy", "from dmoe_gym import pair\nimport numpy"
+    )
+    for order, value in ((("first", "second"), 1.0), (("second", "first"), 2.0)):
+        (package / "pair.py").write_text(pair.format(*order))
+        assert run(suite, program=program)[0] == value
 
 
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])

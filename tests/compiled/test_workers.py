@@ -32,7 +32,7 @@ def in_workers(function, arguments):
 
 FORKED = {
     "compiled loops": """
-tasks = [(env_id, seed) for env_id in ("DMoE-JESA-v0", "WDMoE-v0", "DMoE-Inference-v0") for seed in (0, 1)]
+tasks = [(env_id, seed) for env_id in ("DMoE-JESA-v0", "WDMoE-v0") for seed in (0, 1)]
 here = [roll(*task) for task in tasks]
 there = in_workers(roll, tasks)
 """,
@@ -43,6 +43,26 @@ def solve(seed):
     return solve_des(random.dirichlet(np.ones(8), 5000), random.random((5000, 8)), 0.5, 3).tolist()
 here = [solve(0), solve(1)]
 there = in_workers(solve, [(0,), (1,)])
+""",
+    "a function that the worker compiles, forked while the parent's other thread compiled": """
+import time
+import numba
+from llvmlite import binding
+from numba.core.compiler_lock import global_compiler_lock
+
+def compiles():
+    with global_compiler_lock, binding.ffi.lib._lock:  # what a thread holds that compiles
+        started.set()
+        time.sleep(1)
+
+def compiled(number):
+    return numba.njit(lambda: number + 1)()
+
+started = threading.Event()
+here = [compiled(0), compiled(1)]
+threading.Thread(target=compiles).start()
+started.wait()
+there = in_workers(compiled, [(0,), (1,)])
 """,
     "torch in the environment, used before": """
 import torch

@@ -79,7 +79,7 @@ def test_batteries_hold_what_arrives_up_to_their_size_and_lose_what_is_spent():
 
 
 def spent_by(round, schedule) -> np.ndarray:
-    """Energy of every node (K,) [E_ref / (K N D)] under a schedule, as docs/environments.md has it."""
+    """Energy of every node (K,) [E_ref / (K N D)] under a schedule, as docs/dmoe.md has it."""
     config = round.config
     rates = (schedule.allocated * round.rates).sum(-1)
     payload = schedule.payload_states * config.state_size_bit

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
+import dmoe_gym  # noqa: F401  registers the environments
 from dmoe_gym.channel import CSIConfig, GaussMarkovConfig
 from dmoe_gym.dmoe import DMoEConfig, Round, Schedule, check, solve_jesa
 from dmoe_gym.dmoe.physics import Constants, terms
@@ -27,10 +29,10 @@ def by_the_rules(round: Round, schedule: Schedule) -> dict[str, float]:
             rate = sum(
                 config.subcarrier_bandwidth_hz * np.log2(1 + config.mean_snr * round.gains[i, j, m]) for m in own
             )
-            seconds = len(carried) * config.state_size_bit / rate
-            if seconds > slot:
+            seconds = len(carried) * config.state_size_bit / rate if rate else np.inf
+            if seconds > slot or not rate:
                 outages += 1
-                seconds = slot
+                seconds = slot if slot < np.inf else 0.0  # nobody answers
                 for n in carried:
                     served[i, n].discard(j)
             sent[i] += config.transmit_power_w * len(own) * seconds
@@ -121,6 +123,25 @@ def test_terms_follow_the_rules(limits):
     assert outages or "slot_duration_s" not in limits
     assert several or limits != {"slot_duration_s": 0.01}
     assert failures or "battery" not in limits
+
+
+def test_a_link_that_turns_out_dead_delivers_nothing_and_costs_no_more_than_that():
+    """Stale knowledge cannot tell, and without a slot nothing ends a transmission; the environment charges the same."""
+    env = gym.make("DMoE-JESA-v0", csi={"delay_rounds": 1}, disable_env_checker=True).unwrapped
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    dead = 0
+    for _ in range(8):
+        env.core.channel.gains[0, :2] = 0.0
+        round, (_, reward, done, _, info) = env.round, env.step(env.action_space.sample())
+        expected = by_the_rules(round, env.schedule)
+        assert -reward == pytest.approx(expected["cost"], rel=1e-6)
+        assert terms(round, env.schedule).cost == pytest.approx(expected["cost"], rel=1e-9)
+        assert info["outages"] == expected["outages"]
+        dead += expected["outages"]
+        if done:
+            break
+    assert dead > 3
 
 
 def test_what_nodes_spend_is_what_the_round_takes():

@@ -48,7 +48,7 @@ def test_the_experiment_goes_on_where_it_stopped_and_shows_its_tables(quick, tmp
     assert sum(map(len, values)) == 3 * 2 * 2 * (4 + 4)
     assert all(row.accuracy.shape == (360,) and set(row.accuracy) <= {0.0, 1.0} for rows in values for row in rows)
     page = quick.page(values)
-    text = page.sections["docs/gating.md", "gating-experiment"]
+    text = page.sections["docs/reports/gating.md", "gating-experiment"]
     assert "digital hamming74, 56 channel uses" in text
     assert "2 seeds, test images, 1 channel draws per image" in text
     assert set(page.pictures) == {"docs/images/gating_accuracy.png", "docs/images/gating_gains.png"}

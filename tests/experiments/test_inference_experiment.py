@@ -87,13 +87,13 @@ def test_the_page_chooses_on_validation_inputs_alone() -> None:
     validation = [_answers(energy, 0.8) for energy in dear]
     test = [_answers(3 - energy, 0.5) for energy in dear]
     page = experiment.page([*validation, *test])
-    text = page.sections["docs/inference.md", "inference-experiment"]
+    text = page.sections["docs/reports/inference.md", "inference-experiment"]
     chosen_on = dict(zip(contenders(), validation, strict=True))
     # gamma < 1 is cheaper on validation inputs and chosen, though on test inputs it is twice as dear
     assert cheapest_by_cost(chosen_on)[1].startswith("JESA z=0.2 gamma=0.9")
     assert "+100.0 [+100.0, +100.0]" in text
     assert selected(chosen_on) == ["top-2", "homogeneous z=0.2 gamma=1", "JESA z=0.2 gamma=0.9"]
-    assert page.sections["docs/inference.md", "inference-claims"].count("\n- ") == 6
+    assert page.sections["docs/claims.md", "inference-claims"].count("\n- ") == 6
     assert len(page.pictures) == 2
 
 

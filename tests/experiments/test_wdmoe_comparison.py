@@ -50,7 +50,7 @@ def test_the_experiment_compares_every_policy_and_bound(tmp_path):
     assert runner.run(experiment) == 0
     page = experiment.page(runner.values(experiment))
     ((place, text),) = page.sections.items()
-    assert place == ("docs/wdmoe.md", "wdmoe-comparison")
+    assert place == ("docs/reports/wdmoe.md", "wdmoe-comparison")
     for name in (*SHARES, "random", "exact", "lower-bound"):
         assert f"| {name} |" in text
     assert list(page.pictures) == ["docs/images/wdmoe_latency.png"]

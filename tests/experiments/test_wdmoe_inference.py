@@ -107,7 +107,7 @@ def test_the_page_states_the_claim_for_every_contender():
         latency, accuracy = generator.uniform(5, 6, 20), generator.uniform(80, 90, 30)
         values.append({"latency": latency, "relevance": latency / 10, "accuracy": accuracy})
     page = experiment.page(values)
-    text = page.sections["docs/wdmoe_inference.md", "wdmoe-inference"]
+    text = page.sections["docs/reports/wdmoe_inference.md", "wdmoe-inference"]
     assert all(f"| {one.name} |" in text for one in contenders())
     assert "without compromising performance" in text
 

@@ -24,6 +24,16 @@ FACADES = {
 BOXES = [env_id for env_id in ALL_IDS if isinstance(gym.make(env_id).action_space, gym.spaces.Box)]
 
 
+def test_an_id_makes_no_other_environment():
+    swapped = {"env_id": "WDMoE-v0"}
+    for made in ("DMoE-JESA-v0", "mo-DMoE-JESA-v0"):
+        with pytest.raises(TypeError, match="got an unexpected keyword argument 'env_id'"):
+            gym.make(made, **swapped)
+    for mode in ("sync", "vector_entry_point"):
+        with pytest.raises(TypeError, match="got an unexpected keyword argument 'env_id'"):
+            gym.make_vec("DMoE-JESA-v0", num_envs=2, vectorization_mode=mode, **swapped)
+
+
 @pytest.mark.parametrize("facade", FACADES)
 @pytest.mark.parametrize("env_id", ALL_IDS)
 def test_an_unknown_keyword_is_pythons_type_error(env_id, facade):

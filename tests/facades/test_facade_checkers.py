@@ -27,7 +27,7 @@ EVERYWHERE = [
     for name, options in CASES.get(system_of(env_id), {"default": {}}).items()
 ]
 
-# SB3 takes every box of three axes for an image. docs/environments.md fixes those shapes (K, N, K) and (K, K, M); they
+# SB3 takes every box of three axes for an image. docs/dmoe.md fixes those shapes (K, N, K) and (K, K, M); they
 # are 32-bit floats, which SB3's extractors flatten.
 IMAGE_REMARKS = [
     r"^It seems that your observation \w+ is an image but its `dtype` is \(float32\) whereas it has to be `np\.uint8`\.",  # noqa: E501

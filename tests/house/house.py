@@ -15,7 +15,7 @@ from types import FunctionType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("dmoe_gym", "agents", "baselines", "experiments")
+PRODUCT = ("dmoe_gym", "agents", "baselines", "experiments", "dmoe_gym_tools")
 LONGEST_FILE = 400
 
 

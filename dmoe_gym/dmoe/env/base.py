@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,12 +25,13 @@ TERMS = ("cost", "energy_communication_J", "energy_computation_J", "relevance", 
 
 
 class DMoECore(BatchedCore):
-    """A batch of DMoE inferences, each of L rounds; subclasses say what an action is.
+    """An episode is one inference of L rounds, a round one layer: gate scores and channel are drawn anew in each.
 
-    Terms of a step are the share of its round that the step decided: over a round they sum to the round's cost
-    (docs/environments.md), energies [J], mean relevance and mean shortfall. The reward is minus the cost. What is
-    observed of the channel, and what actions are repaired by, is `knowledge`; what is charged is the channel itself.
+    Terms of a step are the share of its round that the step decided, so over a round they sum to the round's. What is
+    observed of the channel, and what actions are repaired by, is what `csi` lets know; charged is the true channel.
     """
+
+    reward = "minus the cost: energy over a reference energy, plus V times the mean shortfall"
 
     term_names: ClassVar[tuple[str, ...]] = TERMS
     config: DMoEConfig
@@ -108,6 +110,21 @@ class DMoECore(BatchedCore):
             "computation_energy": self.computation,
             **limits,
         }
+
+    meaning = MappingProxyType(
+        {
+            "gate_scores": "(K, N, K): relevance of expert j for hidden state n of node i; sums to 1 over j",
+            "spectral_efficiency": "(K, K, M): log2(1 + SNR) of link i to j over subcarrier m [bit/s/Hz]; 0 if i = j",
+            "threshold": "(1,): z gamma^l, the relevance that every hidden state of the round shall reach",
+            "progress": "(1,): l / L, the share of the episode's rounds, this one included",
+            "computation_energy": "(K,): a, what a node's expert takes per hidden state [E_ref / (K N D)]",
+            "budget_left": "(1,): relevance that the episode still lacks, over L; only with `relevance_budget`",
+            "battery": "(K,): share of its battery that a node has left; only with `battery_j`",
+            "harvest": "(K,): what arrived at a node's battery in this round, over the battery; only with `harvest`",
+            "delivered": "(K, K): 1 where link i to j delivered what it carried in the last round; only `acknowledged`",
+            "lost": "(K, K): 1 where it carried something in the last round and lost it; only `acknowledged`",
+        }
+    )
 
     # Largest value of each observation. A node's computation takes at most twice the mean node's; 64 bit/s/Hz would
     # be an SNR of 193 dB.

@@ -42,8 +42,17 @@ def charge_served(row, repairs, constants, rules, batch, served, workspace):
             m = subcarrier[i, j]
             snr = constants.snr_per_gain * gains[i, j, m] if m >= 0 else 0.0
             link_efficiency[i, j] = np.log2(1 + snr) if snr > TINY_SNR else snr / LN2
+    communication = computation = relevance = shortfall = cost = np.inf
     outages = 0
-    if constants.limited:
+    if not constants.limited:
+        for i in range(experts):
+            for n in range(selected.shape[1]):
+                for j in range(experts):
+                    served[i, n, j] = selected[i, n, j]
+        communication, computation, relevance, shortfall, cost = round_terms(
+            gate_scores, selected, link_efficiency, None, threshold, constants, workspace.best
+        )
+    if communication == np.inf:  # or a link has no rate, which stale knowledge did not say
         spent = workspace.energies
         communication, computation, relevance, shortfall, cost, outages = limited_terms(
             gate_scores, selected, link_efficiency, None, threshold, constants,
@@ -52,14 +61,6 @@ def charge_served(row, repairs, constants, rules, batch, served, workspace):
         account[GATHERED] += relevance
         for j in range(experts):
             account[BATTERY + j] -= spent[j]
-    else:
-        for i in range(experts):
-            for n in range(selected.shape[1]):
-                for j in range(experts):
-                    served[i, n, j] = selected[i, n, j]
-        communication, computation, relevance, shortfall, cost = round_terms(
-            gate_scores, selected, link_efficiency, None, threshold, constants, workspace.best
-        )
     terms[0] = cost
     terms[1] = communication * rules.energy_unit
     terms[2] = computation * rules.energy_unit

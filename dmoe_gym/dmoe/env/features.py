@@ -5,6 +5,7 @@ All are functions of the present and past observations of `DMoE-JESA-v0` in the 
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,35 +14,43 @@ from numba import prange
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.compiled.threads import serial_or_parallel
 
-# One of each per node. Energies are over the mean node's, rates over that of a mean link.
-NODE_FEATURES = (
-    "battery",  # share left; 0 without batteries, as everything that a scenario has not
-    "battery_pace",  # log(share of the episode left / share of the battery left)
-    "battery_used",  # share of the battery that the last round took, times L
-    "demand",  # its expert's mean gate score over all nodes' hidden states of this round, times K, less 1
-    "demand_mean",  # the same over all rounds of the episode so far
-    "own_demand_mean",  # its own hidden states' mean gate score for its own expert so far, less 1 / K
-    "harvest",  # what arrived at its battery now over the mean, less 1
-    "harvest_pace",  # log(what the rounds left take at an even pace / its energy and expected arrivals)
-    "computation",  # energy per hidden state over the mean node's, less 1
-    "sending",  # log of the mean energy of its links to others over their best subcarriers, over a mean link's
-    "receiving",  # the same of others' links to it
+# One of each per node, and what it means. Where a scenario has no such thing it is 0.
+NODE_FEATURES = MappingProxyType(
+    {
+        "battery": "share of its battery left",
+        "battery_pace": "log(share of the episode left / share of the battery left)",
+        "battery_used": "share of its battery that the last round took, times L",
+        "demand": "K times its expert's mean gate score over all hidden states of this round, less 1",
+        "demand_mean": "the same over all rounds of the episode so far",
+        "own_demand_mean": "its own hidden states' mean gate score for its own expert so far, less 1 / K",
+        "harvest": "what arrived at its battery in this round over the mean, less 1",
+        "harvest_pace": "log(what the rounds left take at an even pace / its energy and expected arrivals)",
+        "computation": "its energy per hidden state over the mean node's, less 1",
+        "sending": "log of the mean energy of its links to others, on their best subcarriers, over a link of gain 1",
+        "receiving": "the same of others' links to it",
+    }
 )
-GLOBAL_FEATURES = (
-    "threshold",
-    "progress",  # l / L
-    "budget_left",  # relevance still to be gathered, over L
-    "budget_pace",  # log(what is left per round / the budget); 0 without a budget
+GLOBAL_FEATURES = MappingProxyType(
+    {
+        "threshold": "as in `DMoE-JESA-v0`",
+        "progress": "as in `DMoE-JESA-v0`",
+        "budget_left": "as in `DMoE-JESA-v0`",
+        "budget_pace": "log(relevance still missing per round left / the budget)",
+    }
 )
 # Where deliveries are told: these of every node, then those of every link i -> j, row by row.
-TOLD_FEATURES = (
-    "blocked_demand",  # mean gate score of its hidden states that its links' beliefs take away
-    "doubt",  # mean of 4 p (1 - p) over its links, p the probability that one is blocked
+TOLD_FEATURES = MappingProxyType(
+    {
+        "blocked_demand": "mean over its hidden states of gate score times the probability that the link is blocked",
+        "doubt": "mean over its links of 4 p (1 - p), p the probability that one is blocked",
+    }
 )
-LINK_FEATURES = (
-    "told",  # 1 delivered, -1 lost, 0 nothing sent in the last round
-    "outcomes",  # the same over the rounds so far, each round before counting `FADES` of the one after it
-    "blocked",  # probability that it is blocked, by the filter underneath; 0 under a scheduler without one
+LINK_FEATURES = MappingProxyType(
+    {
+        "told": "1 delivered, -1 lost, 0 nothing sent in the last round",
+        "outcomes": "the same summed over the rounds so far, each counting 0.8 of the one after it",
+        "blocked": "probability that it is blocked, by the filter underneath; 0 under a scheduler without one",
+    }
 )
 FADES = 0.8
 LARGEST = 5.0  # features are clipped to it
@@ -50,7 +59,7 @@ LEAST = 1e-3  # shares below count as this under a logarithm
 
 def feature_names(experts: int, acknowledged: bool = False) -> tuple[str, ...]:
     """The names of a vector's entries: "demand[3]" is of node 3, "told[0,3]" of link 0 -> 3."""
-    names = tuple(f"{name}[{node}]" for name in NODE_FEATURES for node in range(experts)) + GLOBAL_FEATURES
+    names = tuple(f"{name}[{node}]" for name in NODE_FEATURES for node in range(experts)) + tuple(GLOBAL_FEATURES)
     if not acknowledged:
         return names
     links = [f"[{i},{j}]" for i in range(experts) for j in range(experts) if i != j]

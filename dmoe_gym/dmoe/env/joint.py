@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 from gymnasium import spaces
 from numba import prange
@@ -20,13 +22,22 @@ ROWS_PER_CHUNK = 16
 
 
 class JointCore(DMoECore):
-    """Action: K*N*K selection bits, then the wished subcarrier of every ordered link i != j.
+    """One step decides a whole round: which experts serve which hidden state, and every link's subcarrier.
 
-    Every action is accepted: it is repaired into a feasible schedule (`settle.repair_draft`), and `repairs` counts
-    what that took. Wishes of links that carry nothing are ignored.
+    Every action is accepted and repaired into a feasible schedule, no better than that; `repairs` counts what it took.
+    Of more than D experts the lowest scores go. Of links that wish the same subcarrier the one with the better channel
+    keeps it and the others take the next free one. Hidden states that are short get the best scores in reach, where the
+    threshold is enforced. Wishes of links that carry nothing are ignored. `env.unwrapped.encode(schedule)` is the
+    inverse for feasible schedules.
     """
 
     decides_rounds = True
+    entries = MappingProxyType(
+        {
+            "selection": "K*N*K: 1 where expert j serves hidden state n of node i, at (i N + n) K + j",
+            "subcarrier": "K*(K - 1): wished subcarrier, 0 to M - 1, of every link i to j: 0-1, 0-2, ..., 1-0, ...",
+        }
+    )
 
     def _action_space(self) -> spaces.Space:
         config = self.config

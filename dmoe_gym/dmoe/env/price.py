@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 from gymnasium import spaces
 from numba import prange
@@ -24,15 +26,20 @@ RELEVANCE_PRICE = 3.0
 
 
 class PriceCore(DMoECore):
-    """Action: the log price of every ordered link i != j, then one log factor on the threshold, each in [-1, 1].
+    """One step prices a whole round, and JESA decides it at those prices; action 0 is JESA.
 
-    JESA runs with link energies multiplied by 4^price and the threshold by 1.5^factor (at most 1). What it returns
-    is feasible for the true threshold after the same last cure that every schedule gets; action 0 is JESA. Where the
+    What JESA returns is feasible for the true threshold after the same last cure that every schedule gets. Where the
     configuration does not enforce the threshold nothing is cured, and under a relevance budget the last entry is a
     factor 4^entry on the price that JESA pays for relevance.
     """
 
     decides_rounds = True
+    entries = MappingProxyType(
+        {
+            "price": "K*(K - 1): energy of link i to j is multiplied by 4^entry: links 0-1, 0-2, ..., 1-0, ...",
+            "threshold": "1: the threshold is multiplied by 1.5^entry (at most 1)",
+        }
+    )
 
     def _action_space(self) -> spaces.Space:
         links = self.config.num_experts * (self.config.num_experts - 1)

@@ -13,7 +13,7 @@ _EFFICIENCY_ERROR = 4e-7
 
 
 def check(round: Round, schedule: Schedule) -> list[str]:
-    """Every violated constraint of docs/environments.md in words; an empty list for a feasible schedule.
+    """Every violated constraint of docs/dmoe.md in words; an empty list for a feasible schedule.
 
     C1 as checked here is the priced form that every scheduler minimises: a hidden state may miss its attainable
     threshold only where curing the shortfall is impossible or dearer than its price V. It is violated where one

@@ -1,4 +1,4 @@
-"""Energy and cost of a schedule (docs/environments.md, this project's reading of arXiv 2503.13421)."""
+"""Energy and cost of a schedule (docs/dmoe.md, this project's reading of arXiv 2503.13421)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ class Energy:
 class Terms:
     """Everything a round's cost is made of.
 
-    Fields: energy [J]; relevance and shortfall, means over hidden states; cost, the scalar that schedulers minimise;
-    outages, the number of links that did not deliver in the slot.
+    Attributes:
+        energy: by node and kind [J].
+        relevance, shortfall: means over hidden states.
+        cost: the scalar that schedulers minimise.
+        outages: links that did not deliver in the slot.
     """
 
     energy: Energy
@@ -41,8 +44,8 @@ class Terms:
 def terms(round: Round, schedule: Schedule) -> Terms:
     """Energy, relevance, shortfall and cost of a schedule.
 
-    Energy and cost are infinite where a link with payload has no subcarrier, or no rate and no slot that ends its
-    transmission. Slot, relevance budget and battery are as `physics.terms.limited_terms` says.
+    Energy and cost are infinite where a link with payload has no subcarrier, or no rate although all is known.
+    Slot, relevance budget and battery are as `physics.terms.limited_terms` says.
 
     Raises:
         ValueError: if the schedule's size is not the round's.
@@ -59,18 +62,20 @@ def terms(round: Round, schedule: Schedule) -> Terms:
         round.threshold,
         constants,
     )
+    communication = computation = relevance = shortfall = cost = np.inf
     outages = 0
-    if constants.limited or round.battery is not None or round.relevance_owed is not None:
+    limited = constants.limited or round.battery is not None or round.relevance_owed is not None
+    if not limited:
+        communication, computation, relevance, shortfall, cost = round_terms(
+            *arguments, np.empty(constants.max_experts)
+        )
+    if limited or (communication == np.inf and not round.config.csi.is_perfect):
         experts = round.config.num_experts
         battery = np.full(experts, np.inf) if round.battery is None else round.battery / unit
         owed = -1.0 if round.relevance_owed is None else round.relevance_owed
         served = np.empty(round.gate_scores.shape, np.bool_)
         communication, computation, relevance, shortfall, cost, outages = limited_terms(
             *arguments, owed, battery, served, np.empty(experts)
-        )
-    else:
-        communication, computation, relevance, shortfall, cost = round_terms(
-            *arguments, np.empty(constants.max_experts)
         )
     return Terms(Energy(communication * unit, computation * unit), relevance, shortfall, cost, outages)
 

@@ -93,7 +93,7 @@ def round_terms(gate_scores, selected, link_efficiency, link_subcarriers, thresh
         best: workspace (D,).
 
     Returns:
-        communication [unit], computation [unit], mean relevance, mean shortfall, cost (docs/environments.md).
+        communication [unit], computation [unit], mean relevance, mean shortfall, cost (docs/dmoe.md).
         Communication is infinite where a payload has no rate.
     """
     experts, states, _ = gate_scores.shape
@@ -134,7 +134,8 @@ def limited_terms(
 
     1. Slot: a link delivers its payload only if payload <= slot_states * efficiency. Otherwise it is in outage: it
        transmits for the whole slot, and its hidden states are neither computed nor count as relevance. A hidden
-       state that loses all its experts so is served by its own node's expert, which needs no radio.
+       state that loses all its experts so is served by its own node's expert, which needs no radio. Without a slot
+       only a link of no rate at all is in outage; nobody answers its first symbol, and it spends nothing.
     2. Battery: a node uses what it transmits and what its expert computes. Where that is more than it has left, the
        node fails for this round: what it has left is gone, it delivers nothing, computes for nobody, and its own
        hidden states go unserved: their relevance is 0. Links to it have transmitted in vain.
@@ -171,7 +172,8 @@ def limited_terms(
                 elif payload <= constants.slot_states * link_efficiency[i, j]:
                     sent[i] += transmission_energy(payload, count, link_efficiency[i, j], constants)
                 else:
-                    sent[i] += constants.transmission * constants.slot_states * count
+                    if constants.slot_states < np.inf:
+                        sent[i] += constants.transmission * constants.slot_states * count
                     lost[i, j] = True
                     outages += 1
         for n in range(states):

@@ -15,7 +15,7 @@ from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 class Corrections(NamedTuple):
     """Factors on what a scheduler believes things to cost, for a batch; all 1 change nothing, not even a bit.
 
-    Fields:
+    Attributes:
         prices: (B, K) on the energy that every node's radio and expert take.
         relevance: (B,) on the threshold where the environment enforces it, on relevance's price elsewhere.
         caution: (B, K) on the outage probability of the links that leave every node, where knowledge is uncertain.

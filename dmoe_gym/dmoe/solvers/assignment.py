@@ -1,6 +1,6 @@
 """Optimal subcarriers for a fixed selection: a linear assignment of active links to subcarriers.
 
-For a fixed selection one subcarrier per link is optimal: P0 |S| s / sum_S r >= P0 s / max_S r (docs/environments.md).
+For a fixed selection one subcarrier per link is optimal: P0 |S| s / sum_S r >= P0 s / max_S r (docs/dmoe.md).
 """
 
 from __future__ import annotations

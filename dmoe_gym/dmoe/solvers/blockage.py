@@ -10,7 +10,7 @@ from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Constants, Round
 from dmoe_gym.dmoe.solvers.blockage_filter import log_ratio
 from dmoe_gym.dmoe.solvers.expected_cost import expectations, expected_descent
-from dmoe_gym.dmoe.solvers.informed_bound import node_bounds, slots_stand_alone
+from dmoe_gym.dmoe.solvers.informed import node_bounds, slots_stand_alone
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 from dmoe_gym.dmoe.solvers.repair import release_idle
 

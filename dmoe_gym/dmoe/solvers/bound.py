@@ -29,7 +29,7 @@ def relaxed_selection(round: Round) -> tuple[np.ndarray, float]:
     Each hidden state minimises energy plus priced shortfall on its own, exactly.
 
     Returns:
-        selected (K, N, K) bool; cost, a lower bound on every schedule's (docs/environments.md).
+        selected (K, N, K) bool; cost, a lower bound on every schedule's (docs/dmoe.md).
     """
     selected, costs = _relax(round)
     total = costs.sum() + Constants.of(round.config).round_energy

@@ -25,7 +25,7 @@ from dmoe_gym.dmoe.solvers.des import solve_des
 class Clairvoyant:
     """A bound on the mean cost per round of an episode, and the multipliers that prove it.
 
-    Fields:
+    Attributes:
         cost: no schedules of the episode's rounds have a lower mean cost.
         relevance_price: multiplier of the relevance budget [E_ref / (K N D) per hidden state's relevance], at most
             V D; 0 without a budget.

@@ -13,13 +13,14 @@ from dmoe_gym.dmoe.solvers.assignment import allocate_subcarriers
 from dmoe_gym.dmoe.solvers.bound import forcing_cost, relaxed_selection, require_free_of_episode
 from dmoe_gym.dmoe.solvers.jesa import solve_jesa
 from dmoe_gym.dmoe.solvers.value_greedy import value_greedy
+from dmoe_gym.io.quiet import no_output
 
 # HiGHS meets constraints within 1e-6; relevance is scaled up so that this stays far below any real trade.
 _RELEVANCE_SCALE = 1e3
 
 
 def solve_exact(round: Round, *, time_limit_s: float | None = None) -> Schedule:
-    """The schedule of least cost (docs/environments.md), shortfall priced, over selections and subcarriers jointly.
+    """The schedule of least cost (docs/dmoe.md), shortfall priced, over selections and subcarriers jointly.
 
     Where the lower bound's subcarriers are distinct it is attained and returned at once; otherwise HiGHS solves
     the joint program, without the choices that the gap between the best known schedule and the bound already rules
@@ -108,7 +109,9 @@ def _solve_program(round: Round, gap: float, time_limit_s: float | None) -> Sche
     options: dict[str, float] = {"mip_rel_gap": 1e-9}
     if time_limit_s is not None:
         options["time_limit"] = time_limit_s
-    result = milp(objective, constraints=constraints, integrality=integrality, bounds=Bounds(0, upper), options=options)
+    bounds = Bounds(0, upper)
+    with no_output():
+        result = milp(objective, constraints=constraints, integrality=integrality, bounds=bounds, options=options)
     if result.status == 1:
         raise TimeoutError(f"HiGHS found no proof of optimality within {time_limit_s} s")
     if result.x is None:

@@ -19,7 +19,7 @@ from dmoe_gym.rendering.recorder import Recorder
 class Scene:
     """One round of one environment, consistent in itself: everything belongs to the same layer.
 
-    Fields:
+    Attributes:
         layer: l, from 1 to L.
         round: the true round.
         efficiency: (K, K, M) bit/s/Hz, the channel as the scheduler saw it.
@@ -44,7 +44,7 @@ class Scene:
 class Decided:
     """A complete round as the core held it; what follows from it is worked out on demand.
 
-    Fields:
+    Attributes:
         config: of the environment.
         gate_scores, gains, threshold, account, harvested: as in `round_of`; the account as it was when the round began.
         obstacles: as `DMoECore.obstacles`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from gymnasium import spaces
@@ -19,14 +20,23 @@ DEEPEST_FADE = 1e-9
 
 
 class GatingCore(BatchedCore):
-    """A batch of servers, each with a row of inputs; one step chooses the experts of one input.
+    """One step chooses the experts of one input, an image; frozen networks answer over noisy channels.
 
-    Action: the expert (`top_k = 1`), or a bit per expert, of which at least one and at most `top_k` count: of more, the
-    ones with the largest gate weights stay, of none, the gate's first choice answers (`repairs`). The experts' answers
-    are weighted by the frozen networks' own gate, renormalised over the selected. Inputs are drawn with replacement.
+    With `top_k > 1` at least one and at most `top_k` experts count: of more, the ones with the largest gate weights
+    stay, of none, the gate's first choice answers (`repairs`). The answers are weighted by the frozen networks' own
+    gate, renormalised over the selected. An episode is a row of inputs, drawn with replacement.
     """
 
+    reward = 'minus the cost: 1 for a wrong label, or with `reward="cross_entropy"` the log-loss of the right one [nat]'
+
     decides_rounds = True
+    meaning = MappingProxyType(
+        {
+            "features": "(F,): what the server sends, before the channel",
+            "snr_bel": "(K,): SNR of every expert's channel as the server knows it [bel, dB / 10]",
+        }
+    )
+    entries = MappingProxyType({"expert": "K: the expert that answers; with `top_k > 1` one bit per expert"})
     config: GatingSystemConfig
     term_names = ("cost", "accuracy", "cross_entropy_nat", "selected_snr_db", "experts", "repairs")
 

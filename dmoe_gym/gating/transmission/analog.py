@@ -16,7 +16,7 @@ class Analog(StrictConfig):
     mean(x^2) is taken over the feature vector of each input: the transmitter scales each vector to the same power and
     the receiver undoes it. Two features share one complex channel use, so SNR is Es/N0 as in the digital chain.
 
-    Fields:
+    Attributes:
         repetitions: how often the vector is sent; the receiver averages, which divides the noise variance
             (assumed 1; the analog counterpart of a repetition code).
     """

@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from dmoe_gym.io.extras import needed_for
+
 CodeName = Literal["uncoded", "repetition3", "hamming74", "golay2312", "bch12764"]
 
 
@@ -73,10 +75,8 @@ class BCHCode:
     length, dimension, correctable = 127, 64, 10
 
     def __init__(self) -> None:
-        try:
+        with needed_for("code = 'bch12764'"):
             import komm
-        except ImportError:
-            raise ImportError("code = 'bch12764' needs komm: pip install 'dmoe_gym[codes]'") from None
         self._code = komm.BCHCode(mu=7, delta=2 * self.correctable + 1)
         self._decoder = komm.BerlekampDecoder(self._code)
 

@@ -20,7 +20,7 @@ class Digital(StrictConfig):
     The energy of a channel use is the same for every code: a code of rate 1/2 takes twice the channel uses and twice
     the energy of uncoded transmission. Tables therefore name the channel uses.
 
-    Fields:
+    Attributes:
         bits: quantiser word length per feature (assumed).
         code: forward error correction, see `codes.code`.
         modulation: "bpsk" or "qpsk" (assumed QPSK: like analog, two real dimensions per channel use).

@@ -14,7 +14,7 @@ from dmoe_gym.rendering.recorder import Recorder
 class Scene:
     """One input of one environment.
 
-    Fields:
+    Attributes:
         image: (H, W) from -1 to 1; label: its class.
         snr: (K,) linear.
         selected: (K,) bool; none before the decision.

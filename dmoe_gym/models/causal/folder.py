@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dmoe_gym.io.extras import needed_for
 from dmoe_gym.models.process import ModelSizes
 
 if TYPE_CHECKING:
@@ -63,12 +64,10 @@ def load_folder(folder: Path | str, dtype: str = "auto") -> LayeredModel:
 
 @lru_cache(maxsize=4)
 def _load(path: Path, dtype: str, _changed: tuple[Any, ...]) -> LayeredModel:
-    try:
+    with needed_for("a language model", "record"):
         import transformers
 
         from dmoe_gym.models.causal.layers import LayeredModel
-    except ImportError as error:
-        raise ImportError(f"a language model needs {error.name}: pip install 'dmoe_gym[record]'") from None
     if not any(path.glob("*.safetensors")):
         raise ValueError(f"model folder {str(path)!r}: has no *.safetensors; valid are weights in safetensors only")
     made = getattr(transformers, CLASSES[_read_config(path)["model_type"]])

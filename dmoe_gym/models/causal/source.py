@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
+from dmoe_gym.io.extras import needed_for
 from dmoe_gym.models.causal.questions import Questions
 from dmoe_gym.models.process import ModelRelevance, ModelSource
 
@@ -30,8 +31,6 @@ class CausalSource(ModelSource):
             ImportError: with the command that installs transformers, if it is missing.
             ValueError: if the model, the queries or the sizes do not fit.
         """
-        try:
+        with needed_for("a language model", "record"):
             from dmoe_gym.models.causal.process import CausalRelevance
-        except ImportError as error:
-            raise ImportError(f"a language model needs {error.name}: pip install 'dmoe_gym[record]'") from None
         return CausalRelevance(batch, nodes, states, experts, self)

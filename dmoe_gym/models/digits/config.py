@@ -15,7 +15,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class ClassifierConfig(StrictConfig):
     """A classifier of multi-domain digits made of DMoE layers (this project's choice throughout).
 
-    Fields:
+    Attributes:
         layers: L, attention and experts in turn.
         experts: K in every layer; also the number of domains, so that expert j may specialise in domain j.
         states: N, hidden states of one image: its patches, 4 quadrants of 4x4 pixels.

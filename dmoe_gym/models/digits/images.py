@@ -37,15 +37,11 @@ def load_digits_split(seed: int = 0) -> DataSplit:
 
     60 % train, 20 % validation, 20 % test, stratified by label. The test images are the same for every seed, so what
     was tuned or trained under one seed has seen none that another reports on; `seed` shuffles the rest. No download.
-
-    Raises:
-        ImportError: with the command that installs scikit-learn, if it is missing.
     """
-    try:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-    except ImportError:
-        raise ImportError("the digits come with scikit-learn: pip install 'dmoe_gym[train]'") from None
+    # imported where it is needed, for it takes a while
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     images, labels = load_digits(return_X_y=True)
     images = (images.reshape(-1, 1, 8, 8) / 8 - 1).astype(np.float32)
     train, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0)

@@ -21,7 +21,7 @@ _IMAGES_PER_ROUND = 8
 class ClassifierRelevanceConfig(ModelSource):
     """The shipped classifier on digits.
 
-    Fields:
+    Attributes:
         inputs: the part of the digits that images are drawn from; agents and tuning take "train" or "validation".
     """
 

@@ -21,7 +21,7 @@ Path = Annotated[str, Field(min_length=1)]
 class HuggingFaceSource(CausalSource):
     """Mixtral, OLMoE, Qwen2-MoE or Qwen3-MoE from a local folder, weights in safetensors.
 
-    Fields:
+    Attributes:
         folder: as transformers saves a model and its tokenizer.
         prompts: JSON lines, see `prompts`. Of every query the last N tokens are scheduled.
     """

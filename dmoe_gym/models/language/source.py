@@ -25,7 +25,7 @@ SHIPPED = Path(__file__).parent / "data"
 class LanguageSource(CausalSource):
     """The shipped language model on generated queries; families are the domains.
 
-    Fields:
+    Attributes:
         inputs: the part that queries are of; agents and tuning take "train" or "validation".
     """
 

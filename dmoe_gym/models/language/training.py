@@ -11,11 +11,11 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from dmoe_gym.io.files import write_whole
+from dmoe_gym.io.model_file import read_tensors, tensor_bytes
 from dmoe_gym.models.causal.layers import top_experts
 from dmoe_gym.models.language.families import FAMILIES, MOST_TOKENS, Part, Queries
 from dmoe_gym.models.language.network import build, override
@@ -167,16 +167,15 @@ class Trainer:
 
     def _record(self, loss: float, families: np.ndarray, seconds: float) -> None:
         mean = float(families.mean())
-        weights = {name: value.contiguous() for name, value in self.model.named_parameters()}
+        weights = {name: value.detach().numpy() for name, value in self.model.named_parameters()}
         if mean > self.best:
             self.best = mean
-            save_file(weights, self.folder / "best.safetensors", {"step": str(self.step)})
+            write_whole(self.folder / "best.safetensors", tensor_bytes({"step": str(self.step)}, weights))
         state = {f"model.{name}": value for name, value in weights.items()}
         for name, parameter in self.model.named_parameters():
-            state |= {f"{key}.{name}": value for key, value in self.optimizer.state[parameter].items()}
-        partial = self.folder / "last.partial"
-        save_file(state, partial, {"progress": json.dumps({"step": self.step, "best": self.best})})
-        partial.replace(self.folder / "last.safetensors")
+            state |= {f"{key}.{name}": value.numpy() for key, value in self.optimizer.state[parameter].items()}
+        progress = {"progress": json.dumps({"step": self.step, "best": self.best})}
+        write_whole(self.folder / "last.safetensors", tensor_bytes(progress, state))
         log = self.folder / "log.csv"
         is_new = not log.exists()
         with log.open("a", newline="") as file:
@@ -186,10 +185,9 @@ class Trainer:
             writer.writerow([self.step, round(loss, 5), round(seconds), round(mean, 5), *families.round(4)])
 
     def _resume(self) -> None:
-        path = self.folder / "last.safetensors"
-        state = load_file(path)
-        with safe_open(path, "pt") as file:
-            progress = json.loads(file.metadata()["progress"])
+        header, arrays = read_tensors(self.folder / "last.safetensors")
+        state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        progress = json.loads(header["progress"])
         self.step, self.best = progress["step"], progress["best"]
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -43,16 +44,28 @@ class Constants(NamedTuple):
 
 
 class WDMoECore(BatchedCore):
-    """A batch of WDMoE prompts, each of `num_blocks` blocks; subclasses say what an action is.
+    """An episode is one prompt of J tokens through all blocks; a step decides one block.
 
     An episode draws the devices' places (uniform over the ring between the two distances; they stay for the
-    episode), a block its fading and its gate weights. Downlink and uplink fade independently. The reward is minus the
-    cost (`physics.cost`). Every action is accepted: where the experts it chooses miss the relevance budget, the
-    environment adds some (`repairs`), so an optimum under the budget bounds every policy.
+    episode), a block its fading and its gate weights. Downlink and uplink fade independently. Every action is
+    accepted: where the experts it chooses miss the relevance budget, the environment adds some (`repairs`), so an
+    optimum under the budget bounds every policy.
     """
+
+    reward = "minus the cost: latency over a reference latency, plus V times what relevance lacks to the budget"
 
     decides_rounds = True
     config: WDMoEConfig
+    meaning = MappingProxyType(
+        {
+            "gate_weights": "(J, U): gate weight of every token and device; sums to 1 over the devices",
+            "downlink_efficiency": "(U,): log2(1 + SNR) over a share B / U of the band, as seen [bit/s/Hz]",
+            "uplink_efficiency": "(U,): the same from the device to the base station",
+            "computation_time": "(U,): a device's time per token [reference latency U / (J D)]",
+            "relevance_budget": "(1,): the mean relevance that the block has to keep",
+            "progress": "(1,): block / blocks, this one included",
+        }
+    )
     term_names = (
         "cost",
         "latency_s",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 from gymnasium import spaces
 from numba import prange
@@ -18,7 +20,7 @@ LOG_SHARE = float(np.log(2.0))
 
 
 class DiscountCore(WDMoECore):
-    """Action: a bandwidth logit of every device, then a weight discount of every device, each in [-1, 1].
+    """One step discounts the devices' gate weights; experts and bandwidths follow by optimisation.
 
     Experts: token j takes the device with the largest gate weight less discount, w[j, u] - d[u], and further ones up
     to D where that is not negative. This is the form of the optimum of the budget-constrained problem but for whole
@@ -32,6 +34,13 @@ class DiscountCore(WDMoECore):
 
     Action 0 is the gate's choice of D experts at optimal bandwidths.
     """
+
+    entries = MappingProxyType(
+        {
+            "bandwidth": "U: device u's optimal bandwidth is multiplied by 2^entry",
+            "discount": "U: off device u's weights",
+        }
+    )
 
     def _action_space(self) -> spaces.Space:
         return spaces.Box(-1, 1, (2 * self.config.num_devices,), np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import numpy as np
 from gymnasium import spaces
 from numba import prange
@@ -20,12 +22,18 @@ LOG_SHARE = 8.0
 
 
 class JointCore(WDMoECore):
-    """Action: a bandwidth logit of every device, then one number per token and device, each in [-1, 1].
+    """One step decides a whole allocation; the analytic schedulers act here.
 
-    Token j goes to device u where the number is positive. Bandwidth is shared in proportion to e^(8 logit) among the
-    devices with tokens. Repairs: of more than D experts those with the largest gate weights stay, a token without any
+    Repairs: of more than D experts those with the largest gate weights stay, a token without any
     gets its best, and where the relevance budget is missed, tokens take the gate's choice, those that gain most first.
     """
+
+    entries = MappingProxyType(
+        {
+            "bandwidth": "U: the band is shared in proportion to e^(8 entry) among the devices with tokens",
+            "selection": "J*U: token j goes to device u where the entry, at j U + u, is positive",
+        }
+    )
 
     def _action_space(self) -> spaces.Space:
         config = self.config

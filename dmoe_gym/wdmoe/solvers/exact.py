@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
+from dmoe_gym.io.quiet import no_output
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.physics.latency import latency
 from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth
@@ -48,13 +49,14 @@ def solve_exact(block: Block, relevance: float | None = None, *, time_limit_s: f
     least = latency(block, best).total
     while True:
         objective = np.concatenate([np.zeros(size), _OBJECTIVE_SCALE * bandwidth_increments(block, least).ravel()])
-        result = milp(
-            objective,
-            integrality=integrality,
-            bounds=Bounds(0, 1),
-            constraints=constraints,
-            options=options,
-        )
+        with no_output():
+            result = milp(
+                objective,
+                integrality=integrality,
+                bounds=Bounds(0, 1),
+                constraints=constraints,
+                options=options,
+            )
         if result.status == 1:
             raise TimeoutError(f"HiGHS found no proof of optimality within {time_limit_s} s")
         if result.x is None:

@@ -19,7 +19,7 @@ from dmoe_gym.wdmoe.solvers.greedy import solve_greedy
 class Scene:
     """One block of one environment, consistent in itself.
 
-    Fields:
+    Attributes:
         number: of the block, from 1.
         block: the true block.
         efficiency: (2, U) bit/s/Hz, downlink and uplink over an equal share, as the scheduler saw them.
@@ -43,7 +43,7 @@ class Scene:
 class Decided:
     """A decided block as the core held it; what follows from it is worked out on demand.
 
-    Fields:
+    Attributes:
         config: of the environment.
         gate_weights: (J, U); gains: (2, U), downlink and uplink.
         selected: (J, U) bool; bandwidth: (U,) [Hz].
