@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
-from dmoe_gym.channel.gauss_markov import GaussMarkovConfig
-from dmoe_gym.channel.law import GainLaw
-from dmoe_gym.channel.process import ChannelConfig, ChannelProcess, SmallScaleConfig
+from dmoe_gym.channel.fading import GaussMarkovConfig
+from dmoe_gym.channel.process import ChannelConfig, ChannelProcess, GainLaw, SmallScaleConfig
 from dmoe_gym.compiled.draws import uniform
-from dmoe_gym.components import read_as, register
-from dmoe_gym.config import list_as_tuple
+from dmoe_gym.config import list_as_tuple, read_as, register
+from dmoe_gym.process import Generators, Rows
 
 Rounds = Annotated[float, Field(ge=1, le=1e6)]
 
@@ -89,7 +87,7 @@ class BlockageChannel(ChannelProcess):
         self._least = np.log(np.array([config.clear_rounds, config.blocked_rounds])).reshape(2, 2, 1, 1)
         self._drawn = np.zeros((batch, 3, *links))
 
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Rows, generators: Generators) -> None:
         self.small_scale.start(rows, generators)
         rows = np.asarray(rows)
         uniform(generators, rows, self._drawn)
@@ -98,7 +96,7 @@ class BlockageChannel(ChannelProcess):
         self.chance[rows] = self.rates[rows, 0] / self.rates[rows].sum(1)
         self._settle(rows, self._drawn[:, 2])
 
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Rows, generators: Generators) -> None:
         self.small_scale.advance(rows, generators)
         rows = np.asarray(rows)
         one = np.empty(self.blocked.shape)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, SerializeAsAny
 
-from dmoe_gym.components import Component, is_foreign, read_as, register
-from dmoe_gym.validation import checked_rows, in_words
+from dmoe_gym.config import Component, checked_rows, is_foreign, read_as, register
+from dmoe_gym.process import CheckedProcess, Generators, RandomProcess, Rows
 
 # More than any battery holds.
 LARGEST_J = 1e12
 
 
-class HarvestProcess(ABC):
-    """What arrives at every node; an environment draws from its own generator, as many numbers whatever is done.
+class HarvestProcess(RandomProcess):
+    """What arrives at every node; an environment draws as many numbers whatever is done.
 
     Attributes:
         arrived: (batch, nodes) float64, energy that arrived at the present round's beginning [J]; owned by the process.
@@ -25,14 +24,6 @@ class HarvestProcess(ABC):
 
     def __init__(self, batch: int, nodes: int) -> None:
         self.arrived = np.zeros((batch, nodes))
-
-    @abstractmethod
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        """Draw the first round of a new episode for the environments in `rows`; generators[row] belongs to row."""
-
-    @abstractmethod
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        """Move the environments in `rows` one round on."""
 
 
 class HarvestConfig(Component):
@@ -70,7 +61,7 @@ class HarvestConfig(Component):
         return CheckedHarvest(self, built, batch, nodes) if is_foreign(self) else built
 
 
-class CheckedHarvest(HarvestProcess):
+class CheckedHarvest(CheckedProcess, HarvestProcess):
     """A process from outside of the package, whose arrivals are checked and copied whenever it moves.
 
     Raises:
@@ -79,22 +70,11 @@ class CheckedHarvest(HarvestProcess):
 
     def __init__(self, config: HarvestConfig, process: HarvestProcess, batch: int, nodes: int) -> None:
         super().__init__(batch, nodes)
-        self._name = f"harvest: {type(config).__name__}"
-        if not isinstance(process, HarvestProcess):
-            raise ValueError(f"{self._name}.build returned {in_words(process)}, valid is a HarvestProcess")
-        self._process = process
+        self._wrap("harvest", config, process, HarvestProcess)
 
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        self._process.start(rows, generators)
-        self._copy(rows)
-
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        self._process.advance(rows, generators)
-        self._copy(rows)
-
-    def _copy(self, rows: Sequence[int] | np.ndarray) -> None:
-        name, kept = f"{self._name}: arrived", self.arrived
-        kept[rows] = checked_rows(name, self._process.arrived, kept.shape, rows, LARGEST_J)
+    def _copy(self, rows: Rows) -> None:
+        kept = self.arrived
+        kept[rows] = checked_rows(f"{self._name}: arrived", self._process.arrived, kept.shape, rows, LARGEST_J)
 
 
 @register
@@ -161,12 +141,12 @@ class Sun(HarvestProcess):
         super().__init__(batch, nodes)
         self.config = config
 
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Rows, generators: Generators) -> None:
         for row in rows:
             sunny = generators[row].random(self.arrived.shape[1]) < self.config.sun_share
             self.arrived[row] = np.where(sunny, self.config.sun_j, 0.0)
 
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Rows, generators: Generators) -> None:
         stays, comes = 1 - self.config.leaves_sun, self.config.leaves_shade
         for row in rows:
             sunny = generators[row].random(self.arrived.shape[1]) < np.where(self.arrived[row] > 0, stays, comes)

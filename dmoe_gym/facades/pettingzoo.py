@@ -11,9 +11,7 @@ from pettingzoo import ParallelEnv
 
 from dmoe_gym.actions import ActionCheck
 from dmoe_gym.dmoe.env.nodes import Choices, Settled, settle
-from dmoe_gym.facades.seeds import seeded_pair
-from dmoe_gym.facades.view import View
-from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
+from dmoe_gym.facades.view import FRAMES_PER_SECOND, View, seeded_pair, watched
 from dmoe_gym.registration import create_core
 from dmoe_gym.rendering import Viewer
 

@@ -11,9 +11,8 @@ from dmoe_gym.channel import BlockageConfig, CSIConfig, GaussMarkovConfig
 from dmoe_gym.dmoe import DMoEConfig, Round, Schedule, cost, scenario
 from dmoe_gym.dmoe.policies import JointPolicy, SequentialPolicy
 from dmoe_gym.dmoe.schedulers.blockage import FilterJESA, OuterLoopJESA
-from dmoe_gym.dmoe.schedulers.corrections import Corrections
-from dmoe_gym.dmoe.solvers.blockage import blockage_bound
-from dmoe_gym.dmoe.solvers.blockage_filter import UNLIKELY, filter_links
+from dmoe_gym.dmoe.schedulers.scheduler import Corrections
+from dmoe_gym.dmoe.solvers.blockage import UNLIKELY, blockage_bound, filter_links
 from dmoe_gym.evaluation import evaluate
 from dmoe_gym.evaluation.run import evaluate_bound
 from dmoe_gym.facades.view import View

@@ -8,11 +8,9 @@ import numpy as np
 
 from dmoe_gym.channel import BlockageConfig, CSIConfig
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
-from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
-from dmoe_gym.dmoe.solvers.blockage import blockage_jesa
-from dmoe_gym.dmoe.solvers.blockage_filter import filter_links
-from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw
+from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Corrections, Scheduler, observed_rounds, seen
+from dmoe_gym.dmoe.solvers.blockage import blockage_jesa, filter_links
+from dmoe_gym.dmoe.solvers.delivery import ChannelLaw
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.policy import Remembered
 
@@ -61,7 +59,7 @@ class OuterLoopJESA(Scheduler):
 
 
 class FilterJESA(Correctable):
-    """Schedules of least expected cost under what a filter believes of every link (`solvers.blockage_filter`).
+    """Schedules of least expected cost under what a filter believes of every link (`solvers.blockage`).
 
     Args:
         caution: factor on the odds that a link is blocked; 1 to believe them.

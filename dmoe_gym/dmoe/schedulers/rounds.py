@@ -7,14 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 from numba import prange
 
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
-from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
-from dmoe_gym.dmoe.solvers.heuristics import channel_greedy_round, des_round, random_round
+from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Corrections, Scheduler, observed_rounds, seen
+from dmoe_gym.dmoe.solvers.heuristics import channel_greedy_round, des_round, random_round, top_k_round
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.dmoe.solvers.single_pass import priced_single_pass_batch, single_pass_batch
-from dmoe_gym.dmoe.solvers.top_k import top_k_round
 from dmoe_gym.dmoe.solvers.value_greedy import MAX_PASSES, value_greedy_round
 
 
@@ -165,7 +163,7 @@ class Random(Scheduler):
 @serial_or_parallel
 def _top_k(gate_scores, efficiency, k, constants, selected, subcarrier):
     for row in prange(gate_scores.shape[0]):
-        top_k_round(gate_scores[row], efficiency[row], k, constants, selected[row], subcarrier[row])
+        top_k_round(gate_scores[row], efficiency[row], np.float64(0), constants, selected[row], subcarrier[row], k)
 
 
 @serial_or_parallel

@@ -9,12 +9,10 @@ import numpy as np
 from dmoe_gym.channel import GainLaw
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Constants
-from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
-from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
-from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw
-from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa
+from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Corrections, Scheduler, observed_rounds, seen
+from dmoe_gym.dmoe.solvers.delivery import ChannelLaw
+from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa, expected_node_costs, expected_restarts
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
-from dmoe_gym.dmoe.solvers.restarts import expected_node_costs, expected_restarts
 
 
 class PredictedJESA(Scheduler):
