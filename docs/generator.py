@@ -208,7 +208,6 @@ def _values(scenarios: Mapping[str, SystemConfig]) -> str:
     kind = type(next(iter(scenarios.values())))
     told, default = fields_of(kind), kind.model_fields
     sizes = {name: words[0] for name, words in told.items() if re.match("[A-Z][,.]", words) and name != "bandwidth_hz"}
-    hard = HARDNESS if kind is DMoEConfig else {}
     body = []
     for name, config in scenarios.items():
         others = [
@@ -216,10 +215,10 @@ def _values(scenarios: Mapping[str, SystemConfig]) -> str:
             for field in default
             if field not in sizes and getattr(config, field) != default[field].default
         ]
-        reasons = [hard[name]] if hard else []
-        body.append([f"`{name}`", *(str(getattr(config, field)) for field in sizes), *reasons, "; ".join(others)])
-    reasons = ["what makes it hard"] if hard else []
-    return _table(["scenario", *sizes.values(), *reasons, "other fields that are not the default"], body)
+        body.append([f"`{name}`", *(str(getattr(config, field)) for field in sizes), "; ".join(others)])
+    reasons = "".join(f"\n- `{name}`: {reason}" for name, reason in HARDNESS.items()) if kind is DMoEConfig else ""
+    table = _table(["scenario", *sizes.values(), "other fields that are not the default"], body)
+    return f"{table}\n\nWhat makes each hard:\n{reasons}" if reasons else table
 
 
 def _fields(config: type[SystemConfig]) -> str:

@@ -307,7 +307,7 @@ class ResidualCore(DMoECore):
         config, harvest = self.config, self.config.harvest
         if harvest is None or harvest.known_mean_j is None:
             return np.zeros((0, config.num_experts, 2))
-        need, energy = HarvestJESA(config, horizon=config.num_layers).outlook(self.inputs)
+        need, energy = HarvestJESA(config, horizon=config.num_layers).need_and_energy(self.inputs)
         now = self.harvest_seen.astype(float) * float(config.battery_j or 0)
         return np.stack([now / harvest.known_mean_j - 1, np.log(need / energy)], -1)
 

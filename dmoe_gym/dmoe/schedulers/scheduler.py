@@ -12,6 +12,8 @@ from dmoe_gym import policy
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Constants
 
+Observation = Mapping[str, np.ndarray]
+
 
 class Scheduler(policy.Scheduler):
     """Schedules of whole rounds; a subclass fills them in.
@@ -26,7 +28,7 @@ class Scheduler(policy.Scheduler):
         super().__init__(config)
         self.constants = Constants.of(config)
 
-    def schedule(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def schedule(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
         """selected (B, K, N, K) bool and subcarrier (B, K, K) int64, -1 for none, of a batch of observed rounds."""
         selected = np.zeros(observation["gate_scores"].shape, np.bool_)
         subcarrier = np.full(observation["spectral_efficiency"].shape[:3], -1, np.int64)
@@ -34,7 +36,7 @@ class Scheduler(policy.Scheduler):
         return selected, subcarrier
 
     @abstractmethod
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
         """Write the schedules.
 
         Args:
@@ -43,12 +45,12 @@ class Scheduler(policy.Scheduler):
             selected: (B, K, N, K), all False; subcarrier: (B, K, K), all -1.
         """
 
-    def layers(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+    def layers(self, observation: Observation) -> np.ndarray:
         """(B,) the observed rounds' layers 1..L."""
         return np.rint(observation["progress"][:, 0] * self.config.num_layers).astype(np.int64)
 
 
-def seen(observation: Mapping[str, np.ndarray]) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+def seen(observation: Observation) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
     """Size of the batch, gate scores (B, K, N, K), spectral efficiencies (B, K, K, M), thresholds (B,)."""
     thresholds = observation["threshold"][:, 0]
     return len(thresholds), observation["gate_scores"], observation["spectral_efficiency"], thresholds
@@ -57,9 +59,7 @@ def seen(observation: Mapping[str, np.ndarray]) -> tuple[int, np.ndarray, np.nda
 ObservedRound = tuple[np.ndarray, np.ndarray, float, np.ndarray, np.ndarray]
 
 
-def observed_rounds(
-    observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray
-) -> Iterator[ObservedRound]:
+def observed_rounds(observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> Iterator[ObservedRound]:
     """The rounds of a batch one by one, 64-bit, with the arrays that their schedules go into.
 
     Kernels that take longer than a call from Python need no compiled loop over the batch, which would take long to
@@ -112,23 +112,15 @@ class Correctable(Scheduler):
     """A scheduler whose prices can be corrected."""
 
     @abstractmethod
-    def fill_corrected(
-        self,
-        observation: Mapping[str, np.ndarray],
-        corrections: Corrections,
-        selected: np.ndarray,
-        subcarrier: np.ndarray,
-    ) -> None:
-        """As `fill`, under corrections."""
+    def fill_corrected(self, observation: Observation, corrections: Corrections, *schedule: np.ndarray) -> None:
+        """As `fill`, under corrections; `schedule` is selected, subcarrier."""
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
         """As `Scheduler.fill`, without corrections."""
         none = Corrections.none(len(observation["gate_scores"]), self.config.num_experts)
         self.fill_corrected(observation, none, selected, subcarrier)
 
-    def corrected(
-        self, observation: Mapping[str, np.ndarray], corrections: Corrections
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def corrected(self, observation: Observation, corrections: Corrections) -> tuple[np.ndarray, np.ndarray]:
         """As `schedule`, under corrections."""
         selected = np.zeros(observation["gate_scores"].shape, np.bool_)
         subcarrier = np.full(observation["spectral_efficiency"].shape[:3], -1, np.int64)

@@ -105,9 +105,9 @@ def _unload(gate_scores, energies, capacity, threshold, constants, selected, flo
     states, experts = gate_scores.shape
     barred = np.zeros((states, experts), np.bool_)
     scores, best, own = floats[8], floats[9][: constants.max_experts], floats[10]
-    settled = False
-    while not settled:
-        settled = True
+    unchanged = False
+    while not unchanged:
+        unchanged = True
         for j in range(experts):
             payload = 0
             least = -1
@@ -118,7 +118,7 @@ def _unload(gate_scores, energies, capacity, threshold, constants, selected, flo
                         least = n
             if payload <= capacity[j]:
                 continue
-            settled = False
+            unchanged = False
             barred[least, j] = True
             for k in range(experts):
                 scores[k] = gate_scores[least, k]

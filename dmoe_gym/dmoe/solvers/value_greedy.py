@@ -106,7 +106,7 @@ def add_links(gate_scores, efficiency, threshold, constants, barred, selected, s
 
 
 @njit
-def settle_links(gate_scores, efficiency, threshold, constants, selected, subcarrier, costs, workspace):
+def reassign_links(gate_scores, efficiency, threshold, constants, selected, subcarrier, costs, workspace):
     """Drop idle links, assign subcarriers optimally, reselect; return the cost of all nodes, which has not risen."""
     experts = gate_scores.shape[0]
     payload = np.empty((experts, experts), np.int64)
@@ -121,11 +121,11 @@ def settle_links(gate_scores, efficiency, threshold, constants, selected, subcar
 
 @njit
 def fill_up(gate_scores, efficiency, threshold, constants, barred, selected, subcarrier, costs, workspace):
-    """`add_links` and `settle_links` in turn until the cost no longer falls."""
+    """`add_links` and `reassign_links` in turn until the cost no longer falls."""
     total = np.inf
     while True:
         add_links(gate_scores, efficiency, threshold, constants, barred, selected, subcarrier, costs, workspace)
-        now = settle_links(gate_scores, efficiency, threshold, constants, selected, subcarrier, costs, workspace)
+        now = reassign_links(gate_scores, efficiency, threshold, constants, selected, subcarrier, costs, workspace)
         if not now < total - LEAST_SAVING:
             return now
         total = now
