@@ -107,14 +107,10 @@ class FilterJESA(Correctable):
         return memory
 
     def fill_corrected(
-        self,
-        observation: Mapping[str, np.ndarray],
-        corrections: Corrections,
-        selected: np.ndarray,
-        subcarrier: np.ndarray,
+        self, observation: Mapping[str, np.ndarray], corrections: Corrections, *schedule: np.ndarray
     ) -> None:
         layers, blocked = self.layers(observation), observation["blocked"]
-        rounds = observed_rounds(observation, selected, subcarrier)
+        rounds = observed_rounds(observation, *schedule)
         for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
             blockage_jesa(
                 scores, efficiency, threshold, corrections.constants(self.constants, row), self.laws[layers[row] - 1],
