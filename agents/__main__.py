@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
+import textwrap
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -11,29 +11,34 @@ from typing import Annotated
 
 import typer
 from optuna.trial import FrozenTrial
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
+from agents.callback import handled, stop
 from agents.check import check_recipe
-from agents.config import load_config
-from agents.evaluate import evaluate_runs
+from agents.config import TrainingConfig, import_modules, load_config
+from agents.evaluate import evaluate_runs, load_learner
 from agents.export import export_run, is_export
-from agents.interrupt import handled, stop
-from agents.policy import load_learner
-from agents.registry import import_modules
-from agents.report import write_report
-from agents.status import read_status
+from agents.run_folder import RunFolder, read_status
+from agents.shipped import recipe_file, run_folder
 from agents.study import BEST, Budget, load_space, ranked, run_study
 from agents.sweep import ENGINES, Job, Outcome, groups_of, jobs_of, seeds_of
 from agents.sweep import sweep as run_sweep
 from agents.train import reference_rows
 from agents.train import train as train_seed
-from dmoe_gym.evaluation import line_up_of
-from dmoe_gym.evaluation.table import cells, rich_table
-from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
+from dmoe_gym.evaluation import Row, line_up_of
+from dmoe_gym.evaluation.report import write_report
+from dmoe_gym.evaluation.table import print_line_up
+from dmoe_gym.evaluation.tensorboard import landmarks, mean_cost
+from dmoe_gym.io.command_line import (
+    bar,
+    one_line_errors,
+    overrides_of,
+    own_and_named,
+    print_table,
+    told_command,
+    wide_console,
+)
 from dmoe_gym.io.files import read_csv, write_csv
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -66,16 +71,19 @@ def train(
 ) -> None:
     """Train a recipe's seeds; analytic schedulers and the optimum are evaluated first, as TensorBoard's flat lines."""
     console = wide_console()
+    recipe = recipe_file(recipe)
     config = load_config(recipe)
     if timesteps is not None:
         config = config.replace(total_timesteps=timesteps)
     check_recipe(config, seed or None)
-    with bar(console) as bars:
+    with bar(console, progress) as bars:
         episodes = config.evaluation.episodes
         references = reference_rows(config, runs, jobs=jobs, progress=lambda name: bars.task(name, episodes))
     for one in seed or config.seeds:
-        folder = train_seed(config, recipe.stem, one, runs, references, resume=resume, progress_bar=progress)
-        console.print(f"{folder.path}: trained")
+        with bar(console, progress) as bars:
+            told = bars.steps(f"{recipe.stem}-seed{one}", config.total_timesteps)
+            folder = train_seed(config, recipe.stem, one, runs, references, resume=resume, progress=told)
+        console.print(f"{folder.path}: {how_it_ended(config, folder, references)}", highlight=False, soft_wrap=True)
     console.print(f"tensorboard --logdir {runs / config.group}")
 
 
@@ -95,7 +103,7 @@ def sweep(
     A run that fails does not stop the others; it is listed with its error, and tried again next time.
     """
     console = wide_console()
-    listed = jobs_of(recipe, seeds_of(seeds) if seeds is not None else None, runs)
+    listed = jobs_of([recipe_file(each) for each in recipe], seeds_of(seeds) if seeds is not None else None, runs)
     if engine not in ENGINES:
         raise ValueError(f"engine = {engine!r}: valid are {', '.join(ENGINES)}")
     for group, config in groups_of(listed).items():
@@ -110,7 +118,7 @@ def sweep(
                 outcomes.append(outcome)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("every run has kept its checkpoint; the same command goes on") from None
-    console.print(outcome_table(outcomes))
+    print_outcomes(console, outcomes)
     if any(outcome.state != "finished" for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -135,6 +143,7 @@ def study(
     Budget and trials are kept in STUDIES/RECIPE/journal.jsonl, the best trial as a recipe in best.yaml beside it.
     """
     console = wide_console()
+    recipe = recipe_file(recipe)
     config = load_config(recipe)
     if timesteps is not None:
         config = config.replace(total_timesteps=timesteps)
@@ -155,20 +164,17 @@ def study(
             said = _cost(trial) or trial.user_attrs.get("error", "")
             console.print(f"trial {trial.number}: {trial.state.name.lower()} {said}", highlight=False, markup=False)
 
-        command = shlex.join(["python", "-m", "agents", *sys.argv[1:]])
         try:
             with handled(stop):
-                found = run_study(folder, searched, budget, command=command, report=report)
+                found = run_study(folder, searched, budget, command=told_command(), report=report)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"{folder}: trials that ended are kept; the same command goes on") from None
-    table = Table(header_style="bold", box=SIMPLE_HEAD)
-    for heading in ("trial", "cost", *searched.entries):
-        table.add_column(heading.rpartition(".")[2], justify="right")
+    body = []
     for trial in ranked(found)[:SHOWN]:
         values = [trial.params.get(name, "") for name in searched.entries]
         cells = [format(value, ".3g") if isinstance(value, float) else str(value) for value in values]
-        table.add_row(str(trial.number), _cost(trial), *cells)
-    console.print(table)
+        body.append([str(trial.number), _cost(trial), *cells])
+    print_table(console, ["trial", "cost", *(name.rpartition(".")[2] for name in searched.entries)], body)
     if not ranked(found):
         console.print("no trial was completed")
         raise typer.Exit(1)
@@ -178,7 +184,7 @@ def study(
 @app.command()
 @one_line_errors
 def evaluate(
-    run: Annotated[list[Path], typer.Argument(help="Run folders of one group, or shipped agents/weights/NAME.")],
+    run: Annotated[list[Path], typer.Argument(help="Run folders of one group, or names of shipped weights.")],
     episodes: Annotated[int, typer.Option(min=1, help="Held-out episodes.")] = 100,
     scenario: Annotated[
         str | None, typer.Option(help="Act in this scenario instead of the one trained in (equivariant networks).")
@@ -187,7 +193,8 @@ def evaluate(
         list[str] | None, typer.Option("--set", help="Override a configuration field there: --set num_experts=16.")
     ] = None,
     policy: Annotated[
-        list[str] | None, typer.Option("--policy", "-p", help="Only this analytic policy or bound; may be repeated.")
+        list[str] | None,
+        typer.Option("--policy", "-p", help="One of your own, MODULE:CLASS, or only references of this name."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Where the CSV goes; RUN's group folder, or output/ for shipped weights.")
@@ -197,13 +204,16 @@ def evaluate(
     """Evaluate trained runs beside the analytic schedulers and the bounds on the same held-out episodes."""
     console = wide_console()
     elsewhere = overrides_of(override) if override else None
+    run = [run_folder(each) for each in run]
+    own, names = own_and_named(policy or [])
     with bar(console) as progress:
         rows, line_up = evaluate_runs(
             run,
             episodes,
             scenario=scenario,
             overrides=elsewhere,
-            names=policy,
+            names=names,
+            own=own,
             jobs=jobs,
             progress=lambda name: progress.task(name, episodes),
         )
@@ -211,7 +221,7 @@ def evaluate(
     home = Path("output") if is_export(run[0]) else run[0].parent
     file = write_csv(output or home / f"evaluation{suffix}.csv", rows)
     title = f"{rows[0]['scenario']} scenario, {episodes} held-out episodes, means and 95 % intervals"
-    console.print(rich_table(title, *cells(rows, line_up.optimum, line_up.reference)))
+    print_line_up(console, title, rows, line_up)
     console.print(f"all rows: {file}")
 
 
@@ -219,7 +229,7 @@ def evaluate(
 @one_line_errors
 def export(
     run: Annotated[list[Path], typer.Argument(help="Finished run folders, as runs/small/ppo_small-seed0.")],
-    to: Annotated[Path, typer.Option(help="Root of the shipped weights.")] = Path("agents/weights"),
+    to: Annotated[Path, typer.Option(help="The folder that gets one folder per recipe.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier export wrote.")] = False,
 ) -> None:
     """Write trained policies as safetensors with their recipes and model cards, which `evaluate` loads."""
@@ -234,7 +244,7 @@ def export(
 @app.command()
 @one_line_errors
 def demo(
-    recipe: Annotated[Path, typer.Option(help="What is trained.")] = Path("configs/demo.yaml"),
+    recipe: Annotated[Path, typer.Option(help="What is trained.")] = Path("demo"),
     runs: Runs = Path("runs"),
     jobs: Annotated[int, typer.Option(help="Processes for the bounds; -1 is one per core.")] = -1,
 ) -> None:
@@ -243,6 +253,7 @@ def demo(
     Run again, it continues where it was interrupted and trains nothing twice.
     """
     console = wide_console()
+    recipe = recipe_file(recipe)
     config = load_config(recipe)
     check_recipe(config)
     episodes, seed = config.evaluation.episodes, config.seeds[0]
@@ -250,15 +261,19 @@ def demo(
     with bar(console) as progress:
         references = reference_rows(config, runs, jobs=jobs, progress=lambda name: progress.task(name, episodes))
     console.print(f"2/3 training {recipe.stem} ({config.algorithm}) for {config.total_timesteps:,} steps")
-    folder = train_seed(config, recipe.stem, seed, runs, references, resume=True)
+    with bar(console) as progress:
+        told = progress.steps(recipe.stem, config.total_timesteps)
+        going_on = "the same command goes on"
+        folder = train_seed(config, recipe.stem, seed, runs, references, resume=True, progress=told, going_on=going_on)
     console.print("3/3 evaluation and report")
     curve = read_csv(folder.evaluations_file)
     rows = [*references, *(row for row in curve if row["step"] == curve[-1]["step"])]
     line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
     title = f"{config.scenario} scenario, {episodes} held-out episodes, means and 95 % intervals"
-    console.print(rich_table(title, *cells(rows, line_up.optimum, line_up.reference)))
+    print_line_up(console, title, rows, line_up)
     group = runs / config.group
-    report = write_report(group, f"dmoe_gym demo: {title}", "make demo", rows, {folder.path.name: curve}, line_up)
+    curves = {folder.path.name: curve}
+    report = write_report(group, f"dmoe_gym demo: {title}", told_command(), rows, line_up, curves=curves)
     console.print(f"report: {report}")
     console.print(f"TensorBoard: {Path(sys.executable).parent / 'tensorboard'} --logdir {group}")
 
@@ -296,19 +311,31 @@ class SweepBars:
         sys.stdout.flush()
 
 
-def outcome_table(outcomes: Iterable[Outcome]) -> Table:
+def how_it_ended(config: TrainingConfig, folder: RunFolder, references: list[Row]) -> str:
+    """The last evaluation's cost beside the landmarks', on the same held-out episodes."""
+    curve = read_csv(folder.evaluations_file)
+    last = [row for row in curve if row["step"] == curve[-1]["step"]]
+    line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
+    roles = {line_up.random: "random", line_up.optimum: "bound"}
+    beside = []
+    for name in landmarks(references, line_up):
+        role = roles.get(name, "reference" if name == line_up.reference else "strongest")
+        beside.append(f"{role if role == name else f'{role} {name}'} {mean_cost(references, name):.4f}")
+    return f"cost {mean_cost(last, last[0]['policy']):.4f} ({len(last)} held-out episodes; {', '.join(beside)})"
+
+
+def print_outcomes(console: Console, outcomes: Iterable[Outcome]) -> None:
     """How every run ended."""
-    table = Table(header_style="bold", box=SIMPLE_HEAD)
-    for heading in ("run", "state", "steps", "minutes", "minutes of one core", "killed", "error"):
-        table.add_column(heading, justify="left" if heading in ("run", "state", "error") else "right")
+    headings = ["run", "state", "steps", "minutes", "minutes of one core", "killed", "error"]
+    body = []
     for outcome in sorted(outcomes, key=lambda outcome: outcome.job.name):
         status = read_status(outcome.job.folder.path)
         figures = ("", "", "", "")
         if status is not None:
             minutes = f"{status.wall_seconds / 60:.1f}", f"{status.cpu_seconds / 60:.1f}"
             figures = (f"{status.steps:,}", *minutes, str(status.deaths))
-        table.add_row(outcome.job.name, outcome.state, *figures, escape(outcome.error))
-    return table
+        body.append([outcome.job.name, outcome.state, *figures, "\n".join(textwrap.wrap(outcome.error, 60))])
+    print_table(console, headings, body, left=("state", "error"))
 
 
 def _cost(trial: FrozenTrial) -> str:

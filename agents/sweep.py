@@ -19,11 +19,10 @@ from typing import Any
 from joblib import Parallel, delayed
 
 from agents.check import check_recipe
-from agents.config import TrainingConfig, load_config
-from agents.registry import IMPORTED
-from agents.run_folder import RunFolder
-from agents.status import State, Status, read_status, write_status
+from agents.config import IMPORTED, TrainingConfig, load_config
+from agents.run_folder import RunFolder, State, Status, read_status, write_status
 from agents.train import reference_rows, train
+from dmoe_gym.io.extras import needed_for
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ class _Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **SINGLE_THREAD},
+                env={**os.environ, **SINGLE_THREAD, "PYTHONPATH": os.pathsep.join(_paths())},
                 start_new_session=True,  # Ctrl-C reaches it through `interrupt` alone, and not twice
             )
             self._running.add(process)
@@ -268,10 +267,8 @@ def run_on_ray(jobs: Sequence[Job], workers: int, report: Report) -> Iterator[Ou
     Raises:
         ImportError: without the extra `ray`.
     """
-    try:
+    with needed_for("engine = 'ray'"):
         import ray
-    except ImportError:
-        raise ImportError("engine = 'ray': needs the extra ray (pip install 'dmoe_gym[ray]')") from None
 
     owned = not ray.is_initialized()
     if owned:
@@ -310,7 +307,7 @@ def run_on_ray(jobs: Sequence[Job], workers: int, report: Report) -> Iterator[Ou
 def train_job(job: Job) -> None:
     """Train one seed from wherever it stands; runs in a worker of the cluster."""
     references = reference_rows(job.config, job.root)
-    train(job.config, job.recipe.stem, job.seed, job.root, references, resume=True, progress_bar=False)
+    train(job.config, job.recipe.stem, job.seed, job.root, references, resume=True)
 
 
 def _failed(job: Job, error: Exception) -> Outcome:

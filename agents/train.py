@@ -14,19 +14,14 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.callback import BetweenUpdates, EvaluateAndCheckpoint
-from agents.checkpoint import Pending, load_checkpoint
+from agents.callback import BetweenUpdates, EvaluateAndCheckpoint, Interrupts, handled, run_logger
 from agents.config import TrainingConfig
 from agents.imitation import imitate
-from agents.interrupt import Interrupts, handled
-from agents.learners import batch_of, build_env, build_learner
-from agents.progress import run_logger
-from agents.replay_buffer import load_replay
-from agents.run_folder import TRACEBACK, RunFolder
-from agents.status import StatusKeeper
+from agents.learners import batch_of, build_env, build_learner, load_replay
+from agents.run_folder import TRACEBACK, Pending, RunFolder, StatusKeeper, load_checkpoint
 from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.run import Progress
-from dmoe_gym.evaluation.tensorboard import write_reference_lines
+from dmoe_gym.evaluation.tensorboard import landmarks, write_lines
 from dmoe_gym.io.files import read_csv, write_csv, write_json, write_whole
 
 
@@ -77,7 +72,7 @@ def reference_rows(
         )
         write_json(about_file, about)
         write_csv(file, rows)
-    write_reference_lines(root / config.group, rows, line_up, config.total_timesteps)
+    write_lines(root / config.group, rows, line_up, landmarks(rows, line_up), config.total_timesteps)
     return rows
 
 
@@ -89,12 +84,21 @@ def train(
     references: Sequence[Row],
     *,
     resume: bool = False,
-    progress_bar: bool = True,
+    progress: Callable[[int], None] = lambda steps: None,
+    going_on: str = "--resume continues",
 ) -> RunFolder:
     """Train one seed; returns its folder.
 
+    Args:
+        config, name: the recipe and what it is called.
+        root: of the run folders.
+        references: rows of the line-up on the recipe's held-out episodes.
+        resume: go on from a checkpoint, if there is one.
+        progress: told of the environment steps behind the run.
+        going_on: what continues an interrupted run, for the message that says so.
+
     Ctrl-C and SIGTERM leave a checkpoint of the last whole update, from which `resume` goes on: on the same grid of
-    steps, with optimizers, running statistics, logs and replay buffer (`agents.replay_buffer`), in new episodes.
+    steps, with optimizers, running statistics, logs and replay buffer (`agents.learners`), in new episodes.
 
     Raises:
         ValueError: if the folder holds a run already and `resume` is False, what it holds does not fit, or another
@@ -107,7 +111,7 @@ def train(
     with folder.locked():
         folder.prepare(config, seed, resume=resume)
         if not folder.is_finished(config):
-            _train(config, name, seed, folder, references, progress_bar)
+            _train(config, name, seed, folder, references, progress, going_on)
     return folder
 
 
@@ -122,25 +126,28 @@ def learn(
     callback: BetweenUpdates,
     *,
     seed: int,
-    progress_bar: bool = False,
 ) -> None:
     """Imitation and reinforcement learning from wherever the learner stands to the recipe's last step."""
     done = model.num_timesteps
     if config.imitation is not None and done < config.imitation.steps:
         assert isinstance(model, OnPolicyAlgorithm)  # the recipe's check has seen to it
-        imitate(model, config.imitation, batch_of(env), callback, seed=seed + done, progress_bar=progress_bar)
+        imitate(model, config.imitation, batch_of(env), callback, seed=seed + done)
     remaining = config.total_timesteps - model.num_timesteps
     if remaining > 0:
-        model.learn(
-            remaining, callback=callback, progress_bar=progress_bar, reset_num_timesteps=model.num_timesteps == 0
-        )
+        model.learn(remaining, callback=callback, reset_num_timesteps=model.num_timesteps == 0)
     else:
         callback.init_callback(model)
         callback.on_training_end()
 
 
 def _train(
-    config: TrainingConfig, name: str, seed: int, folder: RunFolder, references: Sequence[Row], progress_bar: bool
+    config: TrainingConfig,
+    name: str,
+    seed: int,
+    folder: RunFolder,
+    references: Sequence[Row],
+    progress: Callable[[int], None],
+    going_on: str,
 ) -> None:
     """Train a prepared run from its checkpoint, if it has one, to its end."""
     interrupts = Interrupts()
@@ -151,7 +158,7 @@ def _train(
         line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
         status = StatusKeeper(folder.path, config.total_timesteps)
         callback = EvaluateAndCheckpoint(
-            config, folder, f"{name}-seed{seed}", references, line_up, status, interrupts, done
+            config, folder, f"{name}-seed{seed}", references, line_up, status, interrupts, done, progress
         )
         logger = run_logger(folder.path, done)
         for figure, (value, left_out) in pending.items():
@@ -159,13 +166,11 @@ def _train(
         model.set_logger(logger)
         status.update(done)
         try:
-            learn(model, config, env, callback, seed=seed, progress_bar=progress_bar)
+            learn(model, config, env, callback, seed=seed)
         except KeyboardInterrupt:
             callback.checkpoint()
             status.update(callback.whole_steps, "interrupted")
-            raise KeyboardInterrupt(
-                f"{folder.path}: {callback.whole_steps:,} steps are kept, --resume continues"
-            ) from None
+            raise KeyboardInterrupt(f"{folder.path}: {callback.whole_steps:,} steps are kept, {going_on}") from None
         except Exception as error:
             said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             write_whole(folder.path / TRACEBACK, traceback.format_exc())

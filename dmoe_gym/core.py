@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -63,6 +64,11 @@ class BatchedCore(ABC):
     # does one action decide a whole round, so that `check` can judge it?
     decides_rounds: ClassVar[bool] = False
     term_names: ClassVar[tuple[str, ...]]
+    # for `facades.manual`: what the reward is; by key, "(K, N): meaning" of an observation; by part, "K*N: meaning" of
+    # so many entries of an action
+    reward: str = "minus the cost"
+    meaning: Mapping[str, str] = MappingProxyType({})
+    entries: Mapping[str, str] = MappingProxyType({})
     # largest value of each observation; the smallest is 0
     _upper: ClassVar[Mapping[str, float]]
 

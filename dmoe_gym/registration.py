@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
 
+from dmoe_gym.io.extras import needed_for
+
 if TYPE_CHECKING:  # `import dmoe_gym` shall not wait for what nobody has asked for yet
     from dmoe_gym.core import BatchedCore
     from dmoe_gym.system import LineUp, System
@@ -85,20 +87,20 @@ def register_environments() -> None:
             disable_env_checker=True,  # it takes a reward of two numbers for a mistake
         )
     dmoe, inference = "dmoe_gym.dmoe.system:DMOE", "dmoe_gym.dmoe.system:INFERENCE"
-    register("DMoE-DES-v0", "dmoe_gym.dmoe.env.des:DESCore", "dmoe_gym.dmoe.system:DES", multi_binary=True)
+    register("DMoE-DES-v0", "dmoe_gym.dmoe.env.des:DESCore", "dmoe_gym.dmoe.system:SELECTION", multi_binary=True)
     register("DMoE-JESA-v0", "dmoe_gym.dmoe.env.joint:JointCore", dmoe)
     register("DMoE-JESA-Sequential-v0", "dmoe_gym.dmoe.env.sequential:SequentialCore", dmoe, masked=True)
-    register("DMoE-JESA-Price-v0", "dmoe_gym.dmoe.env.price:PriceCore", dmoe)
+    register("DMoE-JESA-Price-v0", "dmoe_gym.dmoe.env.joint:PriceCore", dmoe)
     register("DMoE-JESA-Residual-v0", "dmoe_gym.dmoe.env.residual:ResidualCore", dmoe)
     register("DMoE-Inference-v0", "dmoe_gym.dmoe.env.inference:InferenceCore", inference)
     register("DMoE-Inference-Joint-v0", "dmoe_gym.dmoe.env.inference:InferenceJointCore", inference)
-    register("WDMoE-v0", "dmoe_gym.wdmoe.env.discount:DiscountCore", "dmoe_gym.wdmoe.system:WDMOE")
+    register("WDMoE-v0", "dmoe_gym.wdmoe.env.joint:DiscountCore", "dmoe_gym.wdmoe.system:WDMOE")
     register("WDMoE-Joint-v0", "dmoe_gym.wdmoe.env.joint:JointCore", "dmoe_gym.wdmoe.system:WDMOE")
     served = "dmoe_gym.wdmoe.system:INFERENCE"
     register("WDMoE-Inference-v0", "dmoe_gym.wdmoe.env.inference:InferenceCore", served)
     register("WDMoE-Inference-Joint-v0", "dmoe_gym.wdmoe.env.inference:InferenceJointCore", served)
     gating = "dmoe_gym.gating.system:GATING"
-    register("ChannelAwareGating-v0", "dmoe_gym.gating.env.core:GatingCore", gating, multi_binary=True)
+    register("ChannelAwareGating-v0", "dmoe_gym.gating.env:GatingCore", gating, multi_binary=True)
 
 
 def create_core(env_id: str, num_envs: int, scenario: str | None, overrides: Mapping[str, Any]) -> BatchedCore:
@@ -110,7 +112,7 @@ def create_core(env_id: str, num_envs: int, scenario: str | None, overrides: Map
     """
     config = system_of(env_id).configuration(scenario, overrides)
     try:
-        return _loaded(_environment(env_id).core)(num_envs, config)
+        return _loaded(_environment(env_id).core, env_id)(num_envs, config)
     except ValueError as error:
         said = str(error)
         if scenario is None or any(name in said for name in ("num_envs", *overrides)):
@@ -131,13 +133,8 @@ def parallel_env(env_id: str = "DMoE-JESA-v0", scenario: str | None = None, **op
     """
     if env_id != "DMoE-JESA-v0":
         raise ValueError(f"env_id = {env_id!r}: valid is 'DMoE-JESA-v0'")
-    try:
-        facade = import_module("dmoe_gym.facades.pettingzoo")
-    except ModuleNotFoundError as error:
-        if error.name != "pettingzoo":
-            raise
-        raise ImportError("parallel_env needs PettingZoo: pip install 'dmoe_gym[views]'") from None
-    return facade.NodesEnv(scenario, **options)
+    with needed_for("parallel_env"):
+        return import_module("dmoe_gym.facades.pettingzoo").NodesEnv(scenario, **options)
 
 
 def system_of(env_id: str) -> System:
@@ -147,7 +144,7 @@ def system_of(env_id: str) -> System:
         ValueError: for an id that is not registered here.
         ImportError: naming what to install, if the system needs a package that is not there.
     """
-    return _loaded(_environment(env_id).system)
+    return _loaded(_environment(env_id).system, env_id)
 
 
 def systems() -> dict[str, System]:
@@ -181,14 +178,10 @@ def shown_by(env_id: str) -> Shown:
     return VIEWS.get(env_id, Shown(env_id))
 
 
-def _loaded(named: Any) -> Any:
+def _loaded(named: Any, env_id: str) -> Any:
     """The object, or what "module:name" names."""
     if not isinstance(named, str):
         return named
     module, _, name = named.partition(":")
-    try:
+    with needed_for(env_id):
         return getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("dmoe_gym"):
-            raise
-        raise ImportError(f"{named} needs {error.name}: pip install 'dmoe_gym[train]'") from None

@@ -5,6 +5,7 @@ A record holds no episode and no state. `dmoe_gym.registration` says which recor
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ RELEVANCE = Metric("relevance", "relevance", ".3f")
 SHORTFALL = Metric("shortfall", "shortfall", ".4f")
 ACCURACY = Metric("accuracy", "accuracy", ".4f")
 VIOLATIONS = Metric("violations", "violations", ".0f")
-DECISION_TIME = Metric("decision_ms", "time per decision [ms]", ".3g", interval=False, charted=False)
+PREDICT_TIME = Metric("predict_ms", "in predict [ms per round]", ".3g", interval=False, charted=False)
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,15 @@ class ExactBound(Bound):
 
 
 class InformedBound(Bound):
-    """A function of one round as observed and of how many preceded it: what a round is expected to cost at least."""
+    """A function of one round as observed, of how many preceded it, and of the true one as far as its law: what a round
+    is expected to cost at least.
+    """
 
     kind, reads = "informed", "the observed round and the law of the rest"
 
     def means(self, rounds: Sequence[Any], observed: Sequence[Any]) -> Terms:
-        return _means([self.function(round, passed) for passed, round in enumerate(observed)])
+        pairs = zip(observed, rounds, strict=True)
+        return _means([self.function(seen, passed, true) for passed, (seen, true) in enumerate(pairs)])
 
 
 class ClairvoyantBound(Bound):
@@ -138,7 +142,7 @@ class System:
     Attributes:
         name: in lists.
         scenarios: named configurations, the default one first.
-        metrics: what tables show of rows, in the order of the columns, beside `DECISION_TIME`.
+        metrics: what tables show of rows, in the order of the columns, beside `PREDICT_TIME`.
         line_up: the analytic policies and bounds of a configuration.
         bounds: all that there are, by name.
         viewer: pictures and texts.
@@ -177,15 +181,34 @@ class System:
         return {name: bound for name, bound in self.bounds.items() if bound.holds(config)}
 
     def policy(self, own: Any, config: Any) -> Policy:
-        """A policy from one, from a scheduler, or from what makes one of the two from a configuration, as a class.
+        """A policy from one, from a scheduler, or from what makes one of the two, as a class.
+
+        Args:
+            own: what makes one gets the configuration if it asks for an argument.
 
         Raises:
             ValueError: for anything else.
         """
         ready = not isinstance(own, type) and (hasattr(own, "predict") or hasattr(own, "schedule"))
-        made = own if ready else own(config)
-        if hasattr(made, "predict"):
-            return made
-        if hasattr(made, "schedule"):
+        made = own if ready else _made(own, config)
+        if hasattr(made, "schedule") and not hasattr(made, "predict"):
             return self.scheduler_policy(made)
-        raise ValueError(f"{made!r}: valid are schedulers, policies, and what makes one of a configuration")
+        try:
+            inspect.signature(made.predict).bind(None, state=None, episode_start=None, deterministic=True)
+        except AttributeError:
+            valid = "schedulers, policies, and what makes one, of a configuration or of nothing"
+            raise ValueError(f"{made!r:.200}: valid are {valid}") from None
+        except TypeError as error:
+            valid = "predict(observation, state, episode_start, deterministic)"
+            raise ValueError(f"{type(made).__name__}.predict: {error}; valid is {valid}") from None
+        return made
+
+
+def _made(own: Any, config: Any) -> Any:
+    """What a class or a function makes."""
+    try:
+        asked = inspect.signature(own).parameters.values()
+        needs = any(each.default is each.empty and each.kind <= each.POSITIONAL_OR_KEYWORD for each in asked)
+        return own(config) if needs else own()
+    except TypeError as error:
+        raise ValueError(f"{own!r:.200}: cannot be made of a configuration or of nothing ({error})") from None

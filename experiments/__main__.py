@@ -1,15 +1,14 @@
-"""`python -m experiments`: what makes the published tables and pictures."""
+"""`python -m experiments`: what makes the published tables and pictures, and the traces and models that ship."""
 
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, wide_console
+from dmoe_gym.io.command_line import bar, command_at, one_line_errors, overrides_of, told_command, wide_console
 from experiments.catalogue import EXPERIMENTS, named
 from experiments.page import signed
 from experiments.results.times import time
@@ -17,6 +16,12 @@ from experiments.runner import CACHE, Experiment, Runner
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command()(time)
+for _name, _place in {
+    "record-digits": "dmoe_gym.recorders.digits:record_digits_command",
+    "record-language": "dmoe_gym.recorders.language:record_language_command",
+    "train-language": "dmoe_gym.models.language.train:train_language",
+}.items():
+    app.command(_name)(command_at(_place))
 Cache = Annotated[Path, typer.Option(help="Where the values of finished pieces are kept.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="A field of the experiment, e.g. --set episodes=50. Repeatable.")
@@ -52,7 +57,7 @@ def run(
     console = wide_console()
     experiment = named(name)(**overrides_of(override or []))
     with bar(console) as bars:
-        left = Runner(cache, jobs, bars, _command()).run(experiment, at_most, fresh)
+        left = Runner(cache, jobs, bars, told_command()).run(experiment, at_most, fresh)
     console.print(f"{left} pieces are left; the same command goes on" if left else f"`pages {name}` shows it")
 
 
@@ -92,10 +97,6 @@ def command_of(experiment: Experiment) -> str:
     options = [part for key, value in changed.items() for part in ("--set", f"{key}={value}")]
     verb = "run" if experiment.pieces() else "pages"
     return shlex.join(["python", "-m", "experiments", verb, experiment.name, *options])
-
-
-def _command() -> str:
-    return shlex.join(["python", "-m", "experiments", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

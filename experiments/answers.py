@@ -17,7 +17,7 @@ from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.evaluation import Interval, percent_change
 from dmoe_gym.evaluation.run import BATCH
 from dmoe_gym.models.digits.relevance import ClassifierRelevance
-from dmoe_gym.models.language.tokens import END
+from dmoe_gym.models.language.families import END
 from dmoe_gym.models.process import ModelRelevance
 from dmoe_gym.registration import create_core
 

@@ -9,7 +9,7 @@ from dmoe_gym.evaluation import Row, evaluate_line_up
 from experiments.runner import Piece
 
 # What says where an episode ran; a piece's key has it.
-_LABELS = ("env_id", "scenario", "configuration", "decision_ms", "return")
+_LABELS = ("env_id", "scenario", "configuration", "predict_ms", "return")
 
 
 def episodes_of(

@@ -12,8 +12,7 @@ from pydantic import Field
 from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.models.language.families import FAMILIES
 from dmoe_gym.models.language.source import SHIPPED, LanguageSource
-from experiments.drawing import gate_score_panels
-from experiments.page import Page
+from experiments.page import Page, gate_score_panels
 from experiments.runner import Experiment, Piece
 
 PAGE, PICTURE = "docs/reports/language.md", "docs/images/language_specialisation.png"
@@ -23,7 +22,7 @@ RULES = ("top-1", TOP_2, "top-3", "all experts", "random expert", "worst expert"
 
 
 class LanguageModel(Experiment):
-    """The model is trained by `python -m dmoe_gym train-language`.
+    """The model is trained by `python -m experiments train-language`.
 
     Attributes:
         queries: test queries of every row.

@@ -5,7 +5,7 @@ Permuted nodes get permuted corrections and the same value, and one set of weigh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import torch
 from gymnasium import spaces
@@ -16,13 +16,10 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
+from agents.config import NetworkKind, TrainingConfig
 from agents.networks.heads import Split
-from agents.networks.kind import NetworkKind
-from dmoe_gym.dmoe.env.features import GLOBAL_FEATURES, NODE_FEATURES
+from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
-
-if TYPE_CHECKING:
-    from agents.config import TrainingConfig
 
 _ALGORITHMS = ("ppo", "a2c", "trpo")
 
@@ -43,32 +40,52 @@ class _Tower(nn.Module):
         return self.each(mixed), self.overall(mixed.mean(1))
 
 
-class NodeCorrections(BaseFeaturesExtractor):
-    """Mean corrections and value, side by side: (B, actions + 1). Untrained corrections are 0."""
+def _sizes(observation_space: spaces.Space, history: int) -> tuple[int, int]:
+    """Experts, and inputs of each."""
+    assert isinstance(observation_space, spaces.Box)  # the environment's is one vector
+    entries = observation_space.shape[0] // history
+    inputs = history * (len(NODE_FEATURES) + len(GLOBAL_FEATURES))
+    return (entries - len(GLOBAL_FEATURES)) // len(NODE_FEATURES), inputs
 
-    def __init__(self, observation_space: spaces.Box, actions: int, history: int, width: int) -> None:
-        super().__init__(observation_space, actions + 1)
-        entries = observation_space.shape[0] // history
+
+def _by_node(observations: Tensor, history: int, experts: int) -> Tensor:
+    """(B, K, inputs): every node's own features and those of all, of observations (B, history x features)."""
+    batch, own = len(observations), len(NODE_FEATURES) * experts
+    frames = observations.view(batch, history, -1)
+    nodes = frames[..., :own].reshape(batch, -1, experts).transpose(1, 2)
+    common = frames[..., own:].flatten(1)[:, None].expand(-1, experts, -1)
+    return torch.cat([nodes, common], -1)
+
+
+class NodeActor(nn.Module):
+    """Mean corrections (B, actions) of observations; untrained they are 0."""
+
+    def __init__(self, observation_space: spaces.Space, actions: int, history: int, width: int) -> None:
+        super().__init__()
         self.history = history
-        self.experts = (entries - len(GLOBAL_FEATURES)) // len(NODE_FEATURES)
-        inputs = history * (len(NODE_FEATURES) + len(GLOBAL_FEATURES))
-        self.actor = _Tower(inputs, width, (actions - 1) // self.experts, 1)
-        self.critic = _Tower(inputs, width, 1, 1)
-        for layer in (self.actor.each, self.actor.overall):
+        self.experts, inputs = _sizes(observation_space, history)
+        self.tower = _Tower(inputs, width, (actions - 1) // self.experts, 1)
+        for layer in (self.tower.each, self.tower.overall):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, observations: Tensor) -> Tensor:
+        each, relevance = self.tower(_by_node(observations, self.history, self.experts))
+        return torch.cat([each[..., 0], relevance, each[..., 1:].flatten(1)], -1)
+
+
+class NodeCorrections(BaseFeaturesExtractor):
+    """Mean corrections and value, side by side: (B, actions + 1)."""
+
+    def __init__(self, observation_space: spaces.Box, actions: int, history: int, width: int) -> None:
+        super().__init__(observation_space, actions + 1)
+        self.actor = NodeActor(observation_space, actions, history, width)
+        self.critic = _Tower(_sizes(observation_space, history)[1], width, 1, 1)
+
+    def forward(self, observations: Tensor) -> Tensor:
         """The features of a batch of observations (B, history x features)."""
-        batch, experts = len(observations), self.experts
-        frames = observations.view(batch, self.history, -1)
-        own = len(NODE_FEATURES) * experts
-        nodes = frames[..., :own].reshape(batch, -1, experts).transpose(1, 2)
-        common = frames[..., own:].flatten(1)[:, None].expand(-1, experts, -1)
-        inputs = torch.cat([nodes, common], -1)
-        each, relevance = self.actor(inputs)
-        prices, caution = each[..., 0], each[..., 1:].flatten(1)
-        return torch.cat([prices, relevance, caution, self.critic(inputs)[1]], -1)
+        value = self.critic(_by_node(observations, self.actor.history, self.actor.experts))[1]
+        return torch.cat([self.actor(observations), value], -1)
 
 
 class NodePolicy(ActorCriticPolicy):
@@ -102,7 +119,7 @@ class NodePolicy(ActorCriticPolicy):
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Distribution:
         assert isinstance(self.action_dist, DiagGaussianDistribution)
         assert isinstance(self.features_extractor, NodeCorrections)
-        experts = self.features_extractor.experts
+        experts = self.features_extractor.actor.experts
         counts = torch.tensor([experts, 1, latent_pi.shape[1] - experts - 1])
         return self.action_dist.proba_distribution(latent_pi, self.log_std.repeat_interleave(counts))
 
@@ -110,7 +127,7 @@ class NodePolicy(ActorCriticPolicy):
 class NodeNetworks(NetworkKind):
     """Weights that all nodes share, for on-policy learners in `DMoE-JESA-Residual-v0`.
 
-    Fields:
+    Attributes:
         width: of the hidden layers.
     """
 

@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from dmoe_gym.facades.view import View, create_view
-from dmoe_gym.policy import Policy
+from dmoe_gym.policy import Policy, SchedulerPolicy, decide
 from dmoe_gym.registration import create_core, system_of
 from dmoe_gym.system import NOTHING, ClairvoyantBound
 
+# Training seeds stay below this number; held-out episodes start at it and belong to no training run.
+FIRST_HELD_OUT_SEED = 1_000_000
+
+
+# Episodes on which hyperparameters are compared; the training seeds of studies start there too.
+FIRST_VALIDATION_SEED = 900_000
+
+
+def held_out_seeds(count: int, offset: int = 0) -> range:
+    """The seeds of `count` held-out episodes, the same for every policy.
+
+    Raises:
+        ValueError: if count is not positive or offset is negative.
+    """
+    if count < 1 or offset < 0:
+        raise ValueError(f"count = {count}, offset = {offset}: valid are at least 1 and at least 0")
+    return range(FIRST_HELD_OUT_SEED + offset, FIRST_HELD_OUT_SEED + offset + count)
+
+
 Row = dict[str, Any]
-# Called with the number of episodes that were finished since the last call.
-Progress = Callable[[int], None]
+# Called with the episodes that were finished since the last call, parts of them included.
+Progress = Callable[[float], None]
 # Called with a name and how many episodes it will take, before it runs; gives what to tell of finished ones.
 Start = Callable[[str, int], Progress]
 # Episodes that run together: enough for batched policies, little enough for memory at K = 32, M = 1024.
@@ -52,12 +71,13 @@ def evaluate(
         name: how rows call the policy; its class's name by default.
         batch: episodes that run together; results do not depend on it unless the policy draws random numbers.
         check: count constraint violations of every decided round, where actions decide whole rounds.
-        progress: called as episodes finish.
+        progress: called as rounds are decided.
 
     Returns:
         per episode: policy, env_id, scenario, configuration (its digest), seed; every reward term and its derived
         metrics, means per round;
-        `return`; `violations` (a number, if checked); `decision_ms`, wall time of `predict` per round.
+        `return`; `violations` (a number, if checked); `predict_ms`, wall time of `predict` per round
+        (`timing.time_per_decision` counts all that a decision takes, in processor time).
 
     Raises:
         ValueError: for an unknown id, scenario or override, or an action outside the action space.
@@ -68,11 +88,9 @@ def evaluate(
         chunk = seeds[first : first + batch]
         view = create_view(env_id, len(chunk), scenario, overrides)
         view.core.seed(view.core.all_rows, [(seed, 0) for seed in chunk])
-        results = _run(view, policy, check)
+        results = _run(view, policy, check, progress)
         label = _label(name or type(policy).__name__, env_id, scenario, view.core.config)
         rows += [{**label, "seed": seed, **result} for seed, result in zip(chunk, results, strict=True)]
-        if progress is not None:
-            progress(len(chunk))
     return rows
 
 
@@ -98,8 +116,6 @@ def evaluate_bound(
     Raises:
         ValueError: for an unknown id, scenario, override or bound, or jobs = 0.
     """
-    from joblib import Parallel, delayed
-
     if jobs == 0:
         raise ValueError("jobs = 0: valid are whole numbers of at least 1, or -1 for one per core")
     seeds = list(seeds)
@@ -110,7 +126,7 @@ def evaluate_bound(
         raise ValueError(f"bound = {name!r}: valid for {env_id} here are {', '.join(known) or 'none'}")
     task = delayed(_bound_episode)
     results = Parallel(n_jobs=jobs, return_as="generator")(
-        task(name, env_id, scenario, dict(overrides), seed, os.getpid()) for seed in seeds
+        task(name, env_id, scenario, dict(overrides), seed) for seed in seeds
     )
     rows = []
     for seed, result in zip(seeds, results, strict=True):
@@ -135,8 +151,8 @@ def evaluate_line_up(
 
     Args:
         names: which of them; None for all.
-        extra: further ones by name: a scheduler of the system; a policy, which acts in `env_id` itself; or what makes
-            one of the two from the configuration, as a scheduler's class.
+        extra: further ones by name, which run whatever `names` says: a scheduler of the system; a policy, which acts in
+            `env_id` itself; or what makes one of the two, of the configuration or of nothing, as a class.
         jobs: processes for the bounds.
         progress: called with a name before it runs; what it returns is told of finished episodes.
 
@@ -152,14 +168,15 @@ def evaluate_line_up(
     policies = {name: (policy, line_up.env_id) for name, policy in line_up.policies.items()}
     for name, own in extra.items():
         policy = system.policy(own, config)
-        policies[name] = policy, env_id if policy is own else line_up.env_id
+        made_here = isinstance(policy, SchedulerPolicy) and policy is not own
+        policies[name] = policy, line_up.env_id if made_here else env_id
     known = [*policies, *line_up.bounds]
     unknown = [name for name in names or () if name not in known]
     if unknown:
         raise ValueError(f"policy = {unknown[0]!r}: valid for {env_id} are {', '.join(known)}")
     rows: list[Row] = []
     for name in known:
-        if names is not None and name not in names:
+        if names is not None and name not in names and name not in extra:
             continue
         tick = progress(name) if progress else None
         if name in policies:
@@ -179,8 +196,9 @@ def _label(policy: str, env_id: str, scenario: str | None, config: Any) -> Row:
     return {"policy": policy, "env_id": env_id, "scenario": scenario or "default", "configuration": f"c{digest}"}
 
 
-def _run(view: View, policy: Policy, check: bool) -> list[Row]:
+def _run(view: View, policy: Policy, check: bool, progress: Progress | None) -> list[Row]:
     core = view.core
+    told = 0.0
     takes_masks = core.masked and "action_masks" in inspect.signature(policy.predict).parameters
     check = check and core.decides_rounds
     core.start(core.all_rows)
@@ -197,12 +215,10 @@ def _run(view: View, policy: Policy, check: bool) -> list[Row]:
         observation = view.batch()
         masks = {"action_masks": core.masks().copy()} if takes_masks else {}
         if not warm:  # compilation is no thinking time
-            policy.predict(observation, state=None, episode_start=episode_start, deterministic=True, **masks)
+            decide(policy, observation, state=None, episode_start=episode_start, **masks)
             warm = True
         began = time.perf_counter()
-        actions, state = policy.predict(
-            observation, state=state, episode_start=episode_start, deterministic=True, **masks
-        )
+        actions, state = decide(policy, observation, state=state, episode_start=episode_start, **masks)
         thinking += time.perf_counter() - began
         rounds = {row: core.observed_round(row) for row in running.tolist()} if check else {}
         core.step(core.checked_actions(actions), running)
@@ -213,23 +229,22 @@ def _run(view: View, policy: Policy, check: bool) -> list[Row]:
             violations[row] += len(core.check(decided, core.schedule(row)))
         running = running[~core.terminated[running]]
         episode_start[:] = False
+        if progress is not None:
+            finished = float((core.layer - 1 + core.terminated).sum() / core.rounds_per_episode)
+            progress(finished - told)
+            told = finished
     rounds_total = core.num_envs * core.rounds_per_episode
     rows = []
     for row in range(core.num_envs):
         means = {name: float(values[row] / core.rounds_per_episode) for name, values in sums.items()}
-        result = {**core.metrics(means), "return": float(returns[row]), "decision_ms": thinking / rounds_total * 1e3}
+        result = {**core.metrics(means), "return": float(returns[row]), "predict_ms": thinking / rounds_total * 1e3}
         if check:
             result["violations"] = int(violations[row])
         rows.append(result)
     return rows
 
 
-def _bound_episode(
-    name: str, env_id: str, scenario: str | None, overrides: dict[str, Any], seed: int, caller: int
-) -> Row:
-    if os.getpid() != caller:  # HiGHS prints lines of its own debugging, whatever its options say
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), 1)
+def _bound_episode(name: str, env_id: str, scenario: str | None, overrides: dict[str, Any], seed: int) -> Row:
     core = create_core(env_id, 1, scenario, overrides)
     core.seed([0], [(seed, 0)])
     core.start(core.all_rows)
@@ -248,5 +263,60 @@ def _bound_episode(
     return {
         **core.metrics(means),
         "return": -means["cost"] * core.rounds_per_episode,
-        "decision_ms": thinking / len(rounds) * 1e3,
+        "predict_ms": thinking / len(rounds) * 1e3,
     }
+
+
+ROUNDS = 1024
+
+
+def time_per_decision(
+    policy: Policy,
+    env_id: str,
+    *,
+    scenario: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    rounds: int = ROUNDS,
+    repeats: int = 5,
+) -> float:
+    """Milliseconds of one core per round, from observations to charged schedules; the median over repeated batches.
+
+    Counted are observing, masks, `predict` (all picks of a round where it is decided pick by pick) and the
+    environment's step: decoding, repairs and accounts, which are the same for every policy of an id. Episodes end after
+    their first round here, so no channel is drawn in that time.
+    Processor time, all threads together, hardly depends on what else the machine does; wall time on an idle machine is
+    at most that.
+
+    Args:
+        policy: anything with Stable-Baselines3's `predict`.
+        env_id, scenario, overrides: where it acts.
+        rounds: in a batch.
+        repeats: batches that are timed, after one that is not.
+    """
+    view = create_view(env_id, rounds, scenario, dict(overrides or {}))
+    core = view.core
+    core.rounds_per_episode = 1
+    durations = []
+    for repeat in range(repeats + 1):
+        core.seed(core.all_rows, [(seed, 0) for seed in held_out_seeds(rounds, repeat * rounds)])
+        core.start(core.all_rows)
+        began = time.process_time()
+        _decide(view, policy)
+        durations.append(time.process_time() - began)
+    return float(np.median(durations[1:])) / rounds * 1e3
+
+
+def _decide(view: View, policy: Policy) -> None:
+    """Decide the one round of every environment."""
+    core = view.core
+    takes_masks = core.masked and "action_masks" in inspect.signature(policy.predict).parameters
+    running = core.all_rows
+    state: Any = None
+    start = np.ones(core.num_envs, np.bool_)
+    while len(running):
+        observation = view.batch()
+        masks = {"action_masks": core.masks().copy()} if takes_masks else {}
+        actions, state = decide(policy, observation, state=state, episode_start=start, **masks)
+        core.step(core.checked_actions(actions), running)
+        running = running[~core.terminated[running]]
+        start[:] = False

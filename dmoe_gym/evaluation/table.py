@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
+from rich.console import Console
 
 from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.statistics import Interval, by_policy, compare
 from dmoe_gym.evaluation.tensorboard import mean_cost
+from dmoe_gym.io.command_line import print_table
 from dmoe_gym.registration import system_of
-from dmoe_gym.system import DECISION_TIME, Metric
+from dmoe_gym.system import PREDICT_TIME, LineUp, Metric
 
 
 def cells(rows: Sequence[Row], optimum: str, reference: str) -> tuple[list[str], list[list[str]]]:
@@ -24,7 +23,7 @@ def cells(rows: Sequence[Row], optimum: str, reference: str) -> tuple[list[str],
     compared to.
     """
     groups = by_policy(rows)
-    metrics = (*system_of(rows[0]["env_id"]).metrics, DECISION_TIME)
+    metrics = (*system_of(rows[0]["env_id"]).metrics, PREDICT_TIME)
     columns = [metric for metric in metrics if any(metric.name in row for row in rows)]
     headings = ["policy", *(column.heading for column in columns)]
     if optimum in groups:
@@ -60,15 +59,9 @@ def two_lines(interval: Interval, spec: str) -> str:
     return f"{interval.mean:{spec}}\n[{low}, {high}]"
 
 
-def rich_table(title: str, headings: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
-    """The table for a terminal; texts stand as they are, for rich takes "[mJ]" for markup and would leave it out."""
-    table = Table(title=escape(title), title_justify="left", header_style="bold", box=SIMPLE_HEAD)
-    for heading in headings:
-        policy = heading == "policy"
-        table.add_column(escape(heading), justify="left" if policy else "right", no_wrap=policy)
-    for line in body:
-        table.add_row(*(escape(cell) for cell in line))
-    return table
+def print_line_up(console: Console, title: str, rows: Sequence[Row], line_up: LineUp) -> None:
+    """Print the table on a terminal."""
+    print_table(console, *cells(rows, line_up.optimum, line_up.reference), title=title)
 
 
 def markdown_table(headings: Sequence[str], body: Iterable[Sequence[Any]]) -> str:

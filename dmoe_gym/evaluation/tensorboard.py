@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dmoe_gym.evaluation.run import Row
 from dmoe_gym.evaluation.statistics import by_policy
+from dmoe_gym.io.extras import needed_for
 from dmoe_gym.registration import system_of
 from dmoe_gym.system import VIOLATIONS, LineUp
 
@@ -51,25 +53,54 @@ def eval_scalars(rows: Sequence[Row], references: Sequence[Row], line_up: LineUp
     if {line_up.random, line_up.optimum} <= {row["policy"] for row in references}:
         worst, best = mean_cost(references, line_up.random), mean_cost(references, line_up.optimum)
         means.update(scores(means["cost"], worst, best))
+        with np.errstate(divide="ignore", invalid="ignore"):  # nothing, where there is no gap
+            means["log10_gap"] = float(np.log10(means["gap_to_optimum"]))
     return {f"eval/{name}": value for name, value in means.items() if np.isfinite(value)}
+
+
+def landmarks(rows: Sequence[Row], line_up: LineUp) -> list[str]:
+    """What a cost is read against, of what the rows have: random, the reference, the strongest, the optimum.
+
+    The strongest is the analytic scheduler of least mean cost on these very episodes, which is in its favour.
+    """
+    costs = {name: mean_cost(group, name) for name, group in by_policy(rows).items()}
+    analytic = [name for name in costs if name in line_up.policies]
+    strongest = [min(analytic, key=lambda name: costs[name])] if analytic else []
+    wanted = [line_up.random, line_up.reference, *strongest, line_up.optimum]
+    return [name for name in dict.fromkeys(wanted) if name in costs]
+
+
+def event_writer() -> Any:
+    """The class that writes event files.
+
+    Raises:
+        ImportError: without the extra that brings it.
+    """
+    with needed_for("TensorBoard"):
+        from torch.utils.tensorboard import SummaryWriter
+    return SummaryWriter
 
 
 def write_scalars(folder: Path, scalars: Mapping[str, float], steps: Sequence[int]) -> None:
     """Write every scalar at every step into an event file in `folder`."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(str(folder)) as writer:
+    with event_writer()(str(folder)) as writer:
         for step in steps:
             for tag, value in scalars.items():
                 writer.add_scalar(tag, value, step)
 
 
-def write_reference_lines(folder: Path, rows: Sequence[Row], line_up: LineUp, last_step: int) -> None:
-    """One folder `baseline-NAME` per policy and bound, with a flat line from step 0 to `last_step`.
+def write_lines(
+    folder: Path, rows: Sequence[Row], line_up: LineUp, names: Iterable[str], last_step: int = 1_000_000
+) -> None:
+    """A flat line from step 0 to `last_step` for each of some policies and bounds of the rows.
 
-    Folders that hold event files already are left alone: the same rows give the same lines.
+    TensorBoard has seven colours: more than `landmarks` beside a few runs are told apart by nobody. Every one is a
+    folder, `NAME` or, of the line-up, `baseline-NAME`. Folders that hold event files already are left alone: the same
+    rows give the same lines.
     """
-    for name, group in by_policy(rows).items():
-        target = folder / f"baseline-{name}"
+    groups = by_policy(rows)
+    for name in names:
+        known = name in line_up.policies or name in line_up.bounds
+        target = folder / (f"baseline-{name}" if known else name)
         if not any(target.glob("events.out.tfevents.*")):
-            write_scalars(target, eval_scalars(group, rows, line_up), (0, last_step))
+            write_scalars(target, eval_scalars(groups[name], rows, line_up), (0, last_step))

@@ -24,6 +24,7 @@ class MultiObjectiveEnv(SingleEnv):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.__doc__ = f"{type(self).__doc__}\n\n{self.__doc__}"
         self.reward_space = spaces.Box(-np.inf, 0.0, (2,), np.float64)
         self.reward_weights = np.array([1.0, self.core.priced(0)[1]])
 

@@ -7,9 +7,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from dmoe_gym.facades.seeds import seeded_pair, told_seed
-from dmoe_gym.facades.view import create_view
-from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
+from dmoe_gym.facades.manual import told
+from dmoe_gym.facades.view import FRAMES_PER_SECOND, create_view, seeded_pair, told_seed, watched
 from dmoe_gym.facades.window import Window
 from dmoe_gym.rendering import Viewer
 
@@ -43,6 +42,7 @@ class SingleEnv(gym.Env):
         self.observation_space = self.view.observation_space
         self.action_space = self.view.action_space
         self._window: Any = None
+        self.__doc__ = told(registered_id, self.view)
         self._tell_seed()
 
     def __getstate__(self) -> dict[str, Any]:

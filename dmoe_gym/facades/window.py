@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dmoe_gym.io.extras import needed_for
+
 
 class Window:
     """Shows pictures one after the other with pygame.
@@ -22,10 +24,8 @@ class Window:
     _size: ClassVar[tuple[int, int] | None] = None
 
     def __init__(self, frames_per_second: int) -> None:
-        try:
+        with needed_for("render_mode='human'"):
             import pygame  # noqa: F401
-        except ImportError:
-            raise ImportError("render_mode='human' needs pygame: pip install 'dmoe_gym[render]'") from None
         self._frames_per_second = frames_per_second
         self._clock: Any = None
 

@@ -46,8 +46,11 @@ def _version(package: str) -> str:
 
 
 def _git(*arguments: str) -> str:
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve()
     try:
-        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        # an installed package may lie in somebody else's repository
+        for asked in (("ls-files", "--error-unmatch", here.name), arguments):
+            said = subprocess.run(["git", *asked], cwd=here.parent, capture_output=True, text=True, check=True)
+        return said.stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

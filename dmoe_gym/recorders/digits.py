@@ -1,4 +1,4 @@
-"""`python -m dmoe_gym record-digits`: record the gate scores of the project's own DMoE classifier of digits."""
+"""`python -m experiments record-digits`: record the gate scores of the project's own DMoE classifier of digits."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import typer
 
 from dmoe_gym.io.command_line import one_line_errors
 from dmoe_gym.models.digits import DOMAINS, load_inputs, load_model
-from dmoe_gym.models.digits.forward import best_experts, infer
-from dmoe_gym.models.digits.inputs import Part
+from dmoe_gym.models.digits.data import Part
+from dmoe_gym.models.digits.model import best_experts, infer
 from dmoe_gym.models.digits.weights import SHIPPED
-from dmoe_gym.recorders.versions import versions
-from dmoe_gym.relevance import Trace, write_trace
+from dmoe_gym.recorders.versions import Overwrite, keep, versions
+from dmoe_gym.relevance import Trace
 
-OUT = Path("dmoe_gym/relevance/data/digits.npz")
 # Images per domain of the trace that comes with the package: it stays under 300 kB.
 IMAGES = 80
 
@@ -52,7 +51,7 @@ def record_digits(part: Part = "test", images: int = IMAGES, experts: int = 2) -
         tuple(DOMAINS),
         f"dmoe_gym classifier of multi-domain digits, {SHIPPED.name}, sha256 {digest[:16]}",
         {
-            "command": f"python -m dmoe_gym record-digits --part {part} --images {images} --experts {experts}",
+            "command": f"python -m experiments record-digits --part {part} --images {images} --experts {experts}",
             "data": f"scikit-learn's digits, part {part!r}, first {images} images in every domain, 4 patches each",
             "heard": f"the best {experts} experts of every hidden state in every layer",
             "versions": versions("numpy", "scikit-learn"),
@@ -63,14 +62,12 @@ def record_digits(part: Part = "test", images: int = IMAGES, experts: int = 2) -
 
 @one_line_errors
 def record_digits_command(
-    out: Annotated[Path, typer.Option(help="The trace file.")] = OUT,
+    out: Annotated[Path, typer.Option(help="The trace file.")],
     part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     images: Annotated[int, typer.Option(help="Images per domain.")] = IMAGES,
     experts: Annotated[int, typer.Option(help="Experts that every hidden state hears.")] = 2,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Record the gate scores of the project's own DMoE classifier of digits."""
     trace = record_digits(part, images, experts)  # type: ignore[arg-type]  # the inputs check the part
-    write_trace(trace, out, overwrite=overwrite)
-    layers, tokens, count = trace.gate_scores.shape
-    typer.echo(f"{out}: {layers} layers, {tokens} tokens, {count} experts, {out.stat().st_size:,} bytes")
+    keep(trace, out, overwrite)

@@ -1,4 +1,4 @@
-"""`python -m dmoe_gym record-language`: record the gate scores of the project's own language model."""
+"""`python -m experiments record-language`: record the gate scores of the project's own language model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import typer
 from dmoe_gym.io.command_line import one_line_errors
 from dmoe_gym.models.language.families import FAMILIES, MOST_TOKENS, Part
 from dmoe_gym.models.language.source import SHIPPED, LanguageSource
-from dmoe_gym.recorders.versions import versions
-from dmoe_gym.relevance import Trace, write_trace
+from dmoe_gym.recorders.versions import Overwrite, keep, versions
+from dmoe_gym.relevance import Trace
 
-OUT = Path("dmoe_gym/relevance/data/language.npz")
 # Queries per family of the trace that comes with the package: it stays under 300 kB.
 QUERIES = 10
 
@@ -52,7 +51,7 @@ def record_language(part: Part = "test", queries: int = QUERIES, experts: int = 
         tuple(FAMILIES),
         f"dmoe_gym language model, model.safetensors, sha256 {digest[:16]}",
         {
-            "command": f"python -m dmoe_gym record-language --part {part} --queries {queries} --experts {experts}",
+            "command": f"python -m experiments record-language --part {part} --queries {queries} --experts {experts}",
             "data": f"generated queries, part {part!r}, {queries} per family, {MOST_TOKENS} tokens each",
             "heard": f"the best {experts} experts of every hidden state in every layer",
             "versions": versions("numpy", "torch", "transformers"),
@@ -63,14 +62,12 @@ def record_language(part: Part = "test", queries: int = QUERIES, experts: int = 
 
 @one_line_errors
 def record_language_command(
-    out: Annotated[Path, typer.Option(help="The trace file.")] = OUT,
+    out: Annotated[Path, typer.Option(help="The trace file.")],
     part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     queries: Annotated[int, typer.Option(help="Queries per family.")] = QUERIES,
     experts: Annotated[int, typer.Option(help="Experts that every hidden state hears.")] = 2,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Record the gate scores of the project's own language model."""
     trace = record_language(part, queries, experts)  # type: ignore[arg-type]  # the source checks the part
-    write_trace(trace, out, overwrite=overwrite)
-    layers, tokens, count = trace.gate_scores.shape
-    typer.echo(f"{out}: {layers} layers, {tokens} tokens, {count} experts, {out.stat().st_size:,} bytes")
+    keep(trace, out, overwrite)

@@ -9,10 +9,9 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import ChannelField, CSIConfig, KnowledgeField, RayleighConfig
-from dmoe_gym.channel.path_loss import path_gain
+from dmoe_gym.channel.large_scale import path_gain
 from dmoe_gym.channel.process import LARGEST_GAIN
-from dmoe_gym.components import is_foreign
-from dmoe_gym.config import SystemConfig, list_as_tuple, require_memory
+from dmoe_gym.config import SystemConfig, is_foreign, list_as_tuple, require_memory
 from dmoe_gym.relevance import DirichletConfig, RelevanceField, Sizes
 
 # Wider than any radio or device; inside these bounds every formula of this system stays finite.
@@ -21,7 +20,6 @@ Size = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Speed = Annotated[float, Field(ge=1, le=1e24)]
 Power = Annotated[float, Field(ge=1e-9, le=1e6)]
 Distance = Annotated[float, Field(ge=0.01, le=1e6)]
-SMALLEST_SHARE = 1e-6
 # No link is better: that would be an SNR of 193 dB.
 LARGEST_EFFICIENCY = 64
 # Normal amplitudes of 32 bit never come to more.
@@ -65,7 +63,7 @@ class WDMoEConfig(SystemConfig):
     num_tokens: Count = 32
     num_blocks: Count = 32
     max_experts: Count = 2
-    relevance_share: Annotated[float, Field(ge=SMALLEST_SHARE, le=1)] = 0.9
+    relevance_share: Annotated[float, Field(ge=1e-6, le=1)] = 0.9
     shortfall_price: Annotated[float, Field(ge=0, le=1e9)] = 100.0
     hidden_size: Size = 4096
     expert_hidden_size: Size = 14336

@@ -16,14 +16,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner
 
 from agents.__main__ import app
-from agents.callback import EvaluateAndCheckpoint
-from agents.checkpoint import checkpoint_steps
+from agents.callback import STEPS, EvaluateAndCheckpoint, ProgressFile
 from agents.config import TrainingConfig
-from agents.learners import build_env, build_learner
-from agents.progress import STEPS, ProgressFile
-from agents.replay_buffer import load_replay, save_replay
-from agents.run_folder import RunFolder
-from agents.status import Status, read_status
+from agents.learners import build_env, build_learner, load_replay, save_replay
+from agents.run_folder import RunFolder, Status, checkpoint_steps, read_status
 from agents.train import TrainingError, train
 from dmoe_gym.evaluation import FIRST_HELD_OUT_SEED
 from dmoe_gym.io.files import read_csv
@@ -48,7 +44,7 @@ RECIPES = {
 
 
 def _train(config: TrainingConfig, root: Path, *, resume: bool = False) -> RunFolder:
-    return train(config, "run", 0, root, [], resume=resume, progress_bar=False)
+    return train(config, "run", 0, root, [], resume=resume)
 
 
 class _Signals:
@@ -277,8 +273,8 @@ def test_training_draws_no_held_out_and_no_repeated_episode(tmp_path: Path, monk
     _Signals(monkeypatch, [100, 200], signal.SIGINT)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            train(config, "run", 899_999, tmp_path, [], resume=True, progress_bar=False)
-    train(config, "run", 899_999, tmp_path, [], resume=True, progress_bar=False)
+            train(config, "run", 899_999, tmp_path, [], resume=True)
+    train(config, "run", 899_999, tmp_path, [], resume=True)
     assert len(set(drawn)) == len(drawn) == 3 * config.num_envs
     assert {first for first, _ in drawn} == {899_999}
     assert all(first < FIRST_HELD_OUT_SEED for first, _ in drawn)

@@ -150,7 +150,7 @@ def test_mutated_recipes_that_are_valid_train_or_fail_in_one_line(tmp_path: Path
             continue
         config, error = outcome.replace(total_timesteps=64, imitation=None), None
         try:
-            train(config, f"run{number}", 0, tmp_path, [], progress_bar=False)
+            train(config, f"run{number}", 0, tmp_path, [])
         except TrainingError as failure:
             error = failure
         assert "\n" not in str(error)

@@ -218,6 +218,29 @@ def test_links_are_priced_in_the_order_of_their_index():
     assert np.mean(used) > 0.9
 
 
+@pytest.mark.parametrize("entry", [-1.0, -0.4, 0.6])
+def test_under_a_budget_the_last_entry_prices_relevance(entry):
+    """One unit of a hidden state's relevance is worth 3 x 4^entry units of energy: by enumeration of both experts."""
+    env = make(PRICE, num_experts=2, num_states=1, num_subcarriers=8, max_experts=1, relevance_budget=0.5)
+    remote = judged = 0
+    for episode in range(12):
+        env.reset(seed=10 if episode == 0 else None)
+        for _ in range(env.config.num_layers):
+            round, constants = env.round, env.core.constants
+            if round.gains[0, 1].argmax() == round.gains[1, 0].argmax():
+                env.step(np.zeros(3, np.float32))
+                continue  # who gives way is JESA's business
+            _, _, _, _, _ = env.step(np.array([0, 0, entry], np.float32))
+            for i in range(2):
+                link = constants.transmission / round.spectral_efficiency[i, 1 - i].max()
+                energy = constants.computation + np.where(np.arange(2) == i, 0.0, link)
+                worth = 3.0 * 4.0**entry * round.gate_scores[i, 0] - energy
+                assert env.schedule.selected[i, 0].argmax() == worth.argmax()
+                remote += worth.argmax() != i
+                judged += 1
+    assert 20 < remote < judged - 20
+
+
 # --- the action space
 
 

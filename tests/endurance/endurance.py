@@ -26,8 +26,7 @@ import gymnasium as gym
 import numpy as np
 import yaml
 
-from agents.checkpoint import checkpoint_steps
-from agents.status import read_status
+from agents.run_folder import checkpoint_steps, read_status
 from dmoe_gym.registration import ENVIRONMENTS
 from tests.agents.test_recipes import judge, mutated, outcome_of
 from tests.fuzz.configurations import drawn_overrides, outcome
@@ -147,18 +146,18 @@ def growth(until: float, resets: int, cycles: int) -> Part:
         ("make/close cycles", cycles, 1.0, made),
     ):
         end = begin + share * (until - begin)
-        count, before = 0, (0, 0)
+        count, before, loaded = 0, (0, 0), max(amount // 4, len(IDS))
         for _ in left(end):
             if count >= amount:
                 break
             work(count)
             count += 1
-            if count == amount // 4:  # what is loaded and kept once is there by now
+            if count == loaded:  # what is loaded and kept once is there by now
                 before = held()
         grown, files = (after - first for after, first in zip(held(), before, strict=True))
         part.done += count
         part.note += f"{count:,} {name}: {grown / 2**20:+.1f} MiB; "
-        if count > amount // 4 and (grown > 32 * 2**20 or files > 2):
+        if count > loaded and (grown > 32 * 2**20 or files > 2):
             part.faults.append(f"{count} {name}: {grown / 2**20:.1f} MiB and {files} open files more")
     return part
 

@@ -16,7 +16,7 @@ from dmoe_gym.evaluation import (
     held_out_seeds,
     line_up_of,
 )
-from dmoe_gym.evaluation.table import rich_table
+from dmoe_gym.io.command_line import print_table
 from dmoe_gym.policy import ConstantPolicy, Scheduler
 from dmoe_gym.registration import system_of
 
@@ -33,7 +33,7 @@ def test_rows_do_not_depend_on_the_batch():
     together = evaluate(policy, JOINT, scenario="small", seeds=SEEDS)
     apart = evaluate(policy, JOINT, scenario="small", seeds=SEEDS, batch=1)
     for one, other in zip(together, apart, strict=True):
-        assert one | {"decision_ms": 0} == other | {"decision_ms": 0}
+        assert one | {"predict_ms": 0} == other | {"predict_ms": 0}
 
 
 @pytest.mark.parametrize("name", ["small", "scarce"])
@@ -154,9 +154,27 @@ def test_a_table_on_the_terminal_keeps_units_and_names_in_brackets():
     headings = [metric.heading for metric in system_of(JOINT).metrics]
     console = Console(width=200)
     with console.capture() as captured:
-        console.print(rich_table("cost [%]", headings, [["run [bold]", "[link] 1"]]))
-    for text in ("cost [%]", "run [bold]", "[link] 1", *headings):
+        print_table(
+            console, headings, [["run [bold]"] + ["[link] 1 of many more than there are"] * 3], title="cost [%]"
+        )
+    for text in ("cost [%]", "run [bold]", "[link] 1 of many more than there are", *headings):
         assert text in captured.get()
+
+
+@pytest.mark.parametrize(("width", "parts"), [(35, 12), (80, 5), (400, 1)])
+def test_no_digit_is_cut_where_the_terminal_is_narrow(width, parts):
+    headings = ["policy", *(f"figure number {number} [mJ]" for number in range(12))]
+    body = [["JESA", *(f"{number}.123456\n[0.111111, {number}.999999]" for number in range(12))]]
+    console = Console(width=width)
+    with console.capture() as captured:
+        print_table(console, headings, body)
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= width
+    for number in range(12):
+        assert sum(f" {number}.123456 " in f"{line} " for line in lines) == 1
+        assert sum(f"[0.111111, {number}.999999]" in line for line in lines) == 1
+    # every part names the policy again
+    assert sum("JESA" in line for line in lines) == parts
 
 
 class AllAlone(Scheduler):

@@ -17,14 +17,20 @@ from dmoe_gym.evaluation import Row, by_policy
 from dmoe_gym.io.files import write_csv
 from experiments.__main__ import app
 from experiments.page import png
-from experiments.results.collect import Learned, References
-from experiments.results.lines import Comparison, compare_setting
-from experiments.results.pictures import curves
-from experiments.results.setting import Setting, settings_of
-from experiments.results.show import Results, shown
-from experiments.results.store import analytic_rows, collect_runs, learned_rows, validation_costs
-from experiments.results.tables import Training, verdict
-from experiments.results.times import keep, read_times
+from experiments.results.show import Results, curves, shown
+from experiments.results.store import (
+    Learned,
+    References,
+    Setting,
+    analytic_rows,
+    collect_runs,
+    learned_rows,
+    read_times,
+    settings_of,
+    validation_costs,
+)
+from experiments.results.tables import Comparison, Training, compare_setting, shares, verdict
+from experiments.results.times import keep
 
 SETTING = Setting.of("DMoE-JESA-Sequential-v0", "small", {"num_experts": 3})
 SEEDS = {"mine": (0, 1, 2, 3)}
@@ -273,10 +279,16 @@ def test_pages_and_pictures(analytic: list[Row], checkout: Path) -> None:
     assert "| *mine* | 4 | 20 |" in text
     assert "an unknown commit, ccccccc with changes" in text
     table = page.sections["README.md", "results"]
-    assert "| `small` | PPO, 2.0 |" in table
-    assert "Not evaluated yet: `crowd`." in table
+    assert "Not evaluated yet: `crowd`." in text
+    told = shares(full)
+    (line,) = [line.split(" | ") for line in table.splitlines() if "`small`" in line]
+    assert line[1:3] == [f"{name} {100 * share:.1f}" for name, share in (told["bound"], told["reference"])]
+    assert told["reference"][1] == 1
+    assert told["learned"][1] == pytest.approx(full.learned[0].cost.mean / full.line("JESA").cost.mean)
+    assert "`paper`" in table
+    assert "none yet" in table
     assert all(png(figure).startswith(b"\x89PNG") for figure in page.pictures.values())
-    assert len(page.pictures) == 2
+    assert len(page.pictures) == 3
     assert curves([full], {"mine": {"0": run}}) is None  # of runs that tell no curve none is drawn
 
 

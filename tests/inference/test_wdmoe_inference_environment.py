@@ -8,8 +8,8 @@ from dmoe_builders import make
 
 from dmoe_gym.evaluation import evaluate_line_up, line_up_of
 from dmoe_gym.models.digits import load_inputs, load_model
-from dmoe_gym.models.digits.forward import best_experts
-from dmoe_gym.models.digits.forward import infer as infer_images
+from dmoe_gym.models.digits.model import best_experts
+from dmoe_gym.models.digits.model import infer as infer_images
 from dmoe_gym.models.language.accuracy import best, infer
 from dmoe_gym.models.language.source import LanguageSource
 from dmoe_gym.registration import system_of

@@ -13,8 +13,10 @@ changes that no test can notice, each with its reason.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import importlib
+import io
 import json
 import os
 import resource
@@ -26,6 +28,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,8 +73,9 @@ _LIBRARIES = [
     *("matplotlib", "pydantic"),
 ]
 # seconds of the processor: of one test that is asked, and of all that one change is tried with
-_TEST_LIMIT_S, _TOGETHER_LIMIT_S = 5.0, 30.0
-_KILLED, _SURVIVED, _UNREACHED = "killed", "survived", "not reached"
+_TEST_LIMIT_S, _TOGETHER_LIMIT_S = 5.0, 8.0
+_KILLED, _SURVIVED, _UNREACHED = "noticed", "survived", "not reached"
+_OURS = ("dmoe_gym", "agents", "baselines", "experiments", "tests")
 
 
 def _digest(*texts: str) -> str:
@@ -84,10 +88,11 @@ def _content(file: str) -> str:
 
 
 class _Limited:
-    """A pytest plugin: a test that takes long fails; which passed, and how long they took."""
+    """A pytest plugin: a test that takes long fails; which passed, how long they took, and which failed first."""
 
     def __init__(self, measured: coverage.Coverage | None = None) -> None:
         self.passed: dict[str, float] = {}
+        self.failed = ""
         self._measured = measured
         self._began = 0.0
 
@@ -115,6 +120,14 @@ class _Limited:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and report.passed:
             self.passed[report.nodeid] = time.process_time() - self._began
+        elif report.failed:
+            self.failed = self.failed or report.nodeid
+
+
+def _load(files: list[Path]) -> None:
+    """Import the product and its tests, which processes that fork have then."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main([*map(str, files), "--collect-only", "-qq", "-p", "no:cacheprovider", "-p", "no:xdist"])
 
 
 def _run_tests(names: list[str], plugin: _Limited, *options: str) -> int:
@@ -165,9 +178,6 @@ def _reached(file: str) -> dict[str, Any]:
         plugin = _Limited(measured)
         _run_tests([file], plugin)
         measured.stop()
-        # once more, by themselves in another order: what depends on its neighbours is left out
-        again = _Limited()
-        _run_tests(sorted(plugin.passed, key=lambda name: plugin.passed[name]), again)
         data = measured.get_data()
         lines: dict[str, dict[str, list[int]]] = {}
         for path in data.measured_files():
@@ -178,8 +188,8 @@ def _reached(file: str) -> dict[str, Any]:
         files = {file} | {name for by_file in lines.values() for name in by_file}
         found = {
             "contents": {name: _content(name) for name in sorted(files)},
-            "passed": {name: again.passed[name] for name in plugin.passed if name in again.passed},
-            "lines": {name: lines.get(name, {}) for name in plugin.passed if name in again.passed},
+            "passed": plugin.passed,
+            "lines": {name: lines.get(name, {}) for name in plugin.passed},
         }
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(found))
@@ -202,26 +212,38 @@ def _tests_for(mutant: Mutant, reached: list[dict[str, Any]]) -> list[str]:
             if lines is not None:
                 (near if any(line in here for line in lines) else far).append((found["passed"][name], name))
     chosen = []
-    for group in (near, far):
+    for group, limit in ((near, _TOGETHER_LIMIT_S), (far, _TOGETHER_LIMIT_S / 4)):
         spent = 0.0
         for duration, name in sorted(group):
             spent += duration
-            if spent <= _TOGETHER_LIMIT_S:
+            if spent <= limit:
                 chosen.append(name)
     return chosen
 
 
-def _verdict(mutant: Mutant, reached: list[dict[str, Any]]) -> str:
-    """Does a test notice the change?"""
-    tests = _tests_for(mutant, reached)
-    own = _digest(mutant.name, str(mutant.start), _content(mutant.file))
-    kept = KEPT / "verdicts" / f"{own}.json"
-    version = _digest(*tests, *(_content(name) for name in sorted({test.partition("::")[0] for test in tests})))
-    if kept.is_file():
-        before = json.loads(kept.read_text())
-        if before["verdict"] == _KILLED or before["tests"] == version:
-            return before["verdict"]
-    changed = mutant.applied((ROOT / mutant.file).read_text())
+def _patched(mutant: Mutant, changed: str) -> None:
+    """Make the change in this process: in the function that is loaded already, or in a module that is loaded anew."""
+    module = sys.modules.get(mutant.file.removesuffix(".py").replace("/", "."))
+    code: Any = compile(changed, str(ROOT / mutant.file), "exec", dont_inherit=True)
+    holder: Any = module
+    for name in mutant.function.split("."):
+        holder = vars(holder).get(name) if holder is not None and hasattr(holder, "__dict__") else None
+        inner = [part for part in code.co_consts if isinstance(part, CodeType) and part.co_name == name]
+        if holder is None or len(inner) != 1:
+            break
+        code = inner[0]
+        if isinstance(holder, type):
+            continue
+        function = _function(holder)
+        own = function.__code__ if isinstance(function, FunctionType) else code
+        if own != code and (own.co_firstlineno, own.co_freevars) == (code.co_firstlineno, code.co_freevars):
+            function.__code__ = code
+            return
+        break
+    for name, loaded in list(sys.modules.items()):
+        file = getattr(loaded, "__file__", None) or ""
+        if name.startswith(_OURS) or file.startswith(str(ROOT / "tests")):
+            del sys.modules[name]
     load = SourceFileLoader.get_code
 
     def get_code(self: SourceFileLoader, name: str) -> Any:
@@ -229,16 +251,63 @@ def _verdict(mutant: Mutant, reached: list[dict[str, Any]]) -> str:
             return compile(changed, self.path, "exec", dont_inherit=True)
         return load(self, name)
 
-    def run() -> int:
-        SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
-        return _run_tests(tests, _Limited(), "-x")
+    SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
 
+
+def _function(found: Any) -> Any:
+    """The plain function in whatever wraps it."""
+    while not isinstance(found, FunctionType) or hasattr(found, "__wrapped__"):
+        inner = [getattr(found, name, None) for name in ("__wrapped__", "fget", "__func__", "func")]
+        following = next((each for each in inner if each is not None), None)
+        if following is None:
+            return found
+        found = following
+    return found
+
+
+def _verdict(mutant: Mutant, reached: list[dict[str, Any]], unsound: set[str]) -> tuple[str, str]:
+    """Does a test notice the change, and which?"""
+    tests = [name for name in _tests_for(mutant, reached) if name not in unsound]
+    own = _digest(mutant.name, str(mutant.start), _content(mutant.file))
+    kept = KEPT / "verdicts" / f"{own}.json"
+    version = _digest(*tests, *(_content(name) for name in sorted({test.partition("::")[0] for test in tests})))
+    if kept.is_file():
+        before = json.loads(kept.read_text())
+        if (before["verdict"] == _KILLED and before["by"] not in unsound) or before["tests"] == version:
+            return before["verdict"], before["by"]
+    by = KEPT / "by.txt"
+
+    def run() -> int:
+        _patched(mutant, mutant.applied((ROOT / mutant.file).read_text()))
+        plugin = _Limited()
+        status = _run_tests(tests, plugin, "-x")
+        by.write_text(plugin.failed)
+        return status
+
+    by.write_text("")
     log = KEPT / "logs" / f"{own}.txt"
-    status = _forked(run, log, 60 + 5 * _TOGETHER_LIMIT_S) if tests else 5
+    status = _forked(run, log, 30 + 5 * _TOGETHER_LIMIT_S) if tests else 5
     verdict = {0: _SURVIVED, 5: _UNREACHED}.get(-1 if status is None else status, _KILLED)
+    found = {"mutant": mutant.name, "verdict": verdict, "by": by.read_text(), "tests": version, "log": log.name}
     kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps({"mutant": mutant.name, "verdict": verdict, "tests": version, "log": log.name}))
-    return verdict
+    kept.write_text(json.dumps(found))
+    print(f"  {verdict}: {mutant.name}", flush=True)
+    return verdict, found["by"]
+
+
+def _unsound(tests: set[str]) -> set[str]:
+    """Those of the tests that fail without any change, run in another order than they noticed one."""
+    passed = KEPT / "passed.txt"
+
+    def run() -> int:
+        plugin = _Limited()
+        _run_tests(sorted(tests, reverse=True), plugin)
+        passed.write_text("\n".join(plugin.passed))
+        return 0
+
+    passed.write_text("")
+    _forked(run, KEPT / "logs" / "sound.txt", 1200)
+    return tests - set(passed.read_text().splitlines())
 
 
 def _files(parts: list[str]) -> list[str]:
@@ -261,20 +330,32 @@ def main() -> None:
         importlib.import_module(library)
     excused = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text())["equivalent"]
     equivalent = {(entry["file"], entry["before"], entry["after"], entry["function"]) for entry in excused}
-    rows, survivors = [], []
+    rows = []
     for area in options.area or AREAS:
         product, folders = AREAS[area]
-        tests = [path for folder in folders for path in sorted((ROOT / "tests" / folder).rglob("test_*.py"))]
+        tests = [
+            path
+            for folder in folders
+            for path in sorted((ROOT / "tests" / folder).rglob("test_*.py"))
+            if "render" not in path.name
+        ]
+        _load(tests)
         reached = [_reached(str(path.relative_to(ROOT))) for path in tests]
         print(f"{area}: {sum(len(found['passed']) for found in reached)} tests", flush=True)
-        counts: Counter[str] = Counter()
-        for mutant in drawn(ROOT, _files(product), options.count, f"{options.seed} {area}"):
-            listed = (mutant.file, mutant.before, mutant.after, mutant.function) in equivalent
-            verdict = "equivalent" if listed else _verdict(mutant, reached)
-            counts[verdict] += 1
-            if verdict not in (_KILLED, "equivalent"):
-                survivors.append(f"{verdict}: {mutant.name}")
-                print(survivors[-1], flush=True)
+        mutants = drawn(ROOT, _files(product), options.count, f"{options.seed} {area}")
+        telling = [each for each in mutants if (each.file, each.before, each.after, each.function) not in equivalent]
+        unsound: set[str] = set()
+        while True:
+            verdicts = [_verdict(mutant, reached, unsound) for mutant in telling]
+            more = _unsound({by for verdict, by in verdicts if verdict == _KILLED and by})
+            if not more:
+                break
+            unsound |= more
+        counts = Counter(verdict for verdict, _ in verdicts)
+        counts["equivalent"] = len(mutants) - len(telling)
+        for mutant, (verdict, _) in zip(telling, verdicts, strict=True):
+            if verdict != _KILLED:
+                print(f"{verdict}: {mutant.name}", flush=True)
         rows.append((area, counts))
         print(f"{area}: {dict(counts)}", flush=True)
     print("\n| area | changes | equivalent | noticed | not noticed |\n|---|---|---|---|---|")

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 
 from dmoe_gym.wdmoe import (
     Allocation,
+    Block,
     allocate_bandwidth,
     allocate_bandwidth_batch,
     check,
@@ -24,7 +25,7 @@ from dmoe_gym.wdmoe import (
     solve_joint,
     top_k,
 )
-from dmoe_gym.wdmoe.solvers.program import bandwidth_increments
+from dmoe_gym.wdmoe.solvers.exact import bandwidth_increments
 from tests.wdmoe.blocks import TINY, tiny_blocks
 
 # the experts that may serve one of TINY's tokens: one or two of three
@@ -32,10 +33,10 @@ ROWS = [row for row in product([False, True], repeat=3) if 1 <= sum(row) <= 2]
 SELECTIONS = np.array(list(product(ROWS, repeat=TINY.num_tokens)))
 
 
-def least_latency_by_enumeration(block, relevance):
-    """The best of all 6^4 selections that reach the relevance, each at its optimal bandwidths [s]."""
-    reached = (SELECTIONS * block.gate_weights).sum(axis=(1, 2)) / block.config.num_tokens
-    selections = SELECTIONS[reached >= relevance - 1e-9]
+def least_latency_by_enumeration(block, relevance, every=SELECTIONS):
+    """The best of all selections that reach the relevance, each at its optimal bandwidths [s]."""
+    reached = (every * block.gate_weights).sum(axis=(1, 2)) / block.config.num_tokens
+    selections = every[reached >= relevance - 1e-9]
     tokens = selections.sum(axis=1).astype(float)
     rows = (np.tile(v, (len(tokens), 1)) for v in (block.downlink_cn0, block.uplink_cn0, block.computation_time))
     bandwidth, total = np.empty(tokens.shape), np.empty(len(tokens))
@@ -52,6 +53,24 @@ def test_exact_equals_enumeration_and_bound_is_lower(block):
     assert least == pytest.approx(least_latency_by_enumeration(block, block.relevance_budget), rel=1e-8)
     bound = lower_bound(block)
     assert 0 < bound <= least * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("tied", ["weights", "gains", "both", ""])
+def test_bounds_hold_for_ties_and_any_number_of_experts(limit, tied):
+    """D = 1 to D = U; where all weights or all devices are alike there is more than one optimum."""
+    config = TINY.replace(max_experts=limit, relevance_share=0.7, device_speed_range_flops=(5e12, 5e12))
+    rows = [row for row in product([False, True], repeat=3) if 1 <= sum(row) <= limit]
+    every = np.array(list(product(rows, repeat=config.num_tokens)))
+    drawn = draw_block(config, np.random.default_rng(7))
+    weights = np.full((4, 3), 1 / 3) if tied in ("weights", "both") else drawn.gate_weights
+    gains = np.full((2, 3), 1e-10) if tied in ("gains", "both") else (drawn.downlink_gains, drawn.uplink_gains)
+    block = Block(weights, *gains, config)
+    exact = solve_exact(block)
+    assert check(block, exact) == []
+    least = least_latency_by_enumeration(block, block.relevance_budget, every)
+    assert latency(block, exact).total == pytest.approx(least, rel=1e-8)
+    assert 0 < lower_bound(block) <= least * (1 + 1e-12)
 
 
 @settings(max_examples=20)

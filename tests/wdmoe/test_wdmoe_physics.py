@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmoe_gym.channel.path_loss import path_gain, path_loss_db
+from dmoe_gym.channel.large_scale import path_gain, path_loss_db
 from dmoe_gym.wdmoe import (
     Allocation,
     Block,
@@ -20,7 +20,8 @@ from dmoe_gym.wdmoe import (
     top_k,
     weight_to_latency_ratio,
 )
-from dmoe_gym.wdmoe.physics.latency import latency_batch
+from dmoe_gym.wdmoe.physics.latency import cost, latency_batch, reference_latency, shortfall, token_unit
+from dmoe_gym.wdmoe.system import BOUNDS
 from tests.wdmoe.blocks import TINY, spread_block
 
 
@@ -205,3 +206,50 @@ def test_draws_are_reproducible_and_follow_the_configuration():
     mean = path_gain(1.0, 3.5e9) * 2 * np.log(10) / (200**2 - 20**2)
     spread = np.std(gains) / np.sqrt(np.size(gains))
     assert abs(np.mean(gains) - mean) < 5 * spread
+
+
+def test_the_reference_is_a_device_at_the_median_distance():
+    """By hand from docs/wdmoe.md: J D / U tokens there, an equal share of the band, the mean of computation times."""
+    config = scenario("testbed").replace(distance_range_m=(10.0, 70.0))
+    draws = np.random.default_rng(0).uniform(10.0**2, 70.0**2, 100_000) ** 0.5
+    assert (draws < 50.0).mean() == pytest.approx(0.5, abs=0.01)
+    gain = 10 ** (-(32.4 + 20 * np.log10(config.carrier_hz / 1e9) + 20 * np.log10(50.0)) / 10)
+    share = config.bandwidth_hz / config.num_devices
+    noise = share * 10 ** (config.noise_dbm_per_hz / 10) / 1000
+    rates = [
+        share * np.log2(1 + power * gain / noise) for power in (config.base_station_power_w, config.device_power_w)
+    ]
+    bits = config.bits_per_value * config.hidden_size
+    work = 6 * config.hidden_size * config.expert_hidden_size
+    work += (config.activation_flops + 1) * config.expert_hidden_size
+    time = bits / rates[0] + bits / rates[1] + np.mean(work / config.device_speeds)
+    tokens = config.num_tokens * config.max_experts / config.num_devices
+    assert reference_latency(config) == pytest.approx(time * tokens, rel=1e-12)
+    assert token_unit(config) == pytest.approx(time, rel=1e-12)
+
+
+def test_cost_is_relative_latency_and_priced_shortfall():
+    config = TINY.replace(relevance_share=0.9, shortfall_price=7.0)
+    block = draw_block(config, np.random.default_rng(5))
+    bandwidth = np.full(3, config.bandwidth_hz / 3)
+    best, one = (Allocation(top_k(block, count), bandwidth) for count in (2, 1))
+    assert shortfall(block, best) == 0.0
+    assert cost(block, best) == pytest.approx(latency(block, best).total / reference_latency(config), rel=1e-12)
+    missing = 0.9 * mean_relevance(block, best.selected) - mean_relevance(block, one.selected)
+    assert missing > 0.05
+    assert shortfall(block, one) == pytest.approx(missing, rel=1e-12)
+    assert cost(block, one) == pytest.approx(
+        latency(block, one).total / reference_latency(config) + 7.0 * missing, rel=1e-12
+    )
+
+
+def test_bounds_are_told_in_the_terms_of_the_environment():
+    block = draw_block(TINY, np.random.default_rng(6))
+    exact, bound = BOUNDS["exact"].function(block), BOUNDS["lower-bound"].function(block)
+    reference = reference_latency(TINY)
+    assert exact["cost"] == pytest.approx(exact["latency_s"] / reference + 100.0 * exact["shortfall"], rel=1e-12)
+    parts = sum(exact[f"latency_{part}_s"] for part in ("downlink", "uplink", "computation", "waiting"))
+    assert parts == pytest.approx(exact["latency_s"], rel=1e-9)
+    assert exact["relevance"] >= block.relevance_budget - 1e-9
+    assert bound["cost"] == pytest.approx(bound["latency_s"] / reference, rel=1e-12)
+    assert 0 < bound["latency_s"] <= exact["latency_s"]

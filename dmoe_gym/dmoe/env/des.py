@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 from gymnasium import spaces
 from numba import prange
 
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import DMoECore
 from dmoe_gym.dmoe.env.repair import most_relevant_change
@@ -22,21 +23,27 @@ UNREACHABLE = 1e6
 
 
 class DESCore(DMoECore):
-    """The hidden states of a round one by one, node after node, over JESA's provisional subcarriers.
+    """One step selects the experts of one hidden state, node after node, over JESA's provisional subcarriers.
 
-    Action: one bit per expert. More than D experts lose those of least score; without experts, or with a shortfall
+    More than D experts lose those of least score; without experts, or with a shortfall
     dearer than its cure, the best scores in reach are added or exchanged one at a time; `repairs` counts the changes.
 
     A step's cost is its hidden state's share of the round: energies of the selected experts over the given
     subcarriers plus the priced shortfall, so a round's steps sum to the round's cost. Where there are fewer
     subcarriers than links, every link keeps its best one and the sum is the cost without exclusivity. Energies are
-    observed, and subcarriers given, by what is known of the channel; paid is what the channel really takes.
-
-    Raises:
-        ValueError: for a configuration with a slot, a relevance budget or a battery, which bind hidden states together.
+    observed, and subcarriers given, by what is known of the channel; paid is what the channel really takes. A slot, a
+    relevance budget and a battery bind hidden states together: configurations with one are refused.
     """
 
     turn: np.ndarray
+    meaning = MappingProxyType(
+        {
+            "gate_scores": "(K,): relevance of every expert for the hidden state; sums to 1",
+            "energy": "(K,): what expert j takes, radio and computation [E_ref / (K N D)]; 1e6 where out of reach",
+            "threshold": DMoECore.meaning["threshold"],
+        }
+    )
+    entries = MappingProxyType({"selection": "K: 1 where expert j serves the hidden state"})
     _upper: ClassVar[Mapping[str, float]] = {"gate_scores": 1, "threshold": 1, "energy": UNREACHABLE}
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 from gymnasium import spaces
 from numba import prange
 
-from dmoe_gym.compiled.njit import njit
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit, serial_or_parallel
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
-from dmoe_gym.dmoe.env.batch import new_workspace
-from dmoe_gym.dmoe.env.charge import charge_served
-from dmoe_gym.dmoe.env.joint import JointCore, apply_joint, encode_joint
-from dmoe_gym.dmoe.env.price import price_links
+from dmoe_gym.dmoe.env.batch import charge_served, new_workspace
+from dmoe_gym.dmoe.env.joint import JointCore, PriceCore, apply_joint, encode_joint, price_links
 from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.physics import Round, Schedule
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
@@ -27,12 +25,13 @@ LOG_STATE_FACTOR = float(np.log(4.0))
 
 
 class InferenceBase(ServingCore, DMoECore):
-    """What both inference environments share; subclasses decode actions in `_decide`.
+    """A round is a layer of a real model: who is heard shapes the gate scores of later layers and the answer.
 
-    Terms as in every DMoE environment, and `correct`. The cost of a round is its energy / E_ref, plus in the last round
-    `wrong_answer_price` times the share of wrong answers; the reward is minus the cost. Relevance and shortfall are
-    reported and not priced.
+    Observations are those of `DMoE-JESA-v0`; gate scores are the model's. Relevance and shortfall are reported and not
+    priced. `correct` is in the last round the share of the K nodes whose answer is right, before that 0.
     """
+
+    reward = "minus energy / E_ref; in the last round also minus `wrong_answer_price` times the share of wrong answers"
 
     term_names = (*TERMS, "correct")
     config: InferenceConfig
@@ -66,13 +65,15 @@ class InferenceBase(ServingCore, DMoECore):
 
 
 class InferenceCore(InferenceBase):
-    """Action: the log price of every ordered link i != j, then a log threshold factor per hidden state, in [-1, 1].
-
-    JESA runs with link energies multiplied by 4^price and every hidden state's threshold by 4^factor (at most 1);
-    action 0 is JESA with the configuration's z and gamma.
-    """
+    """One step prices a layer, and JESA decides it at those prices; action 0 is JESA with z and gamma as configured."""
 
     decides_rounds = True
+    entries = MappingProxyType(
+        {
+            "price": PriceCore.entries["price"],
+            "threshold": "K*N: the threshold of hidden state n of node i, at i N + n, is multiplied by 4^entry",
+        }
+    )
 
     def _action_space(self) -> spaces.Space:
         nodes, states = self.config.num_experts, self.config.num_states
@@ -83,12 +84,10 @@ class InferenceCore(InferenceBase):
 
 
 class InferenceJointCore(InferenceBase):
-    """Action as in `DMoE-JESA-v0`: selection bits and subcarrier wishes; for schedulers that decide schedules.
-
-    Every action is accepted and made feasible; shortfalls are not cured.
-    """
+    """One step decides a layer's whole schedule; actions as in `DMoE-JESA-v0`, but that shortfalls are not cured."""
 
     decides_rounds = True
+    entries = JointCore.entries
 
     def _action_space(self) -> spaces.Space:
         return JointCore._action_space(self)  # type: ignore[arg-type]

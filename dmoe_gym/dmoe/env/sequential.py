@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 from gymnasium import spaces
 from numba import prange
 
-from dmoe_gym.compiled.njit import njit
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit, serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
-from dmoe_gym.dmoe.env.batch import new_workspace
-from dmoe_gym.dmoe.env.charge import charge
+from dmoe_gym.dmoe.env.batch import charge, new_workspace
 from dmoe_gym.dmoe.env.masks import nearest_feasible, write_mask
 from dmoe_gym.dmoe.env.repair import raise_relevance
 from dmoe_gym.dmoe.physics.terms import attainable, cost_of, shortfall_cost, transmission_energy
@@ -22,18 +21,34 @@ from dmoe_gym.dmoe.solvers.repair import mark_taken
 
 
 class SequentialCore(DMoECore):
-    """The hidden states of a round one by one, node after node; feasible by construction under `masks()`.
+    """One step is one pick, for the hidden states of a round one by one, node after node, under exact action masks.
 
-    Action j * M + m lets expert j serve the current hidden state, over subcarrier m if the link i -> j has none yet;
-    K * M ends the hidden state, as does the D-th pick. An action outside the mask is replaced by the nearest
-    feasible one and counted in `repairs`. Where subcarriers are scarce hidden states may be left short (see
-    `masks`); what check would still find short at the
-    round's end gets the best scores in reach then, counted likewise. A pick costs its
-    energy, the end of a hidden state its priced shortfall, and a round's steps sum to the round's cost.
+    A node's own expert is picked with m = 0 and a link that has a subcarrier with that one; an expert over a new link
+    with any free one. Masks are in `info["action_mask"]` and `env.unwrapped.action_masks()`. An action outside the mask
+    is replaced by the nearest feasible one and counted in `repairs`: the same expert over its best feasible subcarrier,
+    else the expert of largest score over its best one, else done. While free subcarriers suffice for whatever may still
+    be asked for, every hidden state must reach its threshold; elsewhere it may be left short, and what is dearer short
+    than cured gets the best scores in reach at the round's end, counted likewise.
+
+    A pick costs its energy, the end of a hidden state its priced shortfall.
     """
 
     turn: np.ndarray
     masked = True
+    meaning = MappingProxyType(
+        {
+            **DMoECore.meaning,
+            "selected": "(K, N, K): 1 where expert j was picked for hidden state n of node i",
+            "allocated": "(K, K, M): 1 where link i to j has subcarrier m",
+            "turn": "(K*N,): 1 at i N + n, the hidden state whose turn it is, else 0",
+        }
+    )
+    entries = MappingProxyType(
+        {
+            "pick": "K*M: j M + m lets expert j serve the hidden state whose turn it is, over subcarrier m",
+            "done": "1: K M ends the hidden state, as its D-th pick does",
+        }
+    )
     _upper: ClassVar[Mapping[str, float]] = {**DMoECore._upper, "selected": 1, "allocated": 1, "turn": 1}
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:

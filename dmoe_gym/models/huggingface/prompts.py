@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dmoe_gym.models.causal.folder import read_sizes
-from dmoe_gym.models.causal.questions import Asked, Questions
+from dmoe_gym.io.extras import needed_for
+from dmoe_gym.models.causal.source import Asked, Questions, read_sizes
 
 NO_DOMAIN = "all"
 
@@ -97,10 +97,8 @@ def _tokenised(folder: Path | str, prompts: list[Prompt], where: str) -> list[tu
 
     A text is its own answer, but for the first token that the tokenizer gives it.
     """
-    try:
+    with needed_for("a language model", "record"):
         from transformers import PreTrainedTokenizerFast
-    except ImportError:
-        raise ImportError("a language model needs transformers: pip install 'dmoe_gym[record]'") from None
     try:
         # tokenizer.json alone: no class that the folder names is looked up
         tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(Path(folder).expanduser(), local_files_only=True)

@@ -6,18 +6,21 @@ import numpy as np
 
 from dmoe_gym.models.serving import ServingCore
 from dmoe_gym.wdmoe.env.base import WDMoECore
-from dmoe_gym.wdmoe.env.discount import DiscountCore
-from dmoe_gym.wdmoe.env.joint import JointCore
+from dmoe_gym.wdmoe.env.joint import DiscountCore, JointCore
 from dmoe_gym.wdmoe.inference import WDMoEInferenceConfig
 
 
 class InferenceBase(ServingCore, WDMoECore):
-    """What both inference environments share.
+    """A block is a layer of a real model: who is asked shapes the gate weights of later blocks and the answers.
 
-    Terms as in every WDMoE environment, and `correct`. The cost of a block is its latency over the reference latency,
-    plus in the last block `wrong_answer_price` times the share of wrong answers.
+    A prompt is a number of queries, whose tokens are sent together. `correct` is in the last block how many of their
+    answers are right, before that 0.
     """
 
+    reward = (
+        "minus latency over a reference latency; in the last block also minus `wrong_answer_price` times the share of "
+        "wrong answers"
+    )
     term_names = (*WDMoECore.term_names, "correct")
     config: WDMoEInferenceConfig
 
@@ -28,8 +31,12 @@ class InferenceBase(ServingCore, WDMoECore):
 
 
 class InferenceCore(InferenceBase, DiscountCore):
-    """Action as in `WDMoE-v0`: action 0 is the gate's choice of D experts at optimal bandwidths."""
+    """One step discounts the devices' gate weights, as in `WDMoE-v0`; action 0 is the gate's choice of D experts."""
+
+    entries = DiscountCore.entries
 
 
 class InferenceJointCore(InferenceBase, JointCore):
-    """Action as in `WDMoE-Joint-v0`; the analytic schedulers act here."""
+    """One step decides a whole allocation, as in `WDMoE-Joint-v0`; the analytic schedulers act here."""
+
+    entries = JointCore.entries
