@@ -131,6 +131,19 @@ def test_parts_add_up_to_the_total(seed, name):
     assert (result.device_times[~selected.any(axis=0)] == 0).all()
 
 
+def test_an_idle_device_is_in_no_mean():
+    """Parts are means over the devices that serve tokens: what the others have of bandwidth or speed is no part."""
+    block = draw_block(TINY, np.random.default_rng(2))
+    selected = np.zeros((4, 3), bool)
+    selected[:3, 0] = selected[3, 2] = True
+    parts = latency(block, Allocation(selected, [4e7, 3e7, 3e7]))
+    serving = [0, 2]
+    assert parts.device_times[1] == 0.0
+    for name in ("downlink", "uplink", "computation"):
+        assert getattr(parts, name) == pytest.approx(getattr(parts, f"device_{name}")[serving].mean(), rel=1e-12)
+    assert parts.waiting == pytest.approx((parts.total - parts.device_times[serving]).mean(), rel=1e-12)
+
+
 def test_a_device_without_bandwidth_takes_for_ever_if_it_has_tokens():
     block = block_of(np.full(3, 1e-9), TINY)
     selected = np.zeros((4, 3), bool)
