@@ -66,6 +66,13 @@ def test_bad_gate_weights_are_named(weights, words):
         Block(weights, np.ones(3), np.ones(3), TINY)
 
 
+def test_devices_have_a_speed():
+    block = Block(np.full((4, 3), 1 / 3), [1e-9] * 3, [1e-9] * 3, TINY, device_speeds=[1.0, 2.0, 4.0])
+    np.testing.assert_allclose(block.computation_time, TINY.token_flops / np.array([1.0, 2.0, 4.0]))
+    with pytest.raises(ValueError, match=r"device_speeds\[1\] = 0.9"):
+        Block(np.full((4, 3), 1 / 3), [1e-9] * 3, [1e-9] * 3, TINY, device_speeds=[1.0, 0.9, 4.0])
+
+
 def test_blocks_and_allocations_are_read_only_copies():
     gains = np.full(3, 1e-9)
     block = block_of(gains, TINY)
