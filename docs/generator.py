@@ -19,7 +19,7 @@ import dmoe_gym  # noqa: F401  registers the environments
 from dmoe_gym.config import StrictConfig, SystemConfig
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.features import GLOBAL_FEATURES, NODE_FEATURES
+from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.facades.manual import decided, observed, short, story
 from dmoe_gym.registration import ENVIRONMENTS, VIEWS, create_core, system_of, systems

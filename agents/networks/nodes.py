@@ -5,7 +5,7 @@ Permuted nodes get permuted corrections and the same value, and one set of weigh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import torch
 from gymnasium import spaces
@@ -16,13 +16,10 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
+from agents.config import NetworkKind, TrainingConfig
 from agents.networks.heads import Split
-from agents.networks.kind import NetworkKind
-from dmoe_gym.dmoe.env.features import GLOBAL_FEATURES, NODE_FEATURES
+from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
-
-if TYPE_CHECKING:
-    from agents.config import TrainingConfig
 
 _ALGORITHMS = ("ppo", "a2c", "trpo")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from dmoe_gym.config import StrictConfig
+from dmoe_gym.process import Generators, Rows
 
 
 class HarvestConfig(StrictConfig):
@@ -74,13 +74,13 @@ class Harvest:
         self.config, self.sun_energy = config, sun_energy
         self.arrived = np.zeros((batch, nodes))
 
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Rows, generators: Generators) -> None:
         """Draw the first round of a new episode for the environments in `rows`."""
         for row in rows:
             sunny = generators[row].random(self.arrived.shape[1]) < self.config.sun_share
             self.arrived[row] = np.where(sunny, self.sun_energy, 0.0)
 
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Rows, generators: Generators) -> None:
         """Move the environments in `rows` one round on."""
         stays, comes = 1 - self.config.leaves_sun, self.config.leaves_shade
         for row in rows:

@@ -16,11 +16,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner
 
 from agents.__main__ import app
-from agents.checkpoint import checkpoint_steps, read_tensors
 from agents.config import TrainingConfig, dump_config, load_config
+from agents.evaluate import load_run
+from agents.imitation import Teacher
 from agents.learners import build_env
-from agents.policy import load_run
-from agents.teachers import Teacher
+from agents.run_folder import checkpoint_steps, read_tensors
 from agents.train import reference_rows
 from dmoe_gym.io.files import read_csv
 
@@ -152,7 +152,7 @@ class _InterruptedAfter(Teacher):
 
 def test_interrupted_imitation_goes_on(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The checkpoint of a half-done imitation is readable, and training ends from there."""
-    monkeypatch.setattr("agents.lessons.Teacher", _InterruptedAfter)
+    monkeypatch.setattr("agents.imitation.Teacher", _InterruptedAfter)
     arguments = ("train", str(recipe_file), "--runs", str(tmp_path), "--jobs", "1", "--no-progress")
     assert _command(*arguments).exit_code == 130
     assert checkpoint_steps(tmp_path / RUN / "checkpoint.pt") == 256  # two rollouts of 8 steps in 16 environments

@@ -10,7 +10,7 @@ from stable_baselines3 import PPO
 from agents.config import TrainingConfig
 from agents.learners import build_env, build_learner
 from agents.networks.nodes import NodePolicy
-from dmoe_gym.dmoe.env.features import GLOBAL_FEATURES, NODE_FEATURES
+from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES
 
 RECIPE = {
     "algorithm": "ppo",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dmoe_gym.dmoe import DMoEConfig, scenario
-from dmoe_gym.dmoe.env.charge import BATTERY
+from dmoe_gym.dmoe.env.batch import BATTERY
 from dmoe_gym.dmoe.harvest import HarvestConfig
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.episode import BatteryJESA, HarvestJESA

@@ -8,9 +8,9 @@ import pytest
 
 from dmoe_gym.dmoe import SCENARIOS, DMoEConfig, scenario
 from dmoe_gym.dmoe.config import ResidualConfig
-from dmoe_gym.dmoe.env.features import GLOBAL_FEATURES, NODE_FEATURES, feature_names
+from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES, feature_names
 from dmoe_gym.dmoe.policies import JointPolicy
-from dmoe_gym.dmoe.schedulers.strongest import CORRECTABLE, recorded, strongest, strongest_name
+from dmoe_gym.dmoe.schedulers.tuned import CORRECTABLE, recorded, strongest, strongest_name
 from dmoe_gym.evaluation import evaluate
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.facades.view import View

@@ -9,15 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dmoe_gym.channel.csi import PerfectKnowledge
-from dmoe_gym.channel.rayleigh import RayleighChannel
+from dmoe_gym.channel.fading import RayleighChannel
 from dmoe_gym.compiled.draws import compiled
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.batch import BATTERY, Batch, Rules, round_of
-from dmoe_gym.dmoe.env.observe import OBSERVED_PER_DRAWN, observe_rounds
+from dmoe_gym.dmoe.env.batch import BATTERY, OBSERVED_PER_DRAWN, Batch, Rules, observe_rounds, round_of
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.relevance import RelevanceProcess
-from dmoe_gym.relevance.dirichlet import DirichletRelevance
+from dmoe_gym.relevance.process import DirichletRelevance
 
 TERMS = ("cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs", "outages")
 

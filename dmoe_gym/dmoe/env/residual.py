@@ -1,28 +1,146 @@
 """DMoE-JESA-Residual-v0: an action corrects the prices of the scenario's strongest analytic scheduler.
 
 Residual policy learning (Silver et al., arXiv 1812.06298; Johannink et al., arXiv 1812.03201): action 0 is that
-scheduler, bit for bit, so a learner starts where analysis ends.
-"""
+scheduler, bit for bit, so a learner starts where analysis ends."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import NamedTuple, Self
 
 import numpy as np
 from gymnasium import spaces
 from numba import prange
 
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit, serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import DMoECore
-from dmoe_gym.dmoe.env.batch import Batch, new_workspace
-from dmoe_gym.dmoe.env.charge import charge
-from dmoe_gym.dmoe.env.features import LARGEST, Memory, feature_names, write_features
-from dmoe_gym.dmoe.env.observe import begin_limits
+from dmoe_gym.dmoe.env.batch import Batch, begin_limits, charge, new_workspace
 from dmoe_gym.dmoe.env.repair import repair_draft
-from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.episode import HarvestJESA
-from dmoe_gym.dmoe.schedulers.strongest import strongest
+from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Corrections
+from dmoe_gym.dmoe.schedulers.tuned import strongest
+
+# One of each per node, and what it means. Where a scenario has no such thing it is 0.
+NODE_FEATURES = MappingProxyType(
+    {
+        "battery": "share of its battery left",
+        "battery_pace": "log(share of the episode left / share of the battery left)",
+        "battery_used": "share of its battery that the last round took, times L",
+        "demand": "K times its expert's mean gate score over all hidden states of this round, less 1",
+        "demand_mean": "the same over all rounds of the episode so far",
+        "own_demand_mean": "its own hidden states' mean gate score for its own expert so far, less 1 / K",
+        "harvest": "what arrived at its battery in this round over the mean, less 1",
+        "harvest_pace": "log(what the rounds left take at an even pace / its energy and expected arrivals)",
+        "computation": "its energy per hidden state over the mean node's, less 1",
+        "sending": "log of the mean energy of its links to others, on their best subcarriers, over a link of gain 1",
+        "receiving": "the same of others' links to it",
+    }
+)
+GLOBAL_FEATURES = MappingProxyType(
+    {
+        "threshold": "as in `DMoE-JESA-v0`",
+        "progress": "as in `DMoE-JESA-v0`",
+        "budget_left": "as in `DMoE-JESA-v0`",
+        "budget_pace": "log(relevance still missing per round left / the budget)",
+    }
+)
+LARGEST = 5.0  # features are clipped to it
+LEAST = 1e-3  # shares below count as this under a logarithm
+
+
+def feature_names(experts: int) -> tuple[str, ...]:
+    """The names of a vector's entries: "demand[3]" is of node 3."""
+    return tuple(f"{name}[{node}]" for name in NODE_FEATURES for node in range(experts)) + tuple(GLOBAL_FEATURES)
+
+
+class Memory(NamedTuple):
+    """What is remembered of the episode."""
+
+    scores: np.ndarray  # (B, K, K) sums over rounds of node i's mean gate score for expert j
+    rounds: np.ndarray  # (B,) that they are of
+    battery: np.ndarray  # (B, K) as observed in the round before
+
+    @classmethod
+    def empty(cls, batch: int, experts: int) -> Self:
+        """Of no episode."""
+        return cls(np.zeros((batch, experts, experts)), np.zeros(batch), np.zeros((batch, experts)))
+
+
+@serial_or_parallel
+def write_features(rows, first, rounds, budget, has_battery, harvest, constants, batch, memory, features):
+    """Bring the memory up to date with the present observation, and write the features of the environments in `rows`.
+
+    Args:
+        first: does an episode begin?
+        rounds: L; budget: mean relevance asked for, NaN for none; has_battery: are there batteries?
+        harvest: (B, K, 2), the two features of it; of no rows without a harvest.
+        constants, batch, memory: `Constants`, `Batch`, `Memory`.
+        features: (B, features) float32 output.
+    """
+    for position in prange(rows.shape[0]):
+        _write(rows[position], first, rounds, budget, has_battery, harvest, constants, batch, memory, features)
+
+
+@njit
+def _write(row, first, rounds, budget, has_battery, harvest, constants, batch, memory, features):
+    gate_scores, efficiency, out = batch.gate_scores[row], batch.efficiency[row], features[row]
+    sums = memory.scores[row]
+    experts, states, _ = gate_scores.shape
+    subcarriers = efficiency.shape[2]
+    if first:
+        sums[:] = 0.0
+        memory.rounds[row] = 0.0
+        for node in range(experts):
+            memory.battery[row, node] = np.float64(batch.battery[row, node])
+    memory.rounds[row] += 1
+    seen = memory.rounds[row]
+    out[:] = 0.0
+    left = (rounds - batch.layer[row] + 1) / rounds
+    mean_computation = max(constants.computation.mean(), 1e-12)
+    link_unit = (experts - 1) / np.log2(1 + constants.snr_per_gain)
+    sending, receiving = np.zeros(experts), np.zeros(experts)
+    for i in range(experts):
+        for j in range(experts):
+            mean = 0.0
+            for n in range(states):
+                mean += gate_scores[i, n, j]
+            mean /= states
+            sums[i, j] += mean
+            out[3 * experts + j] += mean
+            out[4 * experts + j] += sums[i, j] / seen
+            if i == j:
+                out[5 * experts + j] = sums[i, j] / seen - 1 / experts
+                continue
+            best = 0.0
+            for m in range(subcarriers):
+                best = max(best, efficiency[i, j, m])
+            sending[i] += 1 / max(best, LEAST)
+            receiving[j] += 1 / max(best, LEAST)
+    for node in range(experts):
+        if has_battery:
+            share = np.float64(batch.battery[row, node])
+            out[node] = share
+            out[experts + node] = np.log(left / max(share, LEAST))
+            out[2 * experts + node] = (memory.battery[row, node] - share) * rounds
+            memory.battery[row, node] = share
+        if harvest.shape[0] > 0:
+            out[6 * experts + node] = harvest[row, node, 0]
+            out[7 * experts + node] = harvest[row, node, 1]
+        out[3 * experts + node] -= 1
+        out[4 * experts + node] -= 1
+        out[8 * experts + node] = constants.computation[node] / mean_computation - 1
+        out[9 * experts + node] = np.log(sending[node] / link_unit)
+        out[10 * experts + node] = np.log(receiving[node] / link_unit)
+    at = 11 * experts
+    out[at] = batch.threshold[row, 0]
+    out[at + 1] = batch.progress[row, 0]
+    if not np.isnan(budget):
+        out[at + 2] = batch.budget_left[row, 0]
+        out[at + 3] = np.log(max(batch.budget_left[row, 0] / (left * max(budget, LEAST)), LEAST))
+    for index in range(out.shape[0]):
+        out[index] = min(max(out[index], -LARGEST), LARGEST)
+
 
 # What an action of 1 multiplies by (this project's choice). A battery that is never empty should cost nothing, and
 # JESA-battery starts at more than six times that: with a factor of 2 a learner gained half as much.
@@ -114,7 +232,7 @@ class ResidualCore(DMoECore):
         config, harvest = self.config, self.config.harvest
         if harvest is None:
             return np.zeros((0, config.num_experts, 2))
-        need, energy = HarvestJESA(config, horizon=config.num_layers).outlook(self.inputs)
+        need, energy = HarvestJESA(config, horizon=config.num_layers).need_and_energy(self.inputs)
         now = self.harvest_seen.astype(float) * float(config.battery_j or 0)
         return np.stack([now / harvest.mean_j - 1, np.log(need / energy)], -1)
 

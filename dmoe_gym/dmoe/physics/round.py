@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
+from dmoe_gym.config import checked_array, checked_bool_array, require_sum_of_one
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.validation import checked_array, checked_bool_array, require_sum_of_one
 
 # Below, the 1 of 1 + SNR leaves few digits or none, and the logarithm is the SNR itself.
 TINY_SNR = 1e-8

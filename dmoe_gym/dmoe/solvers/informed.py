@@ -15,7 +15,7 @@ from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Constants, Round
 from dmoe_gym.dmoe.physics.terms import attainable
-from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw, expect_exactly
+from dmoe_gym.dmoe.solvers.delivery import ChannelLaw, expect_exactly
 from dmoe_gym.dmoe.solvers.expected_cost import expected_relevance_cost
 
 # Selections of a node that enumeration takes on.

@@ -6,9 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from dmoe_gym.dmoe.viewer.recorder import Scene
-from dmoe_gym.dmoe.viewer.text import outcome, sizes, title
-from dmoe_gym.rendering.canvas import fold, four_panels, head, mark, pixels, running_sums, whole_ticks
+from dmoe_gym.canvas import fold, four_panels, head, mark, pixels, running_sums, whole_ticks
+from dmoe_gym.dmoe.viewer.scene import Scene, outcome, sizes, title
 
 # The channel panel shows at most this many rows and columns; more are folded, the largest value of each block stays.
 MOST_ROWS, MOST_COLUMNS = 72, 128
