@@ -13,7 +13,7 @@ from gymnasium import spaces
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.gating.data import DatasetName, load_split
 from dmoe_gym.gating.frozen import load_frozen, observed_snr, weights_path
-from dmoe_gym.gating.output import output_probabilities
+from dmoe_gym.gating.networks import output_probabilities
 from dmoe_gym.gating.scenarios import GatingSystemConfig
 
 

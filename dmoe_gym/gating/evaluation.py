@@ -10,8 +10,7 @@ import torch
 
 from dmoe_gym.gating.config import SNRDistribution
 from dmoe_gym.gating.data import LabelledImages
-from dmoe_gym.gating.networks import GatedModel
-from dmoe_gym.gating.output import output_probabilities
+from dmoe_gym.gating.networks import GatedModel, output_probabilities
 from dmoe_gym.gating.training import hear
 from dmoe_gym.gating.transmission import Analog, Digital
 

@@ -16,9 +16,9 @@ from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
 from dmoe_gym.gating.data import load_digits_split
 from dmoe_gym.gating.evaluation import evaluate_accuracy
 from dmoe_gym.gating.frozen import SHIPPED
+from dmoe_gym.gating.scenarios import TRANSMISSIONS, tuned_config
 from dmoe_gym.gating.training import train_gate, train_two_stage
 from dmoe_gym.gating.transmission import Analog, Digital
-from dmoe_gym.gating.tuned import TRANSMISSIONS, tuned_config
 from experiments.page import Page
 from experiments.runner import Experiment, Piece
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from dmoe_gym.evaluation.statistics import two_way_mean
-from dmoe_gym.gating.tuned import TRANSMISSIONS
+from dmoe_gym.gating.scenarios import TRANSMISSIONS
 from experiments.gating.accuracies import (
     BEST_SNR,
     CHANNEL_AWARE,

@@ -13,7 +13,7 @@ from dmoe_gym.dmoe.solvers.des import solve_des
 from dmoe_gym.dmoe.solvers.jesa import solve_jesa
 from dmoe_gym.dmoe.solvers.linear_assignment import allocate_subcarriers
 from dmoe_gym.dmoe.solvers.value_greedy import value_greedy
-from dmoe_gym.io.quiet import no_output
+from dmoe_gym.io.extras import no_output
 
 
 def relaxed_energies(round: Round) -> np.ndarray:

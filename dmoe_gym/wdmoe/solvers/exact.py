@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from dmoe_gym.compiled.njit import njit
-from dmoe_gym.io.quiet import no_output
+from dmoe_gym.io.extras import no_output
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.physics.latency import latency
 from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth, allocate_bandwidth_block, needed_bandwidth
