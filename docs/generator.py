@@ -19,7 +19,7 @@ import dmoe_gym  # noqa: F401  registers the environments
 from dmoe_gym.config import StrictConfig, SystemConfig
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES
+from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, LINK_FEATURES, NODE_FEATURES, TOLD_FEATURES
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.facades.manual import decided, observed, short, story
 from dmoe_gym.registration import ENVIRONMENTS, VIEWS, create_core, system_of, systems
@@ -141,8 +141,14 @@ def _observation_table(core: BatchedCore, default: str) -> str:
 
 
 def _feature_table() -> str:
-    rows = [[f"`{name}`", "every node", said] for name, said in NODE_FEATURES.items()]
-    return _table(["feature", "of", "meaning"], rows + [[f"`{n}`", "all", said] for n, said in GLOBAL_FEATURES.items()])
+    kinds = (
+        ("every node", NODE_FEATURES),
+        ("all", GLOBAL_FEATURES),
+        ("every node, with `acknowledged`", TOLD_FEATURES),
+        ("every link, with `acknowledged`", LINK_FEATURES),
+    )
+    rows = [[f"`{name}`", of, said] for of, features in kinds for name, said in features.items()]
+    return _table(["feature", "of", "meaning"], rows)
 
 
 def _action_table(core: BatchedCore, symbols: Mapping[str, int], default: str) -> str:

@@ -37,6 +37,13 @@ def test_train_resume_and_evaluate(recipe_file: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     folder = runs / RUN
     rows = read_csv(folder / "evaluations.csv")
+    last = [row["cost"] for row in rows if row["step"] == rows[-1]["step"]]
+    assert f"cost {np.mean(last):.4f} ({len(last)} held-out episodes; random " in result.output
+    for beside in ("reference JESA", "bound exact"):
+        cost = np.mean(
+            [row["cost"] for row in read_csv(runs / "tiny" / "references.csv") if row["policy"] == beside.split()[1]]
+        )
+        assert f"{beside} {cost:.4f}" in result.output
     assert {row["step"] for row in rows} >= {0, 512, 1024}
     assert load_config(folder / "config.yaml") == load_config(recipe_file)
     provenance = json.loads((folder / "provenance.json").read_text())
