@@ -44,5 +44,5 @@ class Published(MetadataHookInterface):
         readme = (Path(self.root) / "README.md").read_text()
         metadata["readme"] = {"content-type": "text/markdown", "text": published(readme, home)}
         if home is not None:
-            places = {"Documentation": "blob/HEAD/docs/index.md", "Changelog": "blob/HEAD/CHANGELOG.md"}
+            places = {"Documentation": "tree/HEAD/docs", "Changelog": "blob/HEAD/CHANGELOG.md"}
             metadata["urls"] = {"Homepage": home, **{name: f"{home}/{place}" for name, place in places.items()}}

@@ -14,16 +14,13 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from agents.callback import handled, stop
 from agents.check import check_recipe
-from agents.config import TrainingConfig, load_config
-from agents.evaluate import evaluate_runs
+from agents.config import TrainingConfig, import_modules, load_config
+from agents.evaluate import evaluate_runs, load_learner
 from agents.export import export_run, is_export
-from agents.interrupt import handled, stop
-from agents.policy import load_learner
-from agents.registry import import_modules
-from agents.run_folder import RunFolder
+from agents.run_folder import RunFolder, read_status
 from agents.shipped import recipe_file, run_folder
-from agents.status import read_status
 from agents.study import BEST, Budget, load_space, ranked, run_study
 from agents.sweep import ENGINES, Job, Outcome, groups_of, jobs_of, seeds_of
 from agents.sweep import sweep as run_sweep

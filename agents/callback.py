@@ -2,22 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import csv
+import io
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat, filter_excluded_keys
+from torch.utils.tensorboard import SummaryWriter
 
-from agents.checkpoint import save_checkpoint
 from agents.config import TrainingConfig
-from agents.interrupt import Interrupts
-from agents.policy import as_policy
-from agents.replay_buffer import save_replay
-from agents.run_folder import RunFolder
-from agents.status import StatusKeeper
+from agents.learners import as_policy, save_replay
+from agents.run_folder import RunFolder, StatusKeeper, save_checkpoint
 from dmoe_gym.evaluation import Row, evaluate, held_out_seeds
 from dmoe_gym.evaluation.tensorboard import eval_scalars
 from dmoe_gym.io.files import write_csv
 from dmoe_gym.system import LineUp
+
+PROGRESS = "progress.csv"
+STEPS = "time/total_timesteps"
+
+
+class ProgressFile(KVWriter):
+    """What TensorBoard shows, as a table: a row per log, with the environment steps in every one.
+
+    Rows of steps that lie behind a resumed run stay, later ones, which it makes again, go.
+
+    Args:
+        path: the file; it is whole at any time but for its last line.
+        done: environment steps behind the run.
+    """
+
+    def __init__(self, path: Path, done: int) -> None:
+        self._path = path
+        self._rows = [row for row in _whole_rows(path) if float(row[STEPS]) <= done] if done else []
+        self._columns = list(dict.fromkeys([STEPS, *(key for row in self._rows for key in row)]))
+        self._path.unlink(missing_ok=True)
+        if self._rows:
+            self._write_all()
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
+        """Add a row; a column that is new gives a new file."""
+        row = {STEPS: step, **filter_excluded_keys(key_values, key_excluded, "csv")}
+        self._rows.append(row)
+        new = [key for key in row if key not in self._columns]
+        if new:
+            self._columns += new
+            self._write_all()
+            return
+        line = io.StringIO()
+        csv.DictWriter(line, self._columns, lineterminator="\n").writerow(row)
+        with self._path.open("a") as file:
+            file.write(line.getvalue())
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _write_all(self) -> None:
+        write_csv(self._path, self._rows)
+
+
+def _whole_rows(path: Path) -> list[dict[str, str]]:
+    """Rows as text, empty cells left out; a line that a killed process left half-written is no row."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", errors="replace") as file:
+        rows = [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+    return [{key: cell for key, cell in row.items() if cell != ""} for row in rows if _is_number(row.get(STEPS))]
+
+
+def _is_number(cell: str | None) -> bool:
+    try:
+        return float(cell or "") >= 0
+    except ValueError:
+        return False
+
+
+def run_logger(folder: Path, done: int) -> Logger:
+    """Stable-Baselines3's logger into a run's folder.
+
+    TensorBoard is told to forget what an earlier process wrote beyond `done` environment steps.
+    """
+    return Logger(str(folder), [ProgressFile(folder / PROGRESS, done), _Events(folder, done)])
+
+
+class _Events(TensorBoardOutputFormat):
+    """TensorBoard's events of the steps after `done`."""
+
+    def __init__(self, folder: Path, done: int) -> None:
+        self.writer = SummaryWriter(log_dir=str(folder), purge_step=done + 1 if done else 0)
+        self._is_closed = False
 
 
 class BetweenUpdates(BaseCallback):
@@ -136,3 +217,58 @@ class EvaluateAndCheckpoint(BetweenUpdates):
 def _due(steps: int, last: int, every: int) -> bool:
     """Was a multiple of `every` reached since the last time?"""
     return steps // every > last // every
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """Whether somebody asked this process to stop.
+
+    Attributes:
+        asked: so it is; who is whole then raises KeyboardInterrupt by `check`.
+        at_once: raise where the signal arrives: for long work that leaves nothing half-done.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.at_once = False
+
+    def check(self) -> None:
+        """Stop here, if it was asked for.
+
+        Raises:
+            KeyboardInterrupt: so it is.
+        """
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """The handler of the signals."""
+        if self.at_once or self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("stopping after this update; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def handled(handler: signal._HANDLER) -> Iterator[None]:
+    """Handle both signals so in the meantime; in a thread other than the main one they stay as they are."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """A handler that stops at once, whichever signal it is.
+
+    Raises:
+        KeyboardInterrupt: always.
+    """
+    raise KeyboardInterrupt

@@ -21,11 +21,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from agents.config import TrainingConfig
-from agents.learners import batch_of, build_env, build_learner
-from agents.policy import as_policy
-from agents.registry import ALGORITHMS
-from agents.teachers import teacher_scheduler
+from agents.config import ALGORITHMS, TrainingConfig
+from agents.imitation import teacher_scheduler
+from agents.learners import as_policy, batch_of, build_env, build_learner
 from dmoe_gym.evaluation import line_up_of
 
 # What the suite gives algorithms itself, and classes, which YAML cannot say.

@@ -1,18 +1,109 @@
-"""What a training run is: one YAML file in configs/."""
+"""What a training run is: one YAML file in configs/; and the names of algorithms and networks that it may use."""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 
-from agents.networks import NetworkKind
-from agents.registry import ALGORITHMS, NETWORKS
 from dmoe_gym.config import StrictConfig, list_as_tuple
-from dmoe_gym.evaluation.seeds import FIRST_VALIDATION_SEED
+from dmoe_gym.evaluation.run import FIRST_VALIDATION_SEED
+from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.io.yaml_file import dump_yaml, read_yaml
 from dmoe_gym.registration import system_of
+
+
+class NetworkKind(StrictConfig):
+    """Base class of networks that recipes name; a subclass adds its own fields.
+
+    Attributes:
+        kind: the name that it is registered under (`agents.register`).
+    """
+
+    kind: str
+
+    def check(self, recipe: TrainingConfig) -> None:
+        """Refuse a recipe that this network cannot be part of; by default none is refused.
+
+        Raises:
+            ValueError: naming field, value and what is valid.
+        """
+
+    def policy(self, recipe: TrainingConfig, env: BatchedVecEnv) -> tuple[type[BasePolicy] | str, Mapping[str, Any]]:
+        """Stable-Baselines3's policy for the recipe's algorithm, a class or a name, and its keyword arguments.
+
+        Args:
+            recipe: what is trained.
+            env: the environments without wrappers.
+
+        Raises:
+            ValueError: if the network cannot act there, saying why.
+        """
+        raise NotImplementedError
+
+
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
+    "ppo": PPO,
+    "a2c": A2C,
+    "sac": SAC,
+    "td3": TD3,
+    "ddpg": DDPG,
+    "dqn": DQN,
+    "tqc": TQC,
+    "crossq": CrossQ,
+    "trpo": TRPO,
+    "ars": ARS,
+    "recurrent_ppo": RecurrentPPO,
+    "maskable_ppo": MaskablePPO,
+    "qrdqn": QRDQN,
+}
+NETWORKS: dict[str, type[NetworkKind]] = {}
+# Modules that `import_modules` has imported, for processes that are started from this one.
+IMPORTED: list[str] = []
+
+
+def register(name: str, kind: type[BaseAlgorithm] | type[NetworkKind]) -> None:
+    """Let recipes name an own algorithm (`algorithm: name`) or network (`network: name`).
+
+    Args:
+        name: what recipes call it.
+        kind: a subclass of Stable-Baselines3's `BaseAlgorithm`, or of `NetworkKind`.
+
+    Raises:
+        ValueError: for a name that is taken by another one, or anything else than such a class.
+    """
+    if isinstance(kind, type) and issubclass(kind, BaseAlgorithm):
+        known: dict[str, type] = ALGORITHMS  # type: ignore[assignment]
+    elif isinstance(kind, type) and issubclass(kind, NetworkKind):
+        known = NETWORKS  # type: ignore[assignment]
+    else:
+        raise ValueError(f"register({name!r}, {kind!r}): valid are subclasses of BaseAlgorithm and NetworkKind")
+    if known.get(name, kind) is not kind:
+        raise ValueError(f"register({name!r}): is taken by {known[name].__name__}")
+    known[name] = kind
+
+
+def import_modules(names: list[str]) -> None:
+    """Import a user's modules, which call `register`.
+
+    Raises:
+        ValueError: for a module that there is not.
+    """
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"--import {name}: {error}") from None
+        if name not in IMPORTED:
+            IMPORTED.append(name)
+
 
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Name = Annotated[str, Field(max_length=200)]
@@ -83,7 +174,7 @@ class TrainingConfig(StrictConfig):
     """One recipe.
 
     Attributes:
-        algorithm: which learner, by its name in `agents.registry`.
+        algorithm: which learner, by its name in `agents.config`.
         env_id, scenario, overrides: as in `gym.make`.
         training_overrides: further overrides of the training environments alone; num_layers: 1 makes every round an
             episode, which says that no decision reaches beyond its round.
@@ -97,7 +188,7 @@ class TrainingConfig(StrictConfig):
         normalization: of observations and rewards; `true` for its defaults.
         policy: Stable-Baselines3's policy name, by default "MlpPolicy" on flat and "MultiInputPolicy" on dictionary
             observations, or the algorithm's counterpart with an LSTM; or "BatchedMultiInputPolicy"
-            (`agents.distributions`), which is faster on MultiDiscrete actions.
+            (`agents.networks.heads`), which is faster on MultiDiscrete actions.
         policy_options: keyword arguments of the policy, as lstm_hidden_size; activation_fn by its name.
         network: widths of the hidden layers, or a kind of network by its name ("equivariant").
         imitation: a warm start, for the sequential environment and for `DMoE-JESA-v0`.

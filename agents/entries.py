@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agents.policy import LearnedPolicy, load_run
+from agents.evaluate import load_run
+from agents.learners import LearnedPolicy
 from agents.shipped import WEIGHTS
 from dmoe_gym.dmoe.scenarios import scenario_of
 

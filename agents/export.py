@@ -17,15 +17,19 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
-from agents.checkpoint import STATISTICS, checkpoint_steps, load_normalization, normalization_tensors
-from agents.config import TrainingConfig, dump_config, load_config
-from agents.networks import NetworkKind
-from agents.run_folder import PROVENANCE, RunFolder
-from agents.status import read_status
+from agents.config import NetworkKind, TrainingConfig, dump_config, load_config
+from agents.run_folder import (
+    PROVENANCE,
+    STATISTICS,
+    RunFolder,
+    checkpoint_steps,
+    load_normalization,
+    normalization_tensors,
+    read_status,
+)
 from dmoe_gym.evaluation import Row, charted_means, line_up_of
 from dmoe_gym.evaluation.statistics import Interval
-from dmoe_gym.io.files import read_csv, write_json, write_whole
-from dmoe_gym.io.model_file import read_tensors, tensor_bytes
+from dmoe_gym.io.files import read_csv, read_tensors, tensor_bytes, write_json, write_whole
 
 TENSORS, RECIPE, MANIFEST, CARD = "policy.safetensors", "recipe.yaml", "manifest.json", "README.md"
 FORMAT = 1

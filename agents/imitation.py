@@ -1,25 +1,185 @@
 """Warm start: a policy learns a teacher's decisions, and its value the returns, before it learns from rewards.
 
-What a decision is, and what is lost by another, is a matter of the environment: see `agents.lessons`.
-"""
+What a decision is, and what is lost by another, is a matter of the environment: see `agents.imitation`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from torch import Tensor
 
+from agents.callback import BetweenUpdates
 from agents.config import ImitationConfig
-from agents.lessons import Lessons, lessons_in
+from agents.networks.heads import BatchedMultiCategorical
+from dmoe_gym.dmoe import DMoEConfig, Round, solve_exact
+from dmoe_gym.dmoe.env.joint import encode_joint
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds
+from dmoe_gym.dmoe.system import SCHEDULERS
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
-if TYPE_CHECKING:
-    from agents.callback import BetweenUpdates
+
+class Exact(Scheduler):
+    """The exact optimum of what is observed: a teacher, as it is far too slow for a scheduler."""
+
+    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        for scores, efficiency, threshold, chosen, route in observed_rounds(observation, selected, subcarrier):
+            gains = (np.exp2(efficiency) - 1) / self.config.mean_snr
+            schedule = solve_exact(Round(scores, gains, threshold, self.config))
+            chosen[:] = schedule.selected
+            route[:] = np.where(schedule.allocated.any(-1), schedule.allocated.argmax(-1), -1)
+
+
+def teacher_scheduler(name: str, config: DMoEConfig) -> Scheduler:
+    """An analytic policy of the environment by its name in tables, or "exact".
+
+    Raises:
+        ValueError: for another name; the message lists the valid ones.
+    """
+    if name == "exact":
+        return Exact(config)
+    if name not in SCHEDULERS:
+        raise ValueError(f"imitation.teacher = {name!r}: valid are exact, {', '.join(SCHEDULERS)}")
+    return SCHEDULERS[name](config)
+
+
+class Teacher:
+    """Plans of whole rounds, told pick by pick in any order.
+
+    Args:
+        name: see `teacher_scheduler`.
+        config: the DMoE configuration.
+    """
+
+    def __init__(self, name: str, config: DMoEConfig) -> None:
+        self.scheduler = teacher_scheduler(name, config)
+        self._selected: np.ndarray | None = None
+        self._subcarrier: np.ndarray | None = None
+
+    def targets(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """(B, K * M + 1) bool: every pick that carries the plan on, or "done" where none is left.
+
+        A round is planned when it is seen first, with nothing selected yet.
+        """
+        scores, efficiency, picked = (observation[key] for key in ("gate_scores", "spectral_efficiency", "selected"))
+        batch, experts, states, _ = scores.shape
+        subcarriers = efficiency.shape[-1]
+        new = (observation["turn"][:, 0] > 0) & ~picked.any(axis=(1, 2, 3))
+        if self._selected is None or self._subcarrier is None or len(self._selected) != batch:
+            self._selected = np.zeros(scores.shape, np.bool_)
+            self._subcarrier = np.full(efficiency.shape[:3], -1, np.int64)
+            new[:] = True
+        rows = np.flatnonzero(new)
+        if len(rows):
+            plan = self.scheduler.schedule({key: values[rows] for key, values in observation.items()})
+            self._selected[rows], self._subcarrier[rows] = plan
+        everyone = np.arange(batch)
+        i, n = np.divmod(observation["turn"].argmax(-1), states)
+        missing = self._selected[everyone, i, n] & ~(picked[everyone, i, n] > 0)  # (B, K)
+        targets = np.zeros((batch, experts, subcarriers), np.bool_)
+        row, j = np.nonzero(missing)
+        targets[row, j, np.maximum(self._subcarrier[row, i[row], j], 0)] = True
+        return np.concatenate([targets.reshape(batch, -1), ~missing.any(-1, keepdims=True)], axis=1)
+
 
 Arrays = dict[str, np.ndarray]
+
+
+class Graded(NamedTuple):
+    """Means over a batch: the loss to be lowered, how often the likeliest decision is the teacher's, and entropy."""
+
+    loss: Tensor
+    accuracy: Tensor
+    entropy: Tensor
+
+
+class Lessons(Protocol):
+    """A teacher in one environment."""
+
+    def decide(self, observation: Arrays, generator: np.random.Generator) -> tuple[np.ndarray, Arrays]:
+        """Actions to go on with, and what grading needs to know of these observations."""
+        ...
+
+    def grade(self, logits: Tensor, told: dict[str, Tensor]) -> Graded:
+        """A policy's logits against what `decide` told."""
+        ...
+
+
+def lessons_in(env: BatchedVecEnv, teacher: str) -> Lessons:
+    """The lessons of a teacher, by its name, in `DMoE-JESA-Sequential-v0` or `DMoE-JESA-v0`."""
+    return PickLessons(env, teacher) if env.core.masked else RoundLessons(env, teacher)
+
+
+class PickLessons:
+    """`DMoE-JESA-Sequential-v0`: any pick that carries the plan on is right, so the order is the learner's own.
+
+    Episodes are rolled in along the plan, its picks in random order.
+    """
+
+    def __init__(self, env: BatchedVecEnv, teacher: str) -> None:
+        self.env, self.teacher = env, Teacher(teacher, env.config)
+
+    def decide(self, observation: Arrays, generator: np.random.Generator) -> tuple[np.ndarray, Arrays]:
+        """Random picks of the plan; masks and targets, (B, actions) bool."""
+        mask = self.env.core.masks().copy()
+        target = self.teacher.targets(observation) & mask
+        # a plan may leave a shortfall that the masks forbid: then any feasible pick goes
+        choices = np.where(target.any(-1, keepdims=True), target, mask)
+        return np.argmax(generator.random(choices.shape) * choices, axis=-1), {"mask": mask, "target": target}
+
+    def grade(self, logits: Tensor, told: dict[str, Tensor]) -> Graded:
+        """See `imitation_loss`."""
+        mask = told["mask"]
+        loss, accuracy = imitation_loss(logits, mask, told["target"])
+        log_shares = torch.log_softmax(logits.masked_fill(~mask, -1e8), -1)
+        return Graded(loss, accuracy, -(log_shares.exp() * log_shares).sum(-1).mean())
+
+
+class RoundLessons:
+    """`DMoE-JESA-v0`: the plan's bits, and the subcarriers of the links that it uses; other wishes mean nothing.
+
+    Loss and entropy are per hidden state.
+    """
+
+    def __init__(self, env: BatchedVecEnv, teacher: str) -> None:
+        self.scheduler = teacher_scheduler(teacher, env.config)
+        assert isinstance(env.action_space, spaces.MultiDiscrete)
+        self.factors = BatchedMultiCategorical(env.action_space.nvec.tolist())
+        self.states = env.config.num_experts * env.config.num_states
+
+    def decide(self, observation: Arrays, generator: np.random.Generator) -> tuple[np.ndarray, Arrays]:
+        """The plan; its actions (B, factors), and which of their factors count."""
+        selected, subcarrier = self.scheduler.schedule(observation)
+        remote = ~np.eye(subcarrier.shape[-1], dtype=bool)
+        bits = np.ones((len(selected), selected[0].size), bool)
+        actions = encode_joint(selected, subcarrier)
+        return actions, {"actions": actions, "counts": np.concatenate([bits, subcarrier[:, remote] >= 0], axis=1)}
+
+    def grade(self, logits: Tensor, told: dict[str, Tensor]) -> Graded:
+        """-log of the plan's probability; accuracy is the share of the factors that count."""
+        factors, counts = self.factors.proba_distribution(logits), told["counts"]
+        loss = -(factors.log_probs(told["actions"]) * counts).sum(-1).mean() / self.states
+        right = (factors.mode() == told["actions"]) & counts
+        return Graded(loss, right.sum() / counts.sum(), factors.entropy().mean() / self.states)
+
+
+def imitation_loss(logits: Tensor, mask: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """-log of the targets' summed probability among the feasible actions, and how often the likeliest is a target.
+
+    Args:
+        logits: (B, actions); mask, target: (B, actions) bool. Decisions without target are left out.
+    """
+    told = target.any(-1)
+    logits = logits.masked_fill(~mask, -torch.inf)[told]
+    target = target[told]
+    wanted = logits.masked_fill(~target, -torch.inf)
+    loss = (torch.logsumexp(logits, -1) - torch.logsumexp(wanted, -1)).mean()
+    hits = target.gather(1, logits.argmax(-1, keepdim=True)).float().mean()
+    return loss, hits.detach()
 
 
 def imitate(

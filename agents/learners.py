@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from sb3_contrib import RecurrentPPO
+from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
-from agents.config import TrainingConfig
-from agents.distributions import POLICIES
-from agents.networks import NetworkKind
-from agents.registry import ALGORITHMS
+from agents.config import ALGORITHMS, NetworkKind, TrainingConfig
+from agents.networks.heads import POLICIES
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
+from dmoe_gym.io.files import read_tensors, tensor_bytes, write_whole
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
@@ -112,3 +113,129 @@ def _hyperparameters(config: TrainingConfig, env: VecEnv) -> dict[str, Any]:
         shape = env.action_space.shape or ()
         values["action_noise"] = NormalActionNoise(np.zeros(shape), np.full(shape, float(values["action_noise"])))
     return values
+
+
+Observation = Mapping[str, np.ndarray] | np.ndarray
+
+
+class LearnedPolicy:
+    """Deterministic actions of a Stable-Baselines3 model without masks.
+
+    It sees observations as the environment gives them: stacking and normalization of the recipe happen here, with the
+    statistics of training as they stand. Its state is what the stack holds and, for recurrent models, the LSTM's.
+
+    Args:
+        model: with its environment, which says how observations are prepared.
+    """
+
+    def __init__(self, model: BaseAlgorithm) -> None:
+        self.model = model
+        self.normalizer = model.get_vec_normalize_env()
+        env, seen = model.get_env(), model.observation_space
+        single = batch_of(env).view.observation_space if env is not None else seen
+        self.history = spaces.flatdim(seen) // spaces.flatdim(single)
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """The model's action(s), and what it wants to be handed back with the next observation."""
+        past, memory = (None, None) if state is None else state
+        prepared, past = self._prepared(observation, past, episode_start)
+        actions, memory = self.model.predict(prepared, memory, episode_start, deterministic)
+        return actions, (past, memory)
+
+    def _prepared(
+        self, observation: Observation, past: np.ndarray | None, episode_start: np.ndarray | None
+    ) -> tuple[Any, np.ndarray | None]:
+        """What the model reads, and the stack."""
+        seen: Any = dict(observation) if isinstance(observation, Mapping) else np.asarray(observation)
+        if self.history > 1:
+            older = np.zeros((*seen.shape[:-1], seen.shape[-1] * self.history), seen.dtype) if past is None else past
+            if episode_start is not None:
+                older = np.where(np.asarray(episode_start)[..., None], 0, older)
+            seen = past = np.concatenate([older[..., seen.shape[-1] :], seen], axis=-1)
+        if self.normalizer is not None:
+            seen = self.normalizer.normalize_obs(seen)
+        return seen, past
+
+
+class MaskedLearnedPolicy(LearnedPolicy):
+    """Deterministic actions of a MaskablePPO model among the feasible ones."""
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+        action_masks: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, Any]:
+        """The model's action(s) under the masks."""
+        prepared, past = self._prepared(observation, None if state is None else state[0], episode_start)
+        actions, _ = self.model.predict(prepared, None, episode_start, deterministic, action_masks=action_masks)  # type: ignore[call-arg]
+        return actions, (past, None)
+
+
+def as_policy(model: BaseAlgorithm) -> LearnedPolicy:
+    """The model behind the suite's policy protocol."""
+    return MaskedLearnedPolicy(model) if isinstance(model, MaskablePPO) else LearnedPolicy(model)
+
+
+# A larger buffer is not kept: an interrupted run fills it anew.
+MOST_BYTES = 2**30
+
+
+def save_replay(model: BaseAlgorithm, path: Path, steps: int) -> None:
+    """Write what the learner's replay buffer holds, if it has one that is not larger than `MOST_BYTES`.
+
+    Args:
+        steps: environment steps, by which the checkpoint that it belongs to is known.
+    """
+    buffer: Any = getattr(model, "replay_buffer", None)
+    if buffer is None:
+        return
+    filled = buffer.buffer_size if buffer.full else buffer.pos
+    arrays = {name: values[:filled] for name, values in _arrays(buffer)}
+    if sum(values.nbytes for values in arrays.values()) > MOST_BYTES:
+        path.unlink(missing_ok=True)
+        return
+    about = {"steps": str(steps), "position": str(buffer.pos), "full": str(int(buffer.full))}
+    write_whole(path, tensor_bytes(about, arrays))
+
+
+def load_replay(model: BaseAlgorithm, path: Path, steps: int) -> bool:
+    """Fill the learner's replay buffer from the file of the checkpoint of these steps; whether there was one.
+
+    A file of another checkpoint or another buffer, or a damaged one, is passed over.
+    """
+    buffer: Any = getattr(model, "replay_buffer", None)
+    if buffer is None or not path.is_file():
+        return False
+    try:
+        about, kept = read_tensors(path)
+        position, full = int(about["position"]), about["full"] == "1"
+        ours = about["steps"] == str(steps) and 0 <= position <= buffer.buffer_size
+    except (KeyError, ValueError):
+        return False
+    filled = buffer.buffer_size if full else position
+    own = dict(_arrays(buffer))
+    shapes = {name: (filled, *values.shape[1:]) for name, values in own.items()}
+    if not ours or {name: values.shape for name, values in kept.items()} != shapes:
+        return False
+    for name, values in own.items():
+        values[:filled] = kept[name]
+    buffer.pos, buffer.full = position, full
+    return True
+
+
+def _arrays(buffer: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """The buffer's arrays by name, a row per entry; dictionaries of observations key by key."""
+    for name, value in vars(buffer).items():
+        parts = {f"{name}.{key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
+        for label, part in parts.items():
+            if isinstance(part, np.ndarray) and part.ndim >= 2 and len(part) == buffer.buffer_size:
+                yield label, part

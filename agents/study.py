@@ -20,13 +20,12 @@ from stable_baselines3.common.logger import Logger
 
 from agents.callback import BetweenUpdates
 from agents.config import TrainingConfig, dump_config
-from agents.learners import build_env, build_learner
-from agents.policy import as_policy
+from agents.learners import as_policy, build_env, build_learner
 from agents.shipped import RECIPES
 from agents.train import learn
 from dmoe_gym.config import StrictConfig
 from dmoe_gym.evaluation import evaluate
-from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, FIRST_VALIDATION_SEED
+from dmoe_gym.evaluation.run import FIRST_HELD_OUT_SEED, FIRST_VALIDATION_SEED
 from dmoe_gym.io.files import write_whole
 from dmoe_gym.io.yaml_file import read_yaml
 

@@ -19,10 +19,8 @@ from typing import Any
 from joblib import Parallel, delayed
 
 from agents.check import check_recipe
-from agents.config import TrainingConfig, load_config
-from agents.registry import IMPORTED
-from agents.run_folder import RunFolder
-from agents.status import State, Status, read_status, write_status
+from agents.config import IMPORTED, TrainingConfig, load_config
+from agents.run_folder import RunFolder, State, Status, read_status, write_status
 from agents.train import reference_rows, train
 from dmoe_gym.io.extras import needed_for
 

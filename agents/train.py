@@ -14,16 +14,11 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.callback import BetweenUpdates, EvaluateAndCheckpoint
-from agents.checkpoint import Pending, load_checkpoint
+from agents.callback import BetweenUpdates, EvaluateAndCheckpoint, Interrupts, handled, run_logger
 from agents.config import TrainingConfig
 from agents.imitation import imitate
-from agents.interrupt import Interrupts, handled
-from agents.learners import batch_of, build_env, build_learner
-from agents.progress import run_logger
-from agents.replay_buffer import load_replay
-from agents.run_folder import TRACEBACK, RunFolder
-from agents.status import StatusKeeper
+from agents.learners import batch_of, build_env, build_learner, load_replay
+from agents.run_folder import TRACEBACK, Pending, RunFolder, StatusKeeper, load_checkpoint
 from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import landmarks, write_lines
@@ -103,7 +98,7 @@ def train(
         going_on: what continues an interrupted run, for the message that says so.
 
     Ctrl-C and SIGTERM leave a checkpoint of the last whole update, from which `resume` goes on: on the same grid of
-    steps, with optimizers, running statistics, logs and replay buffer (`agents.replay_buffer`), in new episodes.
+    steps, with optimizers, running statistics, logs and replay buffer (`agents.learners`), in new episodes.
 
     Raises:
         ValueError: if the folder holds a run already and `resume` is False, what it holds does not fit, or another

@@ -87,17 +87,17 @@ def register_environments() -> None:
             disable_env_checker=True,  # it takes a reward of two numbers for a mistake
         )
     dmoe, inference = "dmoe_gym.dmoe.system:DMOE", "dmoe_gym.dmoe.system:INFERENCE"
-    register("DMoE-DES-v0", "dmoe_gym.dmoe.env.des:DESCore", "dmoe_gym.dmoe.system:DES", multi_binary=True)
+    register("DMoE-DES-v0", "dmoe_gym.dmoe.env.des:DESCore", "dmoe_gym.dmoe.system:SELECTION", multi_binary=True)
     register("DMoE-JESA-v0", "dmoe_gym.dmoe.env.joint:JointCore", dmoe)
     register("DMoE-JESA-Sequential-v0", "dmoe_gym.dmoe.env.sequential:SequentialCore", dmoe, masked=True)
-    register("DMoE-JESA-Price-v0", "dmoe_gym.dmoe.env.price:PriceCore", dmoe)
+    register("DMoE-JESA-Price-v0", "dmoe_gym.dmoe.env.joint:PriceCore", dmoe)
     register("DMoE-JESA-Residual-v0", "dmoe_gym.dmoe.env.residual:ResidualCore", dmoe)
     register("DMoE-Inference-v0", "dmoe_gym.dmoe.env.inference:InferenceCore", inference)
     register("DMoE-Inference-Joint-v0", "dmoe_gym.dmoe.env.inference:InferenceJointCore", inference)
-    register("WDMoE-v0", "dmoe_gym.wdmoe.env.discount:DiscountCore", "dmoe_gym.wdmoe.system:WDMOE")
+    register("WDMoE-v0", "dmoe_gym.wdmoe.env.joint:DiscountCore", "dmoe_gym.wdmoe.system:WDMOE")
     register("WDMoE-Joint-v0", "dmoe_gym.wdmoe.env.joint:JointCore", "dmoe_gym.wdmoe.system:WDMOE")
     gating = "dmoe_gym.gating.system:GATING"
-    register("ChannelAwareGating-v0", "dmoe_gym.gating.env.core:GatingCore", gating, multi_binary=True)
+    register("ChannelAwareGating-v0", "dmoe_gym.gating.env:GatingCore", gating, multi_binary=True)
 
 
 def create_core(env_id: str, num_envs: int, scenario: str | None, overrides: Mapping[str, Any]) -> BatchedCore:

@@ -15,12 +15,11 @@ from pydantic import Field
 
 from dmoe_gym.channel import ChannelConfig, RayleighConfig, TappedDelayLineConfig
 from dmoe_gym.dmoe import DMoEConfig, Schedule, cost, lower_bound, solve_exact, solve_jesa
-from dmoe_gym.dmoe.solvers.bound import relaxed_selection
+from dmoe_gym.dmoe.solvers.exact import relaxed_selection
 from dmoe_gym.evaluation import Interval
 from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.registration import create_core
-from experiments.drawing import error_bars
-from experiments.page import Page
+from experiments.page import Page, error_bars
 from experiments.runner import Experiment, Piece
 
 SUBCARRIERS = (12, 16, 32, 64, 128, 256, 512)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from experiments.asymptotics import Asymptotics
 from experiments.digits_model import DigitsModel
-from experiments.gating.networks import GatingNetworks
+from experiments.gating.accuracies import GatingNetworks, GatingTuning
 from experiments.gating.sweep import Gating
-from experiments.gating.tuning import GatingTuning
 from experiments.inference import Inference
 from experiments.language_model import LanguageModel
 from experiments.optima import Optima
-from experiments.results.collect import Learned, References
 from experiments.results.show import Results
+from experiments.results.store import Learned, References
 from experiments.runner import Experiment
 from experiments.scenarios import Scenarios
 from experiments.strongest import Strongest

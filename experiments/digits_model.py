@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from dmoe_gym.evaluation.table import markdown_table
-from dmoe_gym.models.digits.config import ClassifierConfig
-from dmoe_gym.models.digits.domains import DOMAINS
-from dmoe_gym.models.digits.forward import Rule, accuracy, best_experts, every_expert, infer
-from dmoe_gym.models.digits.inputs import load_inputs
-from dmoe_gym.models.digits.model import InferenceModel
+from dmoe_gym.models.digits.data import DOMAINS, ClassifierConfig, load_inputs
+from dmoe_gym.models.digits.model import InferenceModel, Rule, accuracy, best_experts, every_expert, infer
 from dmoe_gym.models.digits.training import train
 from dmoe_gym.models.digits.weights import to_bytes
-from experiments.drawing import gate_score_panels
-from experiments.page import Page
+from experiments.page import Page, gate_score_panels
 from experiments.runner import Experiment, Piece
 
 FILE = "dmoe_gym/models/digits/data/digits.safetensors"

@@ -12,8 +12,7 @@ from pydantic import Field
 from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.models.language.families import FAMILIES
 from dmoe_gym.models.language.source import SHIPPED, LanguageSource
-from experiments.drawing import gate_score_panels
-from experiments.page import Page
+from experiments.page import Page, gate_score_panels
 from experiments.runner import Experiment, Piece
 
 PAGE, PICTURE = "docs/reports/language.md", "docs/images/language_specialisation.png"

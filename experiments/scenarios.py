@@ -10,8 +10,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field, field_validator
 
-from dmoe_gym.components import kind_of
-from dmoe_gym.config import list_as_tuple
+from dmoe_gym.config import kind_of, list_as_tuple
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.evaluation import Interval, Row, held_out_seeds, line_up_of, percent_change

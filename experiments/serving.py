@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from dmoe_gym.channel.path_loss import path_gain
-from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
+from dmoe_gym.channel.large_scale import path_gain
+from dmoe_gym.evaluation.run import FIRST_HELD_OUT_SEED, held_out_seeds
 from dmoe_gym.models.digits import InferenceModel, load_inputs
 from dmoe_gym.wdmoe import WDMoEConfig
 from dmoe_gym.wdmoe.env.base import DEEPEST_FADE

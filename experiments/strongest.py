@@ -14,11 +14,10 @@ import dmoe_gym.dmoe
 from dmoe_gym.config import list_as_tuple
 from dmoe_gym.dmoe import SCENARIOS
 from dmoe_gym.dmoe import scenario as named_scenario
-from dmoe_gym.dmoe.line_up import schedulers_of
 from dmoe_gym.dmoe.policies import JointPolicy
-from dmoe_gym.dmoe.schedulers.strongest import CORRECTABLE
-from dmoe_gym.evaluation.run import evaluate
-from dmoe_gym.evaluation.seeds import FIRST_VALIDATION_SEED
+from dmoe_gym.dmoe.schedulers.tuned import CORRECTABLE
+from dmoe_gym.dmoe.system import schedulers_of
+from dmoe_gym.evaluation.run import FIRST_VALIDATION_SEED, evaluate
 from experiments.page import Page
 from experiments.runner import Experiment, Piece
 

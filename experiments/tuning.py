@@ -13,11 +13,10 @@ from pydantic import Field, field_validator
 import dmoe_gym.dmoe
 from dmoe_gym.config import list_as_tuple
 from dmoe_gym.dmoe import scenario as named_scenario
-from dmoe_gym.dmoe.line_up import schedulers_of
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.tuned import TUNABLE, Parameters, combinations, refined
-from dmoe_gym.evaluation.run import evaluate
-from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED
+from dmoe_gym.dmoe.system import schedulers_of
+from dmoe_gym.evaluation.run import FIRST_HELD_OUT_SEED, evaluate
 from experiments.optima import SCENARIOS
 from experiments.page import Page
 from experiments.runner import Experiment, Piece

@@ -12,8 +12,7 @@ from pydantic import Field
 from dmoe_gym.evaluation import Interval, percent_change
 from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.models.digits import load_model
-from experiments.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, error_bars
-from experiments.page import Page
+from experiments.page import BLACK, BLUE, GREEN, GREY, ORANGE, Page, error_bars
 from experiments.runner import Experiment, Piece
 from experiments.serving import SHARES, VANILLA, Part, contenders, draw_prompts, named, serve, system
 

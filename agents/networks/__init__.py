@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from gymnasium import spaces
 from pydantic import Field
 from stable_baselines3.common.policies import BasePolicy
 
+from agents.config import NetworkKind, TrainingConfig, register
+from agents.networks.equivariant import EquivariantSequentialPolicy
 from agents.networks.features import Prices
 from agents.networks.heads import ROUND_KEYS
 from agents.networks.joint import EquivariantJointPolicy
-from agents.networks.kind import NetworkKind
 from agents.networks.nodes import NodeNetworks
-from agents.networks.policy import EquivariantSequentialPolicy
 from agents.networks.price_policies import EquivariantPricePolicy, EquivariantSACPolicy
 from dmoe_gym.dmoe.env.base import DMoECore
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
-
-if TYPE_CHECKING:
-    from agents.config import TrainingConfig
 
 # by environment and algorithm
 EQUIVARIANT_POLICIES: dict[tuple[str, str], type[BasePolicy]] = {
@@ -68,4 +65,5 @@ class EquivariantNetworks(NetworkKind):
         return EQUIVARIANT_POLICIES[recipe.env_id, recipe.algorithm], {"prices": prices, "width": self.width}
 
 
-__all__ = ["EquivariantNetworks", "NetworkKind", "NodeNetworks"]
+register("equivariant", EquivariantNetworks)
+register("nodes", NodeNetworks)

@@ -3,23 +3,29 @@
 One logit per (expert, subcarrier) and one for "done" for the hidden state whose turn it is, and a value that no
 permutation changes. Weights are shared over experts, pairs of experts, subcarriers and hidden states, so one set of
 them works for every K, M and N. The idea is JESA's own, learned: what the hidden states still to come will want is
-estimated first, which prices the subcarriers; then pairs of experts are weighed for the current one.
-"""
+estimated first, which prices the subcarriers; then pairs of experts are weighed for the current one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
+from gymnasium import spaces
+from sb3_contrib.common.maskable.policies import MaskableMultiInputActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.networks.features import Features, Prices, features_of
-from agents.networks.inputs import (
+from agents.networks.features import (
     PAIR_INPUTS,
     STATE_INPUTS,
     SUBCARRIER_INPUTS,
+    Features,
+    Prices,
     expected_loss,
+    features_of,
     harm,
     mlp,
     own_harm,
@@ -28,6 +34,7 @@ from agents.networks.inputs import (
     state_inputs,
     subcarrier_inputs,
 )
+from agents.networks.heads import ROUND_KEYS, Split, checked, shape_of
 
 EXPERT_INPUTS, CONTEXT_INPUTS = 18, 7
 
@@ -174,3 +181,53 @@ def _pressure(seen: Features, wanted: Tensor) -> dict[str, Tensor]:
         "crowding": (needed - free) / (needed + free + 1),
         "rank": (before - free[:, None]) / (before + free[:, None] + 1),
     }
+
+
+class EquivariantExtractor(BaseFeaturesExtractor):
+    """Logits and value of `EquivariantNetwork`, side by side: (B, K * M + 2)."""
+
+    def __init__(self, observation_space: spaces.Dict, prices: Prices, width: int) -> None:
+        nodes, _, subcarriers = shape_of(observation_space, "spectral_efficiency")
+        super().__init__(observation_space, nodes * subcarriers + 2)
+        self.network = EquivariantNetwork(prices, width)
+
+    def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The features of a batch of observations."""
+        return torch.cat(self.network(observations), -1)
+
+
+class EquivariantSequentialPolicy(MaskableMultiInputActorCriticPolicy):
+    """For `DMoE-JESA-Sequential-v0`; its parameters fit every K, M and N.
+
+    Args:
+        prices: constants of the DMoE configuration.
+        width: of the network's hidden layers.
+
+    Raises:
+        ValueError: if the spaces are not those of `DMoE-JESA-Sequential-v0`.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        *,
+        prices: Prices,
+        width: int = 32,
+        **options: Any,
+    ) -> None:
+        observed = checked(observation_space, (*ROUND_KEYS, "selected", "allocated", "turn"), "DMoE-JESA-Sequential-v0")
+        options["features_extractor_class"] = EquivariantExtractor
+        options["features_extractor_kwargs"] = {"prices": Prices(*prices), "width": width}
+        options["ortho_init"] = False
+        super().__init__(observed, action_space, lr_schedule, **options)
+
+    def _build_mlp_extractor(self) -> None:
+        self.mlp_extractor = Split(self.features_dim)  # type: ignore[assignment]
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)
+        self.action_net = nn.Identity()
+        self.value_net = nn.Identity()  # type: ignore[assignment]
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]

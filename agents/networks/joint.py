@@ -9,10 +9,17 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from agents.distributions import BatchedMultiCategorical
-from agents.networks.features import Prices, RoundFeatures
-from agents.networks.heads import HeadsInside, shape_of
-from agents.networks.inputs import PAIR_INPUTS, SUBCARRIER_INPUTS, mlp, pair_inputs, squash, subcarrier_inputs
+from agents.networks.features import (
+    PAIR_INPUTS,
+    SUBCARRIER_INPUTS,
+    Prices,
+    RoundFeatures,
+    mlp,
+    pair_inputs,
+    squash,
+    subcarrier_inputs,
+)
+from agents.networks.heads import BatchedMultiCategorical, HeadsInside, shape_of
 from agents.networks.rounds import EncodedRound, RoundEncoder, RoundValue, between, subcarrier_prices
 
 RIVAL_INPUTS = 5

@@ -12,9 +12,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from agents.networks.features import OUT_OF_REACH, Prices, RoundFeatures, whole_round
-from agents.networks.inputs import STATE_INPUTS, expected_loss, harm, mlp, own_harm, squash, state_inputs
-from dmoe_gym.dmoe.env.price import LOG_THRESHOLD_FACTOR
+from agents.networks.features import (
+    OUT_OF_REACH,
+    STATE_INPUTS,
+    Prices,
+    RoundFeatures,
+    expected_loss,
+    harm,
+    mlp,
+    own_harm,
+    squash,
+    state_inputs,
+    whole_round,
+)
+from dmoe_gym.dmoe.env.joint import LOG_THRESHOLD_FACTOR
 
 ITEM_INPUTS, LINK_INPUTS, SUMMARY_INPUTS = STATE_INPUTS + 4, 6, 7
 

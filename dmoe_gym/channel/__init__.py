@@ -12,11 +12,10 @@ from typing import Annotated
 from pydantic import SerializeAsAny
 
 from dmoe_gym.channel.amplitude import AmplitudeProcess, EvolutionConfig, ScatteredConfig
+from dmoe_gym.channel.blockage import BlockageConfig
 from dmoe_gym.channel.csi import ChannelKnowledge, CSIConfig, KnowledgeConfig, PerfectKnowledge
-from dmoe_gym.channel.gauss_markov import GaussMarkovConfig
-from dmoe_gym.channel.jakes import JakesConfig
+from dmoe_gym.channel.fading import GaussMarkovConfig, JakesConfig, RayleighConfig, RicianConfig
 from dmoe_gym.channel.large_scale import LargeScaleConfig
-from dmoe_gym.channel.law import FadingLaw, GainLaw
 from dmoe_gym.channel.mobility import (
     GaussMarkovMobilityConfig,
     Mobility,
@@ -25,11 +24,9 @@ from dmoe_gym.channel.mobility import (
     StaticConfig,
 )
 from dmoe_gym.channel.prediction import conditional_mean_gain, outage_probability
-from dmoe_gym.channel.process import ChannelConfig, ChannelProcess, SmallScaleConfig
-from dmoe_gym.channel.rayleigh import RayleighConfig
-from dmoe_gym.channel.rician import RicianConfig
+from dmoe_gym.channel.process import ChannelConfig, ChannelProcess, FadingLaw, GainLaw, SmallScaleConfig
 from dmoe_gym.channel.tapped_delay_line import TappedDelayLineConfig
-from dmoe_gym.components import read_as
+from dmoe_gym.config import read_as
 
 # the fields of a system's configuration
 ChannelField = Annotated[SerializeAsAny[ChannelConfig], read_as(ChannelConfig)]
@@ -37,6 +34,7 @@ KnowledgeField = Annotated[SerializeAsAny[KnowledgeConfig], read_as(KnowledgeCon
 
 __all__ = [
     "AmplitudeProcess",
+    "BlockageConfig",
     "CSIConfig",
     "ChannelConfig",
     "ChannelField",

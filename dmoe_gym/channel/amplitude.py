@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
-from dmoe_gym.channel.law import FadingLaw, GainLaw
-from dmoe_gym.channel.process import ChannelProcess, SmallScaleConfig
-from dmoe_gym.validation import in_words
+from dmoe_gym.channel.process import ChannelProcess, FadingLaw, GainLaw, SmallScaleConfig
+from dmoe_gym.config import in_words
+from dmoe_gym.process import Generators, Rows
 
 
 class AmplitudeProcess(ChannelProcess):
@@ -35,12 +34,12 @@ class AmplitudeProcess(ChannelProcess):
     def advance_amplitude(self, row: int, generator: np.random.Generator) -> None:
         """Move amplitude[row] one round on."""
 
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Rows, generators: Generators) -> None:
         for row in rows:
             self.start_amplitude(row, generators[row])
             self._write_gains(row)
 
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Rows, generators: Generators) -> None:
         for row in rows:
             self.advance_amplitude(row, generators[row])
             self._write_gains(row)

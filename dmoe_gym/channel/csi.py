@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from dmoe_gym.channel.law import GainLaw
-from dmoe_gym.channel.process import LARGEST_GAIN, ChannelConfig, ChannelProcess
-from dmoe_gym.components import Component, is_foreign
-from dmoe_gym.validation import checked_rows, in_words
+from dmoe_gym.channel.process import LARGEST_GAIN, ChannelConfig, ChannelProcess, GainLaw
+from dmoe_gym.config import Component, checked_rows, is_foreign
+from dmoe_gym.process import CheckedProcess, Generators, RandomProcess, Rows
 
 
-class ChannelKnowledge(ABC):
+class ChannelKnowledge(RandomProcess):
     """What is seen of a channel's gains, batched over environments.
 
     Systems call `start` and `advance` right after the process' own, with the same arguments. Random numbers come from
@@ -30,14 +28,6 @@ class ChannelKnowledge(ABC):
     def __init__(self, process: ChannelProcess) -> None:
         self.process = process
         self.observed_gains = np.zeros_like(process.gains)
-
-    @abstractmethod
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        """See the first round of a new episode in the environments in `rows`; generators[row] belongs to row."""
-
-    @abstractmethod
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        """See the next round in the environments in `rows`."""
 
 
 class KnowledgeConfig(Component):
@@ -113,10 +103,10 @@ class PerfectKnowledge(ChannelKnowledge):
         self.process = process
         self.observed_gains = process.gains
 
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Rows, generators: Generators) -> None:
         pass
 
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Rows, generators: Generators) -> None:
         pass
 
 
@@ -152,7 +142,7 @@ class ImperfectKnowledge(ChannelKnowledge):
         self._noise = np.zeros((2, *shape), np.float32)
         self._errors: list[np.random.Generator | None] = [None] * batch
 
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Rows, generators: Generators) -> None:
         for row in rows:
             if self._error_variance:
                 (self._errors[row],) = generators[row].spawn(1)
@@ -160,7 +150,7 @@ class ImperfectKnowledge(ChannelKnowledge):
             self._history[row] = estimate
             self.observed_gains[row] = estimate
 
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Rows, generators: Generators) -> None:
         for row in rows:
             estimate = self._estimated(row)
             if self._delay:
@@ -190,7 +180,7 @@ class ImperfectKnowledge(ChannelKnowledge):
         return self._estimate
 
 
-class CheckedKnowledge(ChannelKnowledge):
+class CheckedKnowledge(CheckedProcess, ChannelKnowledge):
     """Knowledge from outside of the package, whose gains are checked and copied whenever it sees.
 
     Raises:
@@ -200,19 +190,8 @@ class CheckedKnowledge(ChannelKnowledge):
 
     def __init__(self, config: KnowledgeConfig, knowledge: ChannelKnowledge, process: ChannelProcess) -> None:
         super().__init__(process)
-        self._name = f"csi: {type(config).__name__}"
-        if not isinstance(knowledge, ChannelKnowledge):
-            raise ValueError(f"{self._name}.build returned {in_words(knowledge)}, valid is a ChannelKnowledge")
-        self._knowledge = knowledge
+        self._wrap("csi", config, knowledge, ChannelKnowledge)
 
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        self._knowledge.start(rows, generators)
-        self._copy(rows)
-
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        self._knowledge.advance(rows, generators)
-        self._copy(rows)
-
-    def _copy(self, rows: Sequence[int] | np.ndarray) -> None:
-        name, gains, kept = f"{self._name}: observed_gains", self._knowledge.observed_gains, self.observed_gains
+    def _copy(self, rows: Rows) -> None:
+        name, gains, kept = f"{self._name}: observed_gains", self._process.observed_gains, self.observed_gains
         kept[rows] = checked_rows(name, gains, kept.shape, rows, LARGEST_GAIN)

@@ -2,20 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, SerializeAsAny, model_validator
 
-from dmoe_gym.channel.law import FadingLaw, GainLaw
+from dmoe_gym.channel.fading import RayleighConfig
 from dmoe_gym.channel.mobility import Mobility, MobilityConfig, StaticConfig
-from dmoe_gym.channel.path_loss import log_distance_gain, pairwise_distances
-from dmoe_gym.channel.process import ChannelConfig, ChannelProcess, SmallScaleConfig
-from dmoe_gym.channel.rayleigh import RayleighConfig
-from dmoe_gym.channel.shadowing import ShadowingField
-from dmoe_gym.components import read_as, register
+from dmoe_gym.channel.process import ChannelConfig, ChannelProcess, FadingLaw, GainLaw, SmallScaleConfig
+from dmoe_gym.config import read_as, register
+from dmoe_gym.process import Generators, Rows
+
+
+def pairwise_distances(positions: np.ndarray) -> np.ndarray:
+    """Distances of all nodes, (nodes, nodes) [m], of `positions` (nodes, 2) [m]."""
+    difference = positions[:, None] - positions[None]
+    return np.hypot(difference[..., 0], difference[..., 1])
+
+
+def log_distance_gain(
+    distances_m: np.ndarray, exponent: float, reference_distance_m: float, minimum_distance_m: float
+) -> np.ndarray:
+    """Linear gain (d / d_reference)^(-exponent), 1 at the reference distance; d at least `minimum_distance_m`.
+
+    Source: the log-distance model of the textbooks, e.g. Rappaport, "Wireless Communications", 2nd ed., 4.9.1.
+    """
+    return (np.maximum(distances_m, minimum_distance_m) / reference_distance_m) ** -exponent
+
+
+def path_loss_db(distance_m: np.ndarray | float, carrier_hz: float) -> np.ndarray:
+    """32.4 + 20 log10(f / GHz) + 20 log10(d / m) [dB]: free space (docs/channels.md).
+
+    Args:
+        distance_m: distances, any shape [m], positive.
+        carrier_hz: carrier frequency [Hz], positive.
+
+    Raises:
+        ValueError: for a distance or a carrier that is not positive and finite.
+    """
+    distance = np.asarray(distance_m, np.float64)
+    if not (np.isfinite(distance) & (distance > 0)).all():
+        raise ValueError(f"distance_m: has {distance.min()!r} as its smallest entry, valid are positive finite metres")
+    if not (np.isfinite(carrier_hz) and carrier_hz > 0):
+        raise ValueError(f"carrier_hz = {carrier_hz!r}: valid are positive finite hertz")
+    return 32.4 + 20 * np.log10(carrier_hz / 1e9) + 20 * np.log10(distance)
+
+
+def path_gain(distance_m: np.ndarray | float, carrier_hz: float) -> np.ndarray:
+    """The mean linear channel power gain at a distance, 10^(-loss/10); arguments and errors as in `path_loss_db`."""
+    return 10 ** (-path_loss_db(distance_m, carrier_hz) / 10)
+
+
+WAVES = 128
+
+
+class ShadowingField:
+    """A random field over pairs of places, fixed for an episode: a node that comes back finds its shadowing again.
+
+    Between two moments in which one end of a link has moved by d1 and the other by d2 the correlation is
+    exp(-(d1 + d2) / d_decorrelation): Gudmundson's exponential model (Electronics Letters, 1991) for each end, the
+    two ends acting independently and equally, as the abstract of Wang, Tameh and Nix, "Joint Shadowing Process in
+    Urban Peer-to-Peer Radio Channels" (IEEE Transactions on Vehicular Technology, 2008), reports for links whose ends
+    both move. Links that share a node are correlated likewise where their other nodes are close.
+
+    The field is a sum of plane waves S(x, y) = W^(-1/2) sum_w a_w cos(k_w x + q_w y) + b_w sin(k_w x + q_w y) with
+    normal a_w, b_w and bivariate Cauchy wave vectors k_w, q_w, the law whose characteristic function is
+    exp(-|x| / d_decorrelation); a link's value is (S(x_i, x_j) + S(x_j, x_i)) / sqrt(2 (1 + e_ij^2)) with
+    e_ij = exp(-|x_i - x_j| / d_decorrelation), hence the same in both directions. Over episodes
+
+        correlation of link ij with link kl = (e_ik e_jl + e_il e_jk) / sqrt((1 + e_ij^2) (1 + e_kl^2))
+
+    exactly; the values are normal up to terms of the order 1 / W, W = 128 (this project's choice of generator).
+    """
+
+    def __init__(self, batch: int, decorrelation_distance_m: float) -> None:
+        self._decorrelation_distance_m = decorrelation_distance_m
+        # (environment, end of the link, coordinate, wave)
+        self._wave_vectors = np.zeros((batch, 2, 2, WAVES))
+        self._coefficients = np.zeros((batch, WAVES), complex)
+
+    def start(self, row: int, generator: np.random.Generator) -> None:
+        """Draw the field of a new episode."""
+        normal = generator.standard_normal((8, WAVES))
+        scale = np.abs(normal[4:6, None]) * self._decorrelation_distance_m
+        self._wave_vectors[row] = normal[:4].reshape(2, 2, WAVES) / scale
+        self._coefficients[row] = (normal[6] - 1j * normal[7]) / np.sqrt(WAVES)
+
+    def values(self, row: int, positions: np.ndarray) -> np.ndarray:
+        """The field on all links of nodes at `positions` (nodes, 2) [m]: (nodes, nodes), symmetric, unit variance."""
+        wave_vectors = self._wave_vectors[row]
+        # the phase at the link's one end and at its other end, (2, nodes, waves)
+        phases = positions[:, 0, None] * wave_vectors[:, None, 0] + positions[:, 1, None] * wave_vectors[:, None, 1]
+        first, second = np.exp(1j * phases)
+        field = np.einsum("iw,jw->ij", first * self._coefficients[row], second).real
+        closeness = np.exp(-pairwise_distances(positions) / self._decorrelation_distance_m)
+        return (field + field.T) / np.sqrt(2 * (1 + closeness**2))
+
 
 FAINTEST_MEAN, STRONGEST_MEAN = 1e-6, 1e6
 
@@ -107,7 +190,7 @@ class LargeScaleChannel(ChannelProcess):
         """Positions of the nodes, (batch, nodes, 2) [m]; a copy."""
         return self._mobility.positions.copy()
 
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Rows, generators: Generators) -> None:
         self._small_scale.start(rows, generators)
         for row in rows:
             self._mobility.start(row, generators[row])
@@ -116,7 +199,7 @@ class LargeScaleChannel(ChannelProcess):
             self._locate(row)
             self._write_gains(row)
 
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Rows, generators: Generators) -> None:
         self._small_scale.advance(rows, generators)
         for row in rows:
             if self._mobility.moves:

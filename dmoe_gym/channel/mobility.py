@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from dmoe_gym.components import Component, register
+from dmoe_gym.config import Component, register
 
 
 class Mobility(ABC):

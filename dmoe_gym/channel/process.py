@@ -1,25 +1,88 @@
 """The interface of every channel: link gains over rounds, batched over environments, and their configuration.
 
 An own channel is two classes: a `ChannelProcess` that draws gains, and a `ChannelConfig` that builds it
-(`docs/guides/extending.md`).
-"""
+(`docs/guides/extending.md`)."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from dmoe_gym.channel.law import GainLaw
-from dmoe_gym.components import Component, is_foreign
-from dmoe_gym.validation import checked_rows, in_words
+from dmoe_gym.channel.prediction import conditional_mean_gain, outage_probability
+from dmoe_gym.config import Component, checked_rows, is_foreign
+from dmoe_gym.process import CheckedProcess, RandomProcess, Rows
+
+# local means are estimated from observed gains, which may all be zero
+LEAST_MEAN = 1e-12
+
+
+class GainLaw(ABC):
+    """The law of the present gains given the observed ones; all that a scheduler needs who predicts."""
+
+    @abstractmethod
+    def mean_gain(self, observed: np.ndarray) -> np.ndarray:
+        """E[gain now | observed gains] of links (..., subcarriers), linear, of the same shape."""
+
+
+@dataclass(frozen=True)
+class FadingLaw(GainLaw):
+    """A constant line of sight, or none, beside a circular complex normal amplitude: `channel.prediction`.
+
+    Attributes:
+        correlation: of the scattered complex amplitude between the observation and now.
+        error_variance: of the observed estimate, see `CSIConfig`.
+        k_factor: power of the line of sight over the scattered power.
+        known_means: is every link's local mean gain 1? If not it is estimated as the mean over its subcarriers.
+        independent: are the gains independent over links and subcarriers?
+    """
+
+    correlation: float
+    error_variance: float = 0.0
+    k_factor: float = 0.0
+    known_means: bool = True
+    independent: bool = True
+
+    @property
+    def has_line_of_sight(self) -> bool:
+        """Is there a constant part? Closed forms for compiled code hold without one."""
+        return self.k_factor > 0
+
+    def local_mean(self, observed: np.ndarray) -> Any:
+        """The local mean gain of every link, (..., 1), or 1 where it is known."""
+        if self.known_means:
+            return 1.0
+        return np.maximum(observed.mean(-1, keepdims=True) / (1 - self.error_variance), LEAST_MEAN)
+
+    def mean_gain(self, observed: np.ndarray) -> np.ndarray:
+        return conditional_mean_gain(
+            observed,
+            correlation=self.correlation,
+            error_variance=self.error_variance,
+            k_factor=self.k_factor,
+            mean_gain=self.local_mean(observed),
+        )
+
+    def outage_probability(self, observed: np.ndarray, target: Any, snr: Any) -> np.ndarray:
+        """P(log2(1 + snr * gain) < target | observed gains (..., subcarriers)); see `prediction`."""
+        return outage_probability(
+            observed,
+            target,
+            snr=snr,
+            correlation=self.correlation,
+            error_variance=self.error_variance,
+            k_factor=self.k_factor,
+            mean_gain=self.local_mean(observed),
+        )
+
 
 # Gains stay below, so that 100 dB of mean SNR are at most 60 bit/s/Hz.
 LARGEST_GAIN = 1e8
 
 
-class ChannelProcess(ABC):
+class ChannelProcess(RandomProcess):
     """Linear channel power gains of all links, one value per subcarrier and round.
 
     The random numbers of an environment come from its own generator and their count never depends on anything
@@ -36,14 +99,6 @@ class ChannelProcess(ABC):
     def __init__(self, batch: int, links: tuple[int, int], subcarriers: int) -> None:
         self.gains = np.zeros((batch, *links, subcarriers), np.float32)
         self.mean_gains = np.ones((batch, 1, 1, 1), np.float32)
-
-    @abstractmethod
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        """Draw the first round of a new episode for the environments in `rows`; generators[row] belongs to row."""
-
-    @abstractmethod
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        """Move the environments in `rows` one round on."""
 
 
 class ChannelConfig(Component):
@@ -81,7 +136,7 @@ class SmallScaleConfig(ChannelConfig):
     """Fading without path loss and shadowing: every link's gain has the mean 1 at all times."""
 
 
-class CheckedChannel(ChannelProcess):
+class CheckedChannel(CheckedProcess, ChannelProcess):
     """A process from outside of the package, whose gains are checked and copied whenever it moves.
 
     Raises:
@@ -93,26 +148,14 @@ class CheckedChannel(ChannelProcess):
         self, config: ChannelConfig, process: ChannelProcess, batch: int, links: tuple[int, int], subcarriers: int
     ) -> None:
         super().__init__(batch, links, subcarriers)
-        if not isinstance(process, ChannelProcess):
-            given = in_words(process)
-            raise ValueError(f"channel: {type(config).__name__}.build returned {given}, valid is a ChannelProcess")
-        self._name = f"channel: {type(config).__name__}"
-        self._process = process
+        self._wrap("channel", config, process, ChannelProcess)
         valid = (self.mean_gains.shape, (batch, *links, 1))
         given = np.shape(process.mean_gains)
         if given not in valid:
             raise ValueError(f"{self._name}: mean_gains have shape {given}, valid are {valid[0]} or {valid[1]}")
         self.mean_gains = np.ones(given, np.float32)
 
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        self._process.start(rows, generators)
-        self._copy(rows)
-
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
-        self._process.advance(rows, generators)
-        self._copy(rows)
-
-    def _copy(self, rows: Sequence[int] | np.ndarray) -> None:
+    def _copy(self, rows: Rows) -> None:
         for name in ("gains", "mean_gains"):
             kept = getattr(self, name)
             given = getattr(self._process, name)

@@ -18,9 +18,8 @@ from llvmlite import binding
 from numba import prange, types
 from numpy.random import _generator
 
-from dmoe_gym.compiled.njit import njit_no_refcount
+from dmoe_gym.compiled.njit import njit_no_refcount, serial_or_parallel
 from dmoe_gym.compiled.pcg64 import bit_generator_address, fill_likely, fill_likely_gammas, gammas_as_known, readable
-from dmoe_gym.compiled.threads import serial_or_parallel
 
 _EXPONENTIALS, _GAMMA, _INTEGERS, _UNIFORMS = (
     "random_standard_exponential_fill_f",

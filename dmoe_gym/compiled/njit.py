@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
+from functools import partial, wraps
+from types import FunctionType
 from typing import Any
 
 import numba
+import numpy as np
+from numba import config
 
 from dmoe_gym.compiled.cache import ContentCache
+from dmoe_gym.compiled.forks import forked
 
 # numba's name for counted references, documented for its extensions only
 _COUNTED = "_nrt"
@@ -41,3 +47,50 @@ def njit_no_refcount(function: Callable[..., Any] | None = None, **options: Any)
 def njit_allocating(function: Callable[..., Any]) -> Any:
     """`njit` for functions that make arrays and are called from those without counted references."""
     return njit(function, **{_COUNTED: True})
+
+
+# Threads that wait by spinning take the core that others need: on two busy cores a step took two to four times as long.
+# OpenMP reads this when numba starts its threads; a value that the user has set stays.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Rounds below which starting threads costs more than it saves.
+WORTH_THREADS = 32
+
+# held by the one Python thread whose loop is on several threads
+_inside = threading.Lock()
+
+
+def serial_or_parallel(function: Callable[..., None] | None = None, *, entries_per_round: int = 0) -> Any:
+    """Compile a loop over `prange` twice; the result's first argument says how many rounds it will work on.
+
+    The rows must be independent of each other; then the result does not depend on the number of threads.
+
+    Args:
+        entries_per_round: instead of that argument, entries of the first array that are as much work as a round.
+    """
+    if function is None:
+        return partial(serial_or_parallel, entries_per_round=entries_per_round)
+    # numba's cache on disk knows functions by name and not by options: the second compilation needs its own name
+    assert isinstance(function, FunctionType)
+    twin = FunctionType(function.__code__, function.__globals__, f"{function.__name__}_parallel")
+    twin.__qualname__ = f"{function.__qualname__}_parallel"
+    twin.__module__ = function.__module__
+    serial = njit(function)
+    parallel = njit(twin, parallel=True)
+
+    @wraps(function)
+    def run(amount: float, *arguments: Any) -> None:
+        threads = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # numba sets its options at import
+        if amount < WORTH_THREADS or threads == 1 or forked() or not _inside.acquire(blocking=False):
+            serial(*arguments)
+            return
+        try:
+            parallel(*arguments)
+        finally:
+            _inside.release()
+
+    @wraps(function)
+    def measured(first: np.ndarray, *arguments: Any) -> None:
+        run(first.size / entries_per_round, first, *arguments)
+
+    return measured if entries_per_round else run

@@ -1,7 +1,6 @@
 """Policies on shared episodes: rows, paired statistics, scores."""
 
-from dmoe_gym.evaluation.run import Row, evaluate, evaluate_bound, evaluate_line_up
-from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, held_out_seeds
+from dmoe_gym.evaluation.run import FIRST_HELD_OUT_SEED, Row, evaluate, evaluate_bound, evaluate_line_up, held_out_seeds
 from dmoe_gym.evaluation.statistics import (
     Comparison,
     Interval,

@@ -11,7 +11,7 @@ import typer
 from numba import config
 
 from dmoe_gym.compiled.cache import cache_folder
-from dmoe_gym.compiled.threads import WORTH_THREADS
+from dmoe_gym.compiled.njit import WORTH_THREADS
 from dmoe_gym.evaluation.run import evaluate, evaluate_bound
 from dmoe_gym.io.command_line import bar, one_line_errors, wide_console
 from dmoe_gym.registration import ENVIRONMENTS, line_up_of

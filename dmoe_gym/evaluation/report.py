@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dmoe_gym.evaluation.run import Row, evaluate_line_up
-from dmoe_gym.evaluation.seeds import held_out_seeds
+from dmoe_gym.evaluation.run import Row, evaluate_line_up, held_out_seeds
 from dmoe_gym.evaluation.statistics import Interval, by_policy
 from dmoe_gym.evaluation.table import cells, markdown_table
 from dmoe_gym.evaluation.tensorboard import event_writer, landmarks, mean_cost, write_lines

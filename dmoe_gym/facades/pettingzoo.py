@@ -10,10 +10,8 @@ from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
 from dmoe_gym.actions import ActionCheck
-from dmoe_gym.dmoe.env.nodes import Choices, Settled, settle
-from dmoe_gym.facades.seeds import seeded_pair
-from dmoe_gym.facades.view import View
-from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
+from dmoe_gym.dmoe.env.nodes import Charged, Choices, charge_nodes
+from dmoe_gym.facades.view import FRAMES_PER_SECOND, View, seeded_pair, watched
 from dmoe_gym.registration import create_core
 from dmoe_gym.rendering import Viewer
 
@@ -145,22 +143,22 @@ class NodesEnv(ParallelEnv):
         choices = Choices.of(core)
         joint = self._joint(actions)
         if self._lost:
-            settled = settle(core, choices, *_decoded(joint, core.config), collide=True)
-            core.term_values[0] = settled.terms
-            core.rewards[0] = -settled.terms[0]
+            charged = charge_nodes(core, choices, *_decoded(joint, core.config), collide=True)
+            core.term_values[0] = charged.terms
+            core.rewards[0] = -charged.terms[0]
             core.skip_round(core.all_rows)
         else:
             core.step(core.checked_actions(joint[None]), core.all_rows)
-            settled = settle(core, choices, core.selected[0].copy(), core.subcarrier[0].copy(), collide=False)
-        self._remember(settled)
-        rewards = -settled.own_cost if self._own_reward else equal_parts(core.rewards.item(0), len(self.agents))
+            charged = charge_nodes(core, choices, core.selected[0].copy(), core.subcarrier[0].copy(), collide=False)
+        self._remember(charged)
+        rewards = -charged.own_cost if self._own_reward else equal_parts(core.rewards.item(0), len(self.agents))
         ended = bool(core.terminated[0])
         infos = {
             agent: {
-                "energy_J": float(settled.energy_j[node]),
-                "relevance": float(settled.relevance[node]),
-                "shortfall": float(settled.shortfall[node]),
-                "collisions": float(settled.collisions[node]),
+                "energy_J": float(charged.energy_j[node]),
+                "relevance": float(charged.relevance[node]),
+                "shortfall": float(charged.shortfall[node]),
+                "collisions": float(charged.collisions[node]),
             }
             for node, agent in enumerate(self.agents)
         }
@@ -189,12 +187,12 @@ class NodesEnv(ParallelEnv):
         bits = self.config.num_states * self.config.num_experts
         return np.concatenate([part[:bits] for part in parts] + [part[bits:] for part in parts])
 
-    def _remember(self, settled: Settled) -> None:
-        self._asked[:] = settled.selected
-        self._arrived[:] = settled.served
+    def _remember(self, charged: Charged) -> None:
+        self._asked[:] = charged.selected
+        self._arrived[:] = charged.served
         self._announced[:] = 0
-        node, receiver = np.nonzero(settled.subcarrier >= 0)
-        self._announced[node, settled.subcarrier[node, receiver]] = 1
+        node, receiver = np.nonzero(charged.subcarrier >= 0)
+        self._announced[node, charged.subcarrier[node, receiver]] = 1
 
     def _observation(self, node: int) -> dict[str, np.ndarray]:
         own = {

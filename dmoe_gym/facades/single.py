@@ -8,9 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from dmoe_gym.facades.manual import told
-from dmoe_gym.facades.seeds import seeded_pair, told_seed
-from dmoe_gym.facades.view import create_view
-from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
+from dmoe_gym.facades.view import FRAMES_PER_SECOND, create_view, seeded_pair, told_seed, watched
 from dmoe_gym.facades.window import Window
 from dmoe_gym.rendering import Viewer
 

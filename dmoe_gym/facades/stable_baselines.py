@@ -10,10 +10,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from dmoe_gym.facades.limit import StepLimit
-from dmoe_gym.facades.seeds import checked_seed, seeded_pair, told_seed
-from dmoe_gym.facades.view import create_view
-from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
+from dmoe_gym.facades.view import (
+    FRAMES_PER_SECOND,
+    StepLimit,
+    checked_seed,
+    create_view,
+    seeded_pair,
+    told_seed,
+    watched,
+)
 from dmoe_gym.io.extras import needed_for
 
 with needed_for("a VecEnv"):

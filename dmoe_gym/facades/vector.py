@@ -9,10 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from dmoe_gym.facades.limit import StepLimit
-from dmoe_gym.facades.seeds import checked_seed, told_seed
-from dmoe_gym.facades.view import create_view
-from dmoe_gym.facades.viewed import FRAMES_PER_SECOND, watched
+from dmoe_gym.facades.view import FRAMES_PER_SECOND, StepLimit, checked_seed, create_view, told_seed, watched
 
 
 class BatchedVectorEnv(VectorEnv):

@@ -2,14 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
 from dmoe_gym.core import BatchedCore
-from dmoe_gym.registration import create_core, shown_by
+from dmoe_gym.registration import create_core, shown_by, system_of
+from dmoe_gym.rendering import Viewer
+
+
+class StepLimit:
+    """Counts the steps of every environment's episode.
+
+    Args:
+        num_envs: size of the batch.
+        most: steps after which an episode is truncated; None or -1, as `gym.make` has it, for no limit.
+
+    Raises:
+        ValueError: for another limit.
+    """
+
+    def __init__(self, num_envs: int, most: Any) -> None:
+        whole = isinstance(most, int | np.integer) and not isinstance(most, bool)
+        if most is not None and not (whole and (most >= 1 or most == -1)):
+            raise ValueError(f"max_episode_steps = {most!r}: valid are whole numbers of at least 1, or None")
+        self._most = None if most is None or most == -1 else int(most)
+        self._steps = np.zeros(num_envs, np.int64)
+
+    def begin(self, rows: np.ndarray) -> None:
+        """An episode begins in the environments in `rows`."""
+        self._steps[rows] = 0
+
+    def count(self, rows: np.ndarray) -> np.ndarray:
+        """Count a step of the environments in `rows`; (num_envs,) bool, where the limit is reached in it."""
+        truncated = np.zeros(len(self._steps), np.bool_)
+        if self._most is not None:
+            self._steps[rows] += 1
+            truncated[rows] = self._steps[rows] >= self._most
+        return truncated
+
+
+_INDEX = 2**128
+
+
+def told_seed(seed: int, index: int) -> int:
+    """The one number that gives the episodes of (seed, environment index)."""
+    return seed + index * _INDEX
+
+
+def checked_seed(seed: Any, name: str = "seed") -> tuple[int, int]:
+    """(seed, environment index) of a seed that was given.
+
+    Raises:
+        ValueError: if it is no whole number of at least 0.
+    """
+    try:
+        number = -1 if isinstance(seed, bool | np.bool_) else operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"{name} = {seed!r}: valid are whole numbers of at least 0")
+    return number % _INDEX, number // _INDEX
+
+
+def seeded_pair(seed: Any, options: Mapping[str, Any] | None) -> tuple[int, int] | None:
+    """(seed, environment index) that a reset of one environment is to start from; None to go on.
+
+    Args:
+        seed: None, or a whole number.
+        options: None, or {"environment_index": i}: with a seed, the episodes of environment i of a batch.
+
+    Raises:
+        ValueError: for another seed, an unknown option, or an environment index without a seed.
+    """
+    if options is not None and not isinstance(options, Mapping):
+        raise ValueError(f"options = {options!r}: valid is a mapping with the key 'environment_index'")
+    for key in options or {}:
+        if key != "environment_index":
+            raise ValueError(f"options: unknown key {key!r}; valid is 'environment_index'")
+    index = (options or {}).get("environment_index")
+    if seed is None:
+        if index is not None:
+            raise ValueError(f"options['environment_index'] = {index!r}: valid only together with a seed")
+        return None
+    pair = checked_seed(seed)
+    if index is None:
+        return pair
+    number, own = checked_seed(index, "options['environment_index']")
+    if pair[1] or own:
+        raise ValueError(f"options['environment_index'] = {index!r}: valid with a seed below 2^128 = {_INDEX} only")
+    return pair[0], number
 
 
 class View:
@@ -78,3 +163,26 @@ def create_view(env_id: str, num_envs: int, scenario: str | None, overrides: Map
     """
     shown = shown_by(env_id)
     return View(create_core(env_id, num_envs, scenario, overrides), shown.flat, shown.multi_discrete)
+
+
+# Pictures a second, in windows and films.
+FRAMES_PER_SECOND = 2
+
+
+def watched(core: BatchedCore, env_id: str, render_mode: str | None, modes: Sequence[str]) -> Viewer | None:
+    """The viewer of a core, which records from now on; None without a render mode.
+
+    Args:
+        modes: what the facade can show.
+
+    Raises:
+        ValueError: for another render mode.
+    """
+    viewer = system_of(env_id).viewer
+    valid = modes if viewer is not None else ()
+    if render_mode is not None and render_mode not in valid:
+        raise ValueError(f"render_mode = {render_mode!r}: valid are None, {', '.join(map(repr, valid))}")
+    if viewer is None or render_mode is None:
+        return None
+    core.recorder = viewer.recorder(core)
+    return viewer

@@ -10,8 +10,8 @@ import typer
 from dmoe_gym.gating.config import SNRDistribution
 from dmoe_gym.gating.data import load_split
 from dmoe_gym.gating.evaluation import evaluate_accuracy
+from dmoe_gym.gating.scenarios import TRANSMISSIONS, transmission_of, tuned_config
 from dmoe_gym.gating.training import train_two_stage
-from dmoe_gym.gating.tuned import TRANSMISSIONS, transmission_of, tuned_config
 from dmoe_gym.io.command_line import one_line_errors, overrides_of, wide_console
 
 

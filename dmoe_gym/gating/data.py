@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from dmoe_gym.models.digits.images import DataSplit, LabelledImages, load_digits_split
+from dmoe_gym.models.digits.data import DataSplit, LabelledImages, load_digits_split
 
 DatasetName = Literal["digits", "cifar10", "cifar100"]
 

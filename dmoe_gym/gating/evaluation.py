@@ -10,9 +10,8 @@ import torch
 
 from dmoe_gym.gating.config import SNRDistribution
 from dmoe_gym.gating.data import LabelledImages
-from dmoe_gym.gating.link import hear
-from dmoe_gym.gating.networks import GatedModel
-from dmoe_gym.gating.output import output_probabilities
+from dmoe_gym.gating.networks import GatedModel, output_probabilities
+from dmoe_gym.gating.training import hear
 from dmoe_gym.gating.transmission import Analog, Digital
 
 Choice = Literal["gate", "best_snr", "random", "oracle"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,73 @@ from tqdm import tqdm
 
 from dmoe_gym.gating.config import GateKind, GatingConfig
 from dmoe_gym.gating.data import DataSplit
-from dmoe_gym.gating.link import hear
-from dmoe_gym.gating.logs import EpochMeans, scalar_writer
 from dmoe_gym.gating.networks import GatedModel, mixture
 from dmoe_gym.gating.transmission import Analog, Digital
 from dmoe_gym.models.reproducible import reproducible
+
+
+def hear(features: Tensor, snr: np.ndarray, transmission: Analog | Digital, generator: np.random.Generator) -> Tensor:
+    """Send each input's features to all K experts, each over its own channel.
+
+    The gradient takes the disturbance as proportional to the features' root mean square. For analog transmission that
+    is exact: without it, training would try to outgrow a noise that in truth grows along. For digital transmission,
+    which has no useful gradient, it is a straight-through estimate.
+
+    Args:
+        features: (B, D).
+        snr: (B, K) linear; infinity is a perfect channel.
+        transmission: analog or digital.
+        generator: random source; the draws of input b are the same whatever batch it is in.
+
+    Returns:
+        (B, K, D) float32.
+    """
+    sent = features.detach().numpy()[:, None].astype(float)
+    received = transmission.transmit(sent, snr, generator)
+    if not features.requires_grad:
+        return torch.from_numpy(received.astype(np.float32))
+    scale = features.pow(2).mean(dim=1).add(1e-12).sqrt()[:, None, None]
+    disturbance = torch.from_numpy((received - sent).astype(np.float32))
+    return features[:, None] + scale * (disturbance / scale.detach())
+
+
+class EpochMeans:
+    """Means over one epoch's training images: loss, accuracy of the output, share of images by preferred expert."""
+
+    def __init__(self, experts: int) -> None:
+        self._images = 0
+        self._loss = 0.0
+        self._correct = 0
+        self._load = torch.zeros(experts, dtype=torch.long)
+
+    def add(self, loss: Tensor, log_weights: Tensor, log_answers: Tensor, labels: Tensor) -> None:
+        """Count one batch in."""
+        self._images += len(labels)
+        self._loss += float(loss) * len(labels)
+        self._correct += int((mixture(log_weights, log_answers).argmax(dim=1) == labels).sum())
+        self._load += torch.bincount(log_weights.argmax(dim=1), minlength=len(self._load))
+
+    def scalars(self) -> dict[str, float]:
+        """Tag to value."""
+        load = {f"gate_load/expert_{k}": count / self._images for k, count in enumerate(self._load.tolist())}
+        return {"loss": self._loss / self._images, "accuracy": self._correct / self._images, **load}
+
+
+@contextmanager
+def scalar_writer(log_dir: Path | str | None, stage: int) -> Iterator[Callable[[int, EpochMeans], None]]:
+    """A function that writes one epoch's scalars to `log_dir`/stage_N, or does nothing if `log_dir` is None."""
+    if log_dir is None:
+        yield lambda epoch, means: None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(Path(log_dir) / f"stage_{stage}") as writer:
+
+        def write(epoch: int, means: EpochMeans) -> None:
+            for tag, value in means.scalars().items():
+                writer.add_scalar(tag, value, epoch)
+
+        yield write
 
 
 def train_two_stage(

@@ -1,7 +1,10 @@
-"""Libraries that not everybody needs: which extra of the package brings each."""
+"""Libraries that not everybody has, and those that print what nobody asked for."""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,3 +37,27 @@ def needed_for(what: str, extra: str | None = None) -> Iterator[None]:
         if name not in EXTRAS:
             raise
         raise ImportError(f"{what} needs {name}: pip install 'dmoe_gym[{extra or EXTRAS[name]}]'", name=name) from None
+
+
+@contextmanager
+def no_output() -> Iterator[None]:
+    """Nothing that compiled libraries print on standard output in the meantime is seen.
+
+    HiGHS prints lines of its own debugging, whatever its options say.
+    """
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is no standard output
+        yield
+        return
+    flush = ctypes.CDLL(None).fflush
+    flush(None)
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 1)
+        yield
+    finally:
+        flush(None)
+        os.dup2(kept, 1)
+        os.close(kept)

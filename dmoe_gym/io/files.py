@@ -5,12 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 
 class NoFileError(FileNotFoundError, ValueError):
@@ -155,3 +161,158 @@ def _number(cell: str) -> Any:
         except ValueError:
             continue
     return cell
+
+
+_HEADERS: dict[Any, Any] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+class NpzError(ValueError):
+    """What was opened is no npz archive of the arrays that are asked for, or is damaged."""
+
+
+class NpzFile:
+    """An open npz archive of exactly the arrays that are named.
+
+    Nothing in it can run code, and no more memory is taken than `read` allows, whatever the archive says of itself.
+
+    Raises:
+        NpzError: for anything else than such an archive.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        with path.open("rb") as file:
+            if file.read(4) != b"PK\x03\x04":  # the beginning of a zip archive
+                raise NpzError("is no npz archive")
+        self._archive = _foreign(zipfile.ZipFile, path)
+        held = sorted(info.filename.removesuffix(".npy") for info in self._archive.infolist())
+        if held != sorted(names):
+            self._archive.close()
+            raise NpzError(f"holds {', '.join(held[:9]) or 'nothing'}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._archive.close()
+
+    def kind(self, name: str) -> tuple[np.dtype, tuple[int, ...]]:
+        """dtype and shape of an array, of which nothing is read."""
+        with self._open(name) as member:
+            shape, _, dtype = _foreign(_kind, member)
+        return dtype, shape
+
+    def read(self, name: str, most: int) -> np.ndarray:
+        """An array of at most `most` bytes.
+
+        Raises:
+            NpzError: if it is larger, or not of the size that its dtype and shape say, or damaged.
+        """
+        said = self._archive.getinfo(f"{name}.npy").file_size
+        with self._open(name) as member:
+            shape, fortran, dtype = _foreign(_kind, member)
+            size = math.prod(shape) * dtype.itemsize
+            if size > most or said - member.tell() != size:
+                raise NpzError(
+                    f"{name}: takes {said - member.tell():,} bytes, valid are {size:,} for {dtype} {shape}, "
+                    f"and at most {most:,}"
+                )
+            # one byte more, so that the end is reached and the checksum compared
+            content = _foreign(member.read, size + 1)
+        if len(content) != size:
+            raise NpzError(f"{name}: has {len(content):,} bytes, valid are {size:,}")
+        array = np.frombuffer(content, dtype)
+        return array.reshape(shape, order="F" if fortran else "C")
+
+    def _open(self, name: str) -> IO[bytes]:
+        return _foreign(self._archive.open, f"{name}.npy")
+
+
+def _kind(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    shape, fortran, dtype = _HEADERS[np.lib.format.read_magic(member)](member)
+    if dtype.hasobject:
+        raise NpzError("Object arrays cannot be loaded: they could run code")
+    return shape, fortran, dtype
+
+
+def _foreign(read: Any, *arguments: Any) -> Any:
+    """What a library makes of foreign bytes, which may make it fail anywhere."""
+    try:
+        return read(*arguments)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise NpzError(f"is damaged or foreign ({reason})") from None
+
+
+# The most that a model file may take; tensors lie in it as they are, so reading takes no more.
+MOST_BYTES = 2**31
+# What safetensors calls the types that NumPy has, too.
+TYPES = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
+
+
+def model_bytes(kind: str, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The content of a model file, the same bytes for the same model.
+
+    Args:
+        kind: what the file holds, and the version of its layout.
+        config: what the model is rebuilt from; JSON values.
+        arrays: its parameters.
+    """
+    # one entry: safetensors writes several in an order that differs from call to call
+    return tensor_bytes({"model": json.dumps({"format": kind, "config": dict(config)}, sort_keys=True)}, arrays)
+
+
+def tensor_bytes(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The content of a safetensors file, which `read_tensors` reads."""
+    return save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata=dict(header))
+
+
+def read_tensors(path: Path | str, name: str = "path") -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """What stands in the header of a safetensors file beside its tensors, and the tensors: the one reader of all.
+
+    Args:
+        path: of the file.
+        name: the field that named it.
+
+    Raises:
+        NoFileError: if there is no such file.
+        ValueError: one line, for what is no file, a damaged or foreign one, one of more than `MOST_BYTES`, or tensors
+            of types that NumPy does not have (bfloat16, float8) or with numbers that are not finite.
+    """
+    path = regular_file(path, name, "a safetensors file's path")
+    where, size = f"{name} = {str(path)!r}", path.stat().st_size
+    if size > MOST_BYTES:
+        raise ValueError(f"{where}: takes {size:,} bytes, valid are at most {MOST_BYTES:,}")
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with safe_open(path, framework="np") as stored:
+            for key in stored.keys():  # noqa: SIM118  (not a dict)
+                kind = stored.get_slice(key).get_dtype()
+                if kind not in TYPES:
+                    raise ValueError(f"{where}: {key} is of type {kind}, valid are {', '.join(TYPES)}")
+                arrays[key] = stored.get_tensor(key)
+            metadata = dict(stored.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{where}: not a safetensors file, or damaged ({error})") from None
+    for key, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{where}: {key} holds numbers that are not finite")
+    return metadata, arrays
+
+
+def read_model_file(path: Path | str, kind: str, name: str = "path") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Configuration and parameters of a model file of this kind.
+
+    Raises:
+        ValueError: as `read_tensors`, and for a file of another kind.
+    """
+    metadata, arrays = read_tensors(path, name)
+    where = f"{name} = {str(path)!r}"
+    header = read_json(metadata["model"], f"{where}: its header") if "model" in metadata else {}
+    if header.get("format") != kind:
+        raise ValueError(f"{where}: format is {header.get('format')!r:.99}, valid is {kind!r}")
+    if not isinstance(header.get("config"), dict):
+        raise ValueError(f"{where}: its configuration is {header.get('config')!r:.99}, valid is a mapping")
+    return header["config"], arrays

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from dmoe_gym.process import Generators, Rows
 from dmoe_gym.relevance import RelevanceConfig, RelevanceProcess, Sizes
 
 
@@ -68,9 +68,9 @@ class ModelRelevance(RelevanceProcess):
         """(rows,) share of the nodes whose answer is right, from their hidden states as they are."""
 
     @abstractmethod
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Rows, generators: Generators) -> None:
         """Draw a query for every node and open the first layer."""
 
     @abstractmethod
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Rows, generators: Generators) -> None:
         """Open the next layer; draws nothing."""

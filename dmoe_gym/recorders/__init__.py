@@ -1,1 +1,1 @@
-"""Commands that record the gate scores of real models into trace files (`dmoe_gym.relevance.trace_file`)."""
+"""Commands that record the gate scores of real models into trace files (`dmoe_gym.relevance.trace`)."""

@@ -11,11 +11,11 @@ import typer
 
 from dmoe_gym.io.command_line import one_line_errors
 from dmoe_gym.models.digits import DOMAINS, load_inputs, load_model
-from dmoe_gym.models.digits.forward import best_experts, infer
-from dmoe_gym.models.digits.inputs import Part
+from dmoe_gym.models.digits.data import Part
+from dmoe_gym.models.digits.model import best_experts, infer
 from dmoe_gym.models.digits.weights import SHIPPED
-from dmoe_gym.recorders.versions import versions
-from dmoe_gym.relevance import Trace, write_trace
+from dmoe_gym.recorders.versions import Overwrite, keep, versions
+from dmoe_gym.relevance import Trace
 
 # Images per domain of the trace that comes with the package: it stays under 300 kB.
 IMAGES = 80
@@ -66,10 +66,8 @@ def record_digits_command(
     part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     images: Annotated[int, typer.Option(help="Images per domain.")] = IMAGES,
     experts: Annotated[int, typer.Option(help="Experts that every hidden state hears.")] = 2,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Record the gate scores of the project's own DMoE classifier of digits."""
     trace = record_digits(part, images, experts)  # type: ignore[arg-type]  # the inputs check the part
-    write_trace(trace, out, overwrite=overwrite)
-    layers, tokens, count = trace.gate_scores.shape
-    typer.echo(f"{out}: {layers} layers, {tokens} tokens, {count} experts, {out.stat().st_size:,} bytes")
+    keep(trace, out, overwrite)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from dmoe_gym.config import SUM_TOLERANCE
 from dmoe_gym.io.command_line import one_line_errors
 from dmoe_gym.io.extras import needed_for
-from dmoe_gym.recorders.versions import versions
-from dmoe_gym.relevance import Trace, write_trace
-from dmoe_gym.validation import SUM_TOLERANCE
+from dmoe_gym.recorders.versions import Overwrite, keep, versions
+from dmoe_gym.relevance import Trace
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -106,7 +106,7 @@ def record_huggingface(
     tokens: Annotated[int, typer.Option(min=1, help="Tokens per domain at most, the file's first ones.")] = 4096,
     context: Annotated[int, typer.Option(min=1, help="Tokens that the model sees at once.")] = 512,
     device: Annotated[str, typer.Option(help="Where the model runs, as torch calls it.")] = "cpu",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Record the router of a mixture-of-experts language model reading text files."""
     if out.exists() and not overwrite:
@@ -136,6 +136,4 @@ def record_huggingface(
             "versions": versions("torch", "transformers"),
         },
     )
-    write_trace(trace, out, overwrite=overwrite)
-    layers, count, experts = trace.gate_scores.shape
-    typer.echo(f"{out}: {layers} layers, {count} tokens, {experts} experts, {out.stat().st_size:,} bytes")
+    keep(trace, out, overwrite)

@@ -12,8 +12,8 @@ import typer
 from dmoe_gym.io.command_line import one_line_errors
 from dmoe_gym.models.language.families import FAMILIES, MOST_TOKENS, Part
 from dmoe_gym.models.language.source import SHIPPED, LanguageSource
-from dmoe_gym.recorders.versions import versions
-from dmoe_gym.relevance import Trace, write_trace
+from dmoe_gym.recorders.versions import Overwrite, keep, versions
+from dmoe_gym.relevance import Trace
 
 # Queries per family of the trace that comes with the package: it stays under 300 kB.
 QUERIES = 10
@@ -66,10 +66,8 @@ def record_language_command(
     part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     queries: Annotated[int, typer.Option(help="Queries per family.")] = QUERIES,
     experts: Annotated[int, typer.Option(help="Experts that every hidden state hears.")] = 2,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Record the gate scores of the project's own language model."""
     trace = record_language(part, queries, experts)  # type: ignore[arg-type]  # the source checks the part
-    write_trace(trace, out, overwrite=overwrite)
-    layers, tokens, count = trace.gate_scores.shape
-    typer.echo(f"{out}: {layers} layers, {tokens} tokens, {count} experts, {out.stat().st_size:,} bytes")
+    keep(trace, out, overwrite)

@@ -11,11 +11,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, SerializeAsAny
 
-from dmoe_gym.components import read_as
-from dmoe_gym.relevance.dirichlet import DirichletConfig
-from dmoe_gym.relevance.process import RelevanceConfig, RelevanceProcess, Sizes
-from dmoe_gym.relevance.trace import TraceConfig, load_trace, named_trace
-from dmoe_gym.relevance.trace_file import Trace, read_trace, write_trace
+from dmoe_gym.config import read_as
+from dmoe_gym.relevance.process import DirichletConfig, RelevanceConfig, RelevanceProcess, Sizes
+from dmoe_gym.relevance.trace import Trace, TraceConfig, load_trace, named_trace, read_trace, write_trace
 
 # the field of a system's configuration; "trace:FILE" is that file's scores
 RelevanceField = Annotated[SerializeAsAny[RelevanceConfig], read_as(RelevanceConfig), BeforeValidator(named_trace)]

@@ -6,17 +6,21 @@ Source: Xue et al., arXiv 2405.03131 and 2411.06681, in this project's reading (
 from __future__ import annotations
 
 from dmoe_gym.wdmoe.config import WDMoEConfig
-from dmoe_gym.wdmoe.physics.block import Allocation, Block, mean_relevance
+from dmoe_gym.wdmoe.physics.block import Allocation, Block, draw_block, mean_relevance
 from dmoe_gym.wdmoe.physics.check import check
-from dmoe_gym.wdmoe.physics.cost import cost, reference_latency, shortfall
-from dmoe_gym.wdmoe.physics.generator import draw_block
-from dmoe_gym.wdmoe.physics.latency import Latency, latency, token_times, weight_to_latency_ratio
+from dmoe_gym.wdmoe.physics.latency import (
+    Latency,
+    cost,
+    latency,
+    reference_latency,
+    shortfall,
+    token_times,
+    weight_to_latency_ratio,
+)
 from dmoe_gym.wdmoe.scenarios import SCENARIOS, scenario
 from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth, allocate_bandwidth_batch
-from dmoe_gym.wdmoe.solvers.bound import lower_bound
-from dmoe_gym.wdmoe.solvers.exact import solve_exact
-from dmoe_gym.wdmoe.solvers.greedy import solve_greedy, solve_greedy_batch
-from dmoe_gym.wdmoe.solvers.joint import solve_joint
+from dmoe_gym.wdmoe.solvers.exact import lower_bound, solve_exact
+from dmoe_gym.wdmoe.solvers.greedy import solve_greedy, solve_greedy_batch, solve_joint
 from dmoe_gym.wdmoe.solvers.priced import solve_priced, solve_priced_batch
 from dmoe_gym.wdmoe.solvers.selection import select_experts, select_experts_batch, top_k
 

@@ -9,10 +9,9 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import ChannelField, CSIConfig, KnowledgeField, RayleighConfig
-from dmoe_gym.channel.path_loss import path_gain
+from dmoe_gym.channel.large_scale import path_gain
 from dmoe_gym.channel.process import LARGEST_GAIN
-from dmoe_gym.components import is_foreign
-from dmoe_gym.config import SystemConfig, list_as_tuple, require_memory
+from dmoe_gym.config import SystemConfig, is_foreign, list_as_tuple, require_memory
 from dmoe_gym.relevance import DirichletConfig, RelevanceField, Sizes
 
 # Wider than any radio or device; inside these bounds every formula of this system stays finite.

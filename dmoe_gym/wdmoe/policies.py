@@ -8,8 +8,7 @@ import numpy as np
 
 from dmoe_gym.policy import SchedulerPolicy
 from dmoe_gym.wdmoe.env.joint import encode_joint
-from dmoe_gym.wdmoe.schedulers.blocks import WLR, Greedy, Priced, Random, Scheduler, TopK
-from dmoe_gym.wdmoe.schedulers.observed import Observed
+from dmoe_gym.wdmoe.schedulers import WLR, Greedy, Observed, Priced, Random, Scheduler, TopK
 
 __all__ = ["WLR", "Greedy", "JointPolicy", "Observed", "Priced", "Random", "Scheduler", "TopK"]
 

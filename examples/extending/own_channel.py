@@ -9,7 +9,7 @@ from pydantic import Field
 
 import dmoe_gym  # noqa: F401  registers the environments
 from dmoe_gym.channel import ChannelProcess, GainLaw, SmallScaleConfig
-from dmoe_gym.components import register
+from dmoe_gym.config import register
 
 
 class LogNormalProcess(ChannelProcess):

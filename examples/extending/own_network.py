@@ -9,9 +9,7 @@ from pydantic import Field
 from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-from agents.config import TrainingConfig
-from agents.networks import NetworkKind
-from agents.registry import register
+from agents.config import NetworkKind, TrainingConfig, register
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 import dmoe_gym  # noqa: F401  registers the environments
-from dmoe_gym.components import register
+from dmoe_gym.config import register
 from dmoe_gym.relevance import RelevanceConfig, RelevanceProcess
 
 

@@ -1,11 +1,57 @@
-"""The rows of the experiment by who chose the expert, and paired differences between choosers."""
+"""Rows of the accuracy experiment by who chose the expert; the networks that the package ships, and their tuning."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
+from pydantic import Field
+
+from dmoe_gym.evaluation.table import markdown_table
+from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
+from dmoe_gym.gating.data import load_digits_split
+from dmoe_gym.gating.evaluation import evaluate_accuracy
+from dmoe_gym.gating.frozen import SHIPPED
+from dmoe_gym.gating.scenarios import TRANSMISSIONS, tuned_config
+from dmoe_gym.gating.training import train_gate, train_two_stage
+from dmoe_gym.gating.transmission import Analog, Digital
+from experiments.page import Page
+from experiments.runner import Experiment, Piece
+
+FOLDER = "dmoe_gym/gating/weights"
+# How the shipped networks hear.
+HEARD = {"digits_analog": "analog", "digits_digital": "digital_uncoded"}
+
+
+class GatingNetworks(Experiment):
+    """Trained on digits with seed 0; the same bits on the machine that made the shipped ones."""
+
+    name: ClassVar[str] = "gating-networks"
+    about: ClassVar[str] = "the gated networks that the package ships"
+    places: ClassVar[tuple[str, ...]] = (FOLDER,)
+
+    def pieces(self) -> list[Piece]:
+        return [Piece(shipped_files, {"networks": name}) for name in SHIPPED]
+
+    def page(self, values: Sequence[Any]) -> Page:
+        return Page(files={f"{FOLDER}/{name}": content for files in values for name, content in files.items()})
+
+
+def shipped_files(networks: str) -> dict[str, bytes]:
+    """The two files of one shipped name."""
+    name = HEARD[networks]
+    transmission, data = TRANSMISSIONS[name], load_digits_split(0)
+    model = train_two_stage(data, tuned_config("digits", name, "channel_aware"), transmission=transmission)
+    naive = train_gate(model, "naive", data, transmission)
+    with TemporaryDirectory() as folder:
+        model.save(Path(folder) / f"{networks}.safetensors")
+        naive.save(Path(folder) / f"{networks}_naive.safetensors")
+        return {file.name: file.read_bytes() for file in sorted(Path(folder).iterdir())}
+
 
 NAIVE_STAGE_ONE = ("naive_stage_one", "gate")
 NAIVE = ("naive", "gate")
@@ -69,3 +115,62 @@ class Accuracies:
     def coding_gain(self, coded: str, plain: str, chooser: tuple[str, str]) -> np.ndarray:
         """What `coded` transmission adds to the accuracy of one chooser over `plain`, (spreads, seeds, images)."""
         return self.of(coded, chooser) - self.of(plain, chooser)
+
+
+LEARNING_RATES = (1e-2, 2e-2, 3e-2)
+WEIGHT_DECAYS = (1e-4, 1e-1)
+GATES: tuple[GateKind, ...] = ("naive", "channel_aware", "best_snr")
+SENT: dict[str, Analog | Digital] = {"analog": Analog(), "digital": Digital()}
+CHANNELS = [
+    SNRDistribution(mean_db=mean_db, spread_db=spread_db)
+    for mean_db, spread_db in product((-5.0, 0.0, 5.0), (0.0, 3.0, 6.0, 9.0, 12.0))
+]
+
+
+class GatingTuning(Experiment):
+    """The whole grid for every gate under every transmission."""
+
+    name: ClassVar[str] = "gating-tuning"
+    about: ClassVar[str] = "learning rates and weight decays of the gates, on validation images"
+
+    first_seed: Annotated[int, Field(ge=0)] = 100
+    seeds: Annotated[int, Field(ge=1)] = 2
+
+    def pieces(self) -> list[Piece]:
+        return [
+            Piece(validation_accuracy, {"transmission": kind, "gate": gate, **rates, "seed": seed})
+            for kind, gate, rates in self._grid()
+            for seed in range(self.first_seed, self.first_seed + self.seeds)
+        ]
+
+    def page(self, values: Sequence[Any]) -> Page:
+        """Every pair of the grid with its mean accuracy, best first within a gate; a file, no page."""
+        means = np.reshape(values, (-1, self.seeds)).mean(1)
+        body = [
+            [kind, gate, f"{rates['learning_rate']:g}", f"{rates['weight_decay']:g}", f"{100 * mean:.2f}"]
+            for (kind, gate, rates), mean in zip(self._grid(), means, strict=True)
+        ]
+        body.sort(key=lambda line: (line[0], line[1], -float(line[4])))
+        headings = ["transmission", "gate", "learning rate", "weight decay", "accuracy [%]"]
+        return Page(files={"output/gating-tuning.md": markdown_table(headings, body)})
+
+    @staticmethod
+    def _grid() -> list[tuple[str, GateKind, dict[str, float]]]:
+        return [
+            (kind, gate, {"learning_rate": learning_rate, "weight_decay": weight_decay})
+            for kind, gate, learning_rate, weight_decay in product(SENT, GATES, LEARNING_RATES, WEIGHT_DECAYS)
+        ]
+
+
+def validation_accuracy(
+    transmission: str, gate: GateKind, learning_rate: float, weight_decay: float, seed: int
+) -> float:
+    """Mean accuracy over `CHANNELS` of the model's own gate on the digits' validation images."""
+    config = GatingConfig(gate=gate, learning_rate=learning_rate, weight_decay=weight_decay)
+    data, sent = load_digits_split(seed), SENT[transmission]
+    model = train_two_stage(data, config, transmission=sent, seed=seed)
+    accuracies = [
+        evaluate_accuracy(model, data.validation, transmission=sent, snr=channel, repeats=3, seed=seed)
+        for channel in CHANNELS
+    ]
+    return float(np.mean(accuracies))

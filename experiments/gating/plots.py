@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from dmoe_gym.evaluation.statistics import two_way_mean
-from dmoe_gym.gating.tuned import TRANSMISSIONS
-from experiments.drawing import error_bars
+from dmoe_gym.gating.scenarios import TRANSMISSIONS
 from experiments.gating.accuracies import (
     BEST_SNR,
     CHANNEL_AWARE,
@@ -20,6 +19,7 @@ from experiments.gating.accuracies import (
     Accuracies,
 )
 from experiments.gating.tables import CODING_PAIRS
+from experiments.page import error_bars
 
 STYLES = {
     ORACLE: ("black", "--", "_"),

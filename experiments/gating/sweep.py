@@ -14,8 +14,8 @@ from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
 from dmoe_gym.gating.data import DatasetName, LabelledImages, load_split
 from dmoe_gym.gating.evaluation import Choice, receive
 from dmoe_gym.gating.networks import GatedModel
+from dmoe_gym.gating.scenarios import TRANSMISSIONS, transmission_of, tuned_config
 from dmoe_gym.gating.training import train_stage_one, train_stage_two
-from dmoe_gym.gating.tuned import TRANSMISSIONS, transmission_of, tuned_config
 from experiments.gating.accuracies import Accuracies, Row
 from experiments.gating.plots import accuracy_figure, gain_figure
 from experiments.gating.tables import middle, results_markdown

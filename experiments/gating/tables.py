@@ -8,7 +8,7 @@ import numpy as np
 
 from dmoe_gym.evaluation.statistics import Interval, two_way_mean
 from dmoe_gym.evaluation.table import markdown_table
-from dmoe_gym.gating.tuned import TRANSMISSIONS, tuned_config
+from dmoe_gym.gating.scenarios import TRANSMISSIONS, tuned_config
 from experiments.gating.accuracies import (
     BEST_SNR,
     BEST_SNR_SAME_EXPERTS,

@@ -2,29 +2,104 @@
 
 `analytic/SETTING.csv` has a row per scheduler or bound and held-out episode, `validation/SETTING.csv` a row per
 scheduler with its mean cost on validation episodes; `learned/RECIPE.csv` a row per training seed and held-out episode,
-beside `learned/RECIPE.json` with the recipe and how its runs came about.
-"""
+beside `learned/RECIPE.json` with the recipe and how its runs came about."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import yaml
+from pydantic import Field, field_validator
 
 from agents.config import TrainingConfig, load_config
-from agents.run_folder import PROVENANCE, RunFolder
-from agents.status import read_status
+from agents.run_folder import PROVENANCE, RunFolder, read_status
+from dmoe_gym.config import list_as_tuple
 from dmoe_gym.evaluation import Row, by_policy, held_out_seeds, seed_matrix
 from dmoe_gym.evaluation.optima import ENV_ID as OPTIMA_ENV
 from dmoe_gym.evaluation.optima import cached_episodes, cached_optima
-from dmoe_gym.io.files import read_csv
-from dmoe_gym.system import System
-from experiments.results.setting import Setting
+from dmoe_gym.evaluation.run import FIRST_VALIDATION_SEED
+from dmoe_gym.evaluation.statistics import column
+from dmoe_gym.io.files import csv_text, read_csv
+from dmoe_gym.registration import line_up_of, system_of, systems
+from dmoe_gym.system import LineUp, System
+from experiments.episodes import episode_piece
+from experiments.page import Page
+from experiments.runner import Experiment, Piece
 
-STORE = Path("results")
+
+@dataclass(frozen=True)
+class Setting:
+    """Episodes that schedulers are compared on, whatever their actions look like.
+
+    Attributes:
+        env_id: where analytic schedulers run on them.
+        scenario: its name.
+        overrides: of the scenario's fields, as YAML.
+    """
+
+    env_id: str
+    scenario: str
+    overrides: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def of(cls, env_id: str, scenario: str | None, overrides: Mapping[str, Any]) -> Setting:
+        """The setting of an environment.
+
+        Raises:
+            ValueError: for an unknown id, scenario or override.
+        """
+        line_up = line_up_of(env_id, scenario, **overrides)
+        named = scenario or system_of(env_id).default_scenario
+        text = yaml.safe_dump(dict(overrides), default_flow_style=True, sort_keys=True).strip() if overrides else ""
+        return cls(line_up.env_id, named, text, dict(overrides))
+
+    @property
+    def system(self) -> System:
+        """The record of what it is a setting of."""
+        return system_of(self.env_id)
+
+    @property
+    def line_up(self) -> LineUp:
+        """Its analytic schedulers and bounds."""
+        return line_up_of(self.env_id, self.scenario, **self.fields)
+
+    @property
+    def title(self) -> str:
+        """Its name in tables."""
+        return f"{self.scenario} {self.overrides}".strip()
+
+    @property
+    def file_name(self) -> str:
+        """Its name on disk."""
+        return "-".join("".join(c if c.isalnum() else " " for c in f"{self.env_id} {self.title}").split())
+
+
+def settings_of(recipes: Mapping[str, TrainingConfig]) -> dict[Setting, list[str]]:
+    """The published settings and those of further recipes, each with the names of its recipes."""
+    found: dict[Setting, list[str]] = {}
+    for system in systems().values():
+        for scenario in system.published:
+            env_id = system.line_up(system.configuration(scenario)).env_id
+            found[Setting.of(env_id, scenario, {})] = []
+    for name, config in recipes.items():
+        found.setdefault(Setting.of(config.env_id, config.scenario, config.overrides), []).append(name)
+    return found
+
+
+def recipe_files(recipes: Sequence[str]) -> list[Path]:
+    """The recipes asked for, or all of configs/ but the demo's, which has a report of its own."""
+    if recipes:
+        return [Path(recipe) for recipe in recipes]
+    return [file for file in sorted(Path("configs").glob("*.yaml")) if file.stem != "demo"]
+
+
+STORE, TIMES = Path("results"), "times.csv"
 
 
 def collect_runs(name: str, config: TrainingConfig, root: Path) -> tuple[list[Row], dict[str, Any], str]:
@@ -129,6 +204,15 @@ def validation_costs(setting: Setting, store: Path) -> dict[str, float]:
     return {row["policy"]: float(row["cost"]) for row in (read_csv(file) if file.is_file() else ())}
 
 
+def read_times(store: Path) -> dict[str, dict[str, float]]:
+    """Milliseconds by setting and scheduler."""
+    file = store / TIMES
+    times: dict[str, dict[str, float]] = {}
+    for row in read_csv(file) if file.is_file() else ():
+        times.setdefault(row["setting"], {})[row["scheduler"]] = float(row["ms"])
+    return times
+
+
 def kept(row: Mapping[str, Any], system: System) -> Row:
     """What tables need of a row; seven digits are far below any spread."""
     names = [metric.name for metric in system.metrics if metric.name in row]
@@ -145,3 +229,85 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds {type(content).__name__}, valid is a mapping")
     return content
+
+
+class Learned(Experiment):
+    """The final evaluations of every recipe whose seeds all ran; `pages learned --into .` puts them into the store.
+
+    Attributes:
+        runs: root of the run folders.
+        recipes: YAML files; all of configs/ but the demo's by default.
+    """
+
+    name: ClassVar[str] = "learned"
+    about: ClassVar[str] = "collects finished runs into results/learned"
+    places: ClassVar[tuple[str, ...]] = ("results/learned",)
+
+    runs: str = "runs"
+    recipes: tuple[str, ...] = ()
+
+    _list_as_tuple = field_validator("recipes", mode="before")(list_as_tuple)
+
+    def page(self, values: Sequence[Any]) -> Page:
+        files: dict[str, str | bytes] = {}
+        for file in recipe_files(self.recipes):
+            rows, about, missing = collect_runs(file.stem, load_config(file), Path(self.runs))
+            if not missing:
+                files[f"results/learned/{file.stem}.csv"] = csv_text(rows)
+                files[f"results/learned/{file.stem}.json"] = json.dumps(about, indent=2, default=str) + "\n"
+        return Page(files=files)
+
+
+class References(Experiment):
+    """Analytic schedulers and bounds on held-out episodes where the store lacks them, and on validation episodes.
+
+    Attributes:
+        episodes: held out, for what the store lacks; validation: for choosing the strongest scheduler.
+        recipes: as in `Learned`; their settings are added to the published ones.
+    """
+
+    name: ClassVar[str] = "references"
+    about: ClassVar[str] = "analytic schedulers and bounds beside which learned ones stand"
+    places: ClassVar[tuple[str, ...]] = ("results/analytic", "results/validation")
+
+    episodes: Annotated[int, Field(ge=2)] = 100
+    validation: Annotated[int, Field(ge=2)] = 200
+    recipes: tuple[str, ...] = ()
+
+    _list_as_tuple = field_validator("recipes", mode="before")(list_as_tuple)
+
+    def pieces(self) -> list[Piece]:
+        return [piece for setting in self._settings() for piece in self._pieces_of(setting)]
+
+    def page(self, values: Sequence[Any]) -> Page:
+        found = iter(values)
+        files: dict[str, str | bytes] = {}
+        for setting in self._settings():
+            best = analytic_rows(setting, STORE)
+            validation: list[Row] = []
+            for piece in self._pieces_of(setting):
+                rows, name = next(found), piece.key["policy"]
+                if piece.key["first_seed"] == FIRST_VALIDATION_SEED:
+                    cost = float(f"{column(rows, 'cost').mean():.7g}")
+                    validation.append({"policy": name, "episodes": len(rows), "cost": cost})
+                else:
+                    best[name] = rows
+            names = [name for name in (*setting.line_up.policies, *setting.system.bounds) if name in best]
+            analytic = [{"policy": name, **kept(row, setting.system)} for name in names for row in best[name]]
+            files[f"results/analytic/{setting.file_name}.csv"] = csv_text(analytic)
+            files[f"results/validation/{setting.file_name}.csv"] = csv_text(validation)
+        return Page(files=files)
+
+    def _pieces_of(self, setting: Setting) -> list[Piece]:
+        line_up = setting.line_up
+        there = analytic_rows(setting, STORE)
+        # the optimum, and where the channel is not known the bound of those who do not know it
+        bounds = [line_up.optimum, *(name for name in line_up.bounds if name == "informed")]
+        lacking = [name for name in dict.fromkeys([*line_up.policies, *bounds]) if name not in there]
+        held_out = held_out_seeds(self.episodes)
+        validation = range(FIRST_VALIDATION_SEED, FIRST_VALIDATION_SEED + self.validation)
+        asked = [(name, held_out) for name in lacking] + [(name, validation) for name in line_up.policies]
+        return [episode_piece(name, setting.env_id, setting.scenario, seeds, setting.fields) for name, seeds in asked]
+
+    def _settings(self) -> list[Setting]:
+        return list(settings_of({file.stem: load_config(file) for file in recipe_files(self.recipes)}))

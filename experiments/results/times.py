@@ -12,14 +12,12 @@ import torch
 import typer
 
 from agents.config import load_config
-from agents.policy import load_run
+from agents.evaluate import load_run
 from dmoe_gym.evaluation import Row
-from dmoe_gym.evaluation.timing import ROUNDS, time_per_decision
+from dmoe_gym.evaluation.run import ROUNDS, time_per_decision
 from dmoe_gym.io.command_line import one_line_errors, overrides_of, wide_console
 from dmoe_gym.io.files import read_csv, write_csv
-from experiments.results.setting import Setting
-
-FILE = "times.csv"
+from experiments.results.store import TIMES, Setting
 
 
 def measure(
@@ -70,18 +68,9 @@ def measure(
     return [{**row, "machine": machine} for row in rows]
 
 
-def read_times(store: Path) -> dict[str, dict[str, float]]:
-    """Milliseconds by setting and scheduler."""
-    file = store / FILE
-    times: dict[str, dict[str, float]] = {}
-    for row in read_csv(file) if file.is_file() else ():
-        times.setdefault(row["setting"], {})[row["scheduler"]] = float(row["ms"])
-    return times
-
-
 def keep(rows: Sequence[Row], store: Path) -> Path:
     """Write measurements into the store; older ones of the same scheduler and setting go."""
-    file = store / FILE
+    file = store / TIMES
     new = {(row["setting"], row["scheduler"]) for row in rows}
     old = read_csv(file) if file.is_file() else []
     return write_csv(file, [*(row for row in old if (row["setting"], row["scheduler"]) not in new), *rows])

@@ -16,11 +16,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner
 
 from agents.__main__ import app
-from agents.checkpoint import checkpoint_steps, read_tensors
 from agents.config import TrainingConfig, dump_config, load_config
+from agents.evaluate import load_run
+from agents.imitation import Teacher
 from agents.learners import build_env
-from agents.policy import load_run
-from agents.teachers import Teacher
+from agents.run_folder import checkpoint_steps, read_tensors
 from agents.train import reference_rows
 from dmoe_gym.io.files import read_csv
 
@@ -39,6 +39,13 @@ def test_train_resume_and_evaluate(tiny: dict[str, Any], tmp_path: Path) -> None
     assert result.exit_code == 0, result.output
     folder = runs / RUN
     rows = read_csv(folder / "evaluations.csv")
+    last = [row["cost"] for row in rows if row["step"] == rows[-1]["step"]]
+    assert f"cost {np.mean(last):.4f} ({len(last)} held-out episodes; random " in result.output
+    for beside in ("reference JESA", "bound exact"):
+        cost = np.mean(
+            [row["cost"] for row in read_csv(runs / "tiny" / "references.csv") if row["policy"] == beside.split()[1]]
+        )
+        assert f"{beside} {cost:.4f}" in result.output
     assert {row["step"] for row in rows} >= {0, 512, 1024}
     assert load_config(folder / "config.yaml") == load_config(recipe_file)
     provenance = json.loads((folder / "provenance.json").read_text())
@@ -154,7 +161,7 @@ class _InterruptedAfter(Teacher):
 
 def test_interrupted_imitation_goes_on(recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The checkpoint of a half-done imitation is readable, and training ends from there."""
-    monkeypatch.setattr("agents.lessons.Teacher", _InterruptedAfter)
+    monkeypatch.setattr("agents.imitation.Teacher", _InterruptedAfter)
     arguments = ("train", str(recipe_file), "--runs", str(tmp_path), "--jobs", "1", "--no-progress")
     assert _command(*arguments).exit_code == 130
     assert checkpoint_steps(tmp_path / RUN / "checkpoint.pt") == 256  # two rollouts of 8 steps in 16 environments

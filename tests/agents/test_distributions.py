@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stable_baselines3 import PPO
 from stable_baselines3.common.distributions import MultiCategoricalDistribution
 
-from agents.distributions import (
+from agents.networks.heads import (
     BatchedMultiCategorical,
     BatchedMultiInputPolicy,
 )

@@ -10,10 +10,8 @@ import torch
 from stable_baselines3 import PPO
 
 from agents.config import ImitationConfig, TrainingConfig
-from agents.imitation import collect, train_on
+from agents.imitation import Teacher, collect, imitation_loss, lessons_in, teacher_scheduler, train_on
 from agents.learners import build_env, build_learner
-from agents.lessons import imitation_loss, lessons_in
-from agents.teachers import Teacher, teacher_scheduler
 from dmoe_gym.dmoe import cost, scenario, solve_exact, solve_jesa
 from dmoe_gym.dmoe.physics import Schedule
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv

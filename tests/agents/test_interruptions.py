@@ -16,14 +16,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner
 
 from agents.__main__ import app
-from agents.callback import EvaluateAndCheckpoint
-from agents.checkpoint import checkpoint_steps
+from agents.callback import STEPS, EvaluateAndCheckpoint, ProgressFile
 from agents.config import TrainingConfig
-from agents.learners import build_env, build_learner
-from agents.progress import STEPS, ProgressFile
-from agents.replay_buffer import load_replay, save_replay
-from agents.run_folder import RunFolder
-from agents.status import Status, read_status
+from agents.learners import build_env, build_learner, load_replay, save_replay
+from agents.run_folder import RunFolder, Status, checkpoint_steps, read_status
 from agents.train import TrainingError, train
 from dmoe_gym.evaluation import FIRST_HELD_OUT_SEED
 from dmoe_gym.io.files import read_csv

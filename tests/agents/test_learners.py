@@ -17,12 +17,11 @@ from typer.testing import CliRunner
 
 from agents import NetworkKind, register
 from agents.__main__ import app
-from agents.checkpoint import load_checkpoint, normalization_tensors, save_checkpoint
-from agents.config import TrainingConfig, dump_config, load_config
+from agents.config import ALGORITHMS, IMPORTED, NETWORKS, TrainingConfig, dump_config, load_config
+from agents.evaluate import LearnedPolicy, load_run
 from agents.export import export_run
 from agents.learners import build_env, build_learner
-from agents.policy import LearnedPolicy, load_run
-from agents.registry import ALGORITHMS, IMPORTED, NETWORKS
+from agents.run_folder import load_checkpoint, normalization_tensors, save_checkpoint
 from agents.train import train
 from dmoe_gym.evaluation import evaluate
 from dmoe_gym.io.yaml_file import dump_yaml

@@ -7,9 +7,8 @@ import pytest
 import torch
 from sb3_contrib import MaskablePPO
 
-from agents.networks.equivariant import EquivariantNetwork
+from agents.networks.equivariant import EquivariantNetwork, EquivariantSequentialPolicy
 from agents.networks.features import Prices, features_of
-from agents.networks.policy import EquivariantSequentialPolicy
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
 SIZES = {"num_experts": 5, "num_states": 2, "num_subcarriers": 7, "num_layers": 2}

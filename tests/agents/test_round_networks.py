@@ -15,15 +15,14 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
-from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.config import TrainingConfig
 from agents.export import load_tensors, policy_tensors
-from agents.learners import build_env, build_learner
+from agents.learners import as_policy, build_env, build_learner
 from agents.networks import EQUIVARIANT_POLICIES
 from agents.networks.features import Prices, whole_round
 from agents.networks.joint import _log_odds
 from agents.networks.rounds import RoundEncoder, as_square, between
-from agents.policy import as_policy
+from agents.run_folder import load_checkpoint, save_checkpoint
 from dmoe_gym.evaluation import evaluate
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 

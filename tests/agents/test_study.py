@@ -18,7 +18,7 @@ from agents.__main__ import app
 from agents.config import TrainingConfig, load_config
 from agents.learners import build_env, build_learner
 from agents.study import CUT_OFF, Budget, Objective, Space, load_space, ranked, run_study
-from dmoe_gym.evaluation.seeds import FIRST_HELD_OUT_SEED, FIRST_VALIDATION_SEED
+from dmoe_gym.evaluation.run import FIRST_HELD_OUT_SEED, FIRST_VALIDATION_SEED
 
 ENTRIES = {
     "hyperparameters.learning_rate": {"low": 0.0001, "high": 0.01, "log": True},

@@ -17,10 +17,8 @@ import yaml
 from typer.testing import CliRunner
 
 from agents.__main__ import app
-from agents.checkpoint import checkpoint_steps
 from agents.config import TrainingConfig
-from agents.run_folder import RunFolder
-from agents.status import Status, StatusKeeper, read_status, write_status
+from agents.run_folder import RunFolder, Status, StatusKeeper, checkpoint_steps, read_status, write_status
 from agents.sweep import DEATHS, Job, is_finished, jobs_of, run_local, seeds_of, sweep
 
 

@@ -15,8 +15,7 @@ from dmoe_gym.channel import (
     RayleighConfig,
     RicianConfig,
 )
-from dmoe_gym.channel.path_loss import pairwise_distances
-from dmoe_gym.channel.shadowing import ShadowingField
+from dmoe_gym.channel.large_scale import ShadowingField, pairwise_distances
 
 MOBILITIES = {
     "waypoint": RandomWaypointConfig(minimum_speed_m_s=5.0, maximum_speed_m_s=30.0, round_duration_s=0.1),

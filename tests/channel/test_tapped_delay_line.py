@@ -10,7 +10,7 @@ import pytest
 from channel_statistics import LINKS, SEED, amplitudes, assert_correlated, generators
 
 from dmoe_gym.channel import GaussMarkovConfig, JakesConfig, RicianConfig, TappedDelayLineConfig
-from dmoe_gym.channel.power_delay_profile import exponential_taps, tr38901_taps
+from dmoe_gym.channel.tapped_delay_line import exponential_taps, tr38901_taps
 from dmoe_gym.dmoe import scenario
 
 PROFILES = ["exponential", "TDL-A", "TDL-B", "TDL-C"]

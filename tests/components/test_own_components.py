@@ -22,8 +22,8 @@ from dmoe_gym.channel import (
     SmallScaleConfig,
     TappedDelayLineConfig,
 )
-from dmoe_gym.channel.gauss_markov import GaussMarkovChannel
-from dmoe_gym.components import kinds, register
+from dmoe_gym.channel.fading import GaussMarkovChannel
+from dmoe_gym.config import kinds, register
 from dmoe_gym.dmoe import DMoEConfig
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA, PredictedJESA
 from dmoe_gym.dmoe.solvers.informed import informed_about

@@ -13,8 +13,7 @@ from scipy.special import j0
 from dmoe_gym.channel import CSIConfig, GaussMarkovConfig
 from dmoe_gym.dmoe import DMoEConfig, Round
 from dmoe_gym.dmoe.physics import Constants
-from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw, expect, expect_exactly
-from dmoe_gym.dmoe.solvers.delivery import delivery, duration_table, longer
+from dmoe_gym.dmoe.solvers.delivery import ChannelLaw, delivery, duration_table, expect, expect_exactly, longer
 from dmoe_gym.dmoe.solvers.informed import informed_bound
 
 ERROR_VARIANCE = 0.05

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from dmoe_gym.dmoe import Schedule, allocate_subcarriers, energy
-from dmoe_gym.dmoe.solvers.assignment import assign_rows
-from dmoe_gym.dmoe.solvers.linear_assignment import two_least
+from dmoe_gym.dmoe.solvers.linear_assignment import assign_rows, two_least
 
 
 @settings(max_examples=300)

@@ -8,8 +8,8 @@ from dmoe_builders import generators
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dmoe_gym.dmoe.solvers.des import MOST_EXPERTS, search_pairs
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, search
-from dmoe_gym.dmoe.solvers.des_pairs import MOST_EXPERTS, search_pairs
 
 
 @settings(max_examples=300)

@@ -9,7 +9,7 @@ from dmoe_reference import link_energy
 from rollouts import batch_digest
 
 from dmoe_gym.compiled import draws
-from dmoe_gym.dmoe.env.efficiency import write_efficiency
+from dmoe_gym.dmoe.env.batch import write_efficiency
 
 # spacing of 32-bit numbers at 1
 ULP = np.finfo(np.float32).eps

@@ -11,7 +11,7 @@ from dmoe_gym.dmoe import DMoEConfig, Round, lower_bound, scenario
 from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA
-from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw, expect
+from dmoe_gym.dmoe.solvers.delivery import ChannelLaw, expect
 from dmoe_gym.dmoe.solvers.expected_cost import node_expectation
 from dmoe_gym.dmoe.solvers.informed import informed_about, informed_bound
 from dmoe_gym.evaluation import evaluate, evaluate_bound, line_up_of

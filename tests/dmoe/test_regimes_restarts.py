@@ -8,7 +8,7 @@ import pytest
 from dmoe_gym.dmoe import DMoEConfig, scenario
 from dmoe_gym.dmoe.physics import Constants
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA, ExpectedCostRestarts
-from dmoe_gym.dmoe.solvers.restarts import expected_node_costs
+from dmoe_gym.dmoe.solvers.expected_cost import expected_node_costs
 from dmoe_gym.evaluation import line_up_of
 
 ROUNDS = 24

@@ -14,10 +14,9 @@ from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.dmoe.schedulers.episode import AdaptiveLagrangianJESA, BatteryJESA, LagrangianJESA
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA, PredictedJESA
-from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw, expect
 from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant, dual_value
+from dmoe_gym.dmoe.solvers.delivery import ChannelLaw, expect, outage_table, probability_below
 from dmoe_gym.dmoe.solvers.expected_cost import expected_relevance_cost
-from dmoe_gym.dmoe.solvers.outage_table import outage_table, probability_below
 from dmoe_gym.evaluation import evaluate, evaluate_bound, line_up_of
 
 SCARCE = DMoEConfig(num_experts=4, num_states=2, num_subcarriers=3)

@@ -14,8 +14,13 @@ from scipy.optimize import linear_sum_assignment
 from dmoe_gym.dmoe import DMoEConfig, Round, Schedule, check, cost, lower_bound, scenario, solve_des, solve_exact
 from dmoe_gym.dmoe.schedulers.rounds import JESA, SinglePass
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS
-from dmoe_gym.dmoe.solvers.link_assignment import assign_links, new_assignment, survey_links
-from dmoe_gym.dmoe.solvers.link_sets import share_subcarriers, value_sets
+from dmoe_gym.dmoe.solvers.link_assignment import (
+    assign_links,
+    new_assignment,
+    share_subcarriers,
+    survey_links,
+    value_sets,
+)
 
 
 def observed(scores: np.ndarray, efficiency: np.ndarray, thresholds: np.ndarray) -> dict[str, np.ndarray]:

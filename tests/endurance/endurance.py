@@ -26,8 +26,7 @@ import gymnasium as gym
 import numpy as np
 import yaml
 
-from agents.checkpoint import checkpoint_steps
-from agents.status import read_status
+from agents.run_folder import checkpoint_steps, read_status
 from dmoe_gym.registration import ENVIRONMENTS
 from tests.agents.test_recipes import judge, mutated, outcome_of
 from tests.fuzz.configurations import drawn_overrides, outcome

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dmoe_gym.evaluation.timing import time_per_decision
+from dmoe_gym.evaluation.run import time_per_decision
 
 TINY = {"num_experts": 3, "num_subcarriers": 6, "num_layers": 4}
 NAP = 0.002

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.drawing import gate_score_panels
+from experiments.page import gate_score_panels
 
 
 def test_every_mean_gate_score_stands_in_the_panel_of_its_layer():

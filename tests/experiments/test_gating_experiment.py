@@ -10,11 +10,9 @@ from typer.testing import CliRunner
 
 from dmoe_gym.__main__ import app
 from dmoe_gym.gating import GatedModel
-from experiments.gating.accuracies import CHANNEL_AWARE, NAIVE, Accuracies, Row
-from experiments.gating.networks import GatingNetworks
+from experiments.gating.accuracies import CHANNEL_AWARE, NAIVE, Accuracies, GatingNetworks, GatingTuning, Row
 from experiments.gating.sweep import Gating, train_and_measure
 from experiments.gating.tables import verdicts
-from experiments.gating.tuning import GatingTuning
 from experiments.runner import Runner
 
 QUICK = {"stage_one_epochs": 1, "stage_two_epochs": 1}

@@ -17,14 +17,20 @@ from dmoe_gym.evaluation import Row, by_policy
 from dmoe_gym.io.files import write_csv
 from experiments.__main__ import app
 from experiments.page import png
-from experiments.results.collect import Learned, References
-from experiments.results.lines import Comparison, compare_setting
-from experiments.results.pictures import curves
-from experiments.results.setting import Setting, settings_of
-from experiments.results.show import Results, shown
-from experiments.results.store import analytic_rows, collect_runs, learned_rows, validation_costs
-from experiments.results.tables import Training, shares, verdict
-from experiments.results.times import keep, read_times
+from experiments.results.show import Results, curves, shown
+from experiments.results.store import (
+    Learned,
+    References,
+    Setting,
+    analytic_rows,
+    collect_runs,
+    learned_rows,
+    read_times,
+    settings_of,
+    validation_costs,
+)
+from experiments.results.tables import Comparison, Training, compare_setting, shares, verdict
+from experiments.results.times import keep
 
 SETTING = Setting.of("DMoE-JESA-Sequential-v0", "small", {"num_experts": 3})
 SEEDS = {"mine": (0, 1, 2, 3)}

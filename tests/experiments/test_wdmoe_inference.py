@@ -7,7 +7,7 @@ import pytest
 
 from dmoe_gym.evaluation.statistics import Interval
 from dmoe_gym.models.digits import load_inputs, load_model
-from dmoe_gym.models.digits.forward import best_experts, infer
+from dmoe_gym.models.digits.model import best_experts, infer
 from dmoe_gym.wdmoe import Allocation, Block, check, latency
 from dmoe_gym.wdmoe.policies import WLR, Greedy, TopK
 from experiments.serving import IMAGES, VANILLA, Prompts, contenders, draw_prompts, serve, system

@@ -16,8 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 import dmoe_gym  # noqa: F401  registers the environments
 from dmoe_gym.channel import CSIConfig, KnowledgeConfig
-from dmoe_gym.components import Component, kinds
-from dmoe_gym.config import StrictConfig
+from dmoe_gym.config import Component, StrictConfig, kinds
 from dmoe_gym.relevance import DirichletConfig, RelevanceConfig
 
 # sizes whose episodes take milliseconds

@@ -12,7 +12,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from dmoe_gym.gating import GatedModel, GatingConfig, load_digits_split, load_split, train_two_stage
-from dmoe_gym.gating.tuned import dataset_shape
+from dmoe_gym.gating.scenarios import dataset_shape
 
 
 def test_digits_split_is_disjoint_complete_stratified_and_fixed():

@@ -14,7 +14,7 @@ import torch
 from dmoe_gym.evaluation import evaluate, evaluate_bound, evaluate_line_up, line_up_of
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.gating import GatedModel, SNRDistribution, evaluate_accuracy, load_digits_split
-from dmoe_gym.gating.env.core import GatingCore
+from dmoe_gym.gating.env import GatingCore
 from dmoe_gym.gating.frozen import SHIPPED, WEIGHTS, load_frozen, observed_snr, weights_path
 from dmoe_gym.gating.scenarios import SCENARIOS, GatingSystemConfig
 

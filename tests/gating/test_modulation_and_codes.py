@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import comb
 
-from dmoe_gym.gating.transmission import Digital, bit_error_rate, code
-from dmoe_gym.gating.transmission.codes import BCHCode
+from dmoe_gym.gating.transmission import BCHCode, Digital, bit_error_rate, code
 
 CODES = ("uncoded", "repetition3", "hamming74", "golay2312")
 

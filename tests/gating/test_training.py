@@ -18,9 +18,8 @@ from dmoe_gym.gating import (
     receive,
     train_two_stage,
 )
-from dmoe_gym.gating.link import hear
 from dmoe_gym.gating.networks import mixture
-from dmoe_gym.gating.training import load_balance_penalty, loss_terms, train_stage_one
+from dmoe_gym.gating.training import hear, load_balance_penalty, loss_terms, train_stage_one
 
 
 def entropy(load: np.ndarray) -> float:

@@ -10,8 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from dmoe_gym.gating import Analog, Digital, SNRDistribution
-from dmoe_gym.gating.transmission import bit_error_rate
-from dmoe_gym.gating.transmission.quantiser import dequantise, from_bits, quantise, to_bits
+from dmoe_gym.gating.transmission import bit_error_rate, dequantise, from_bits, quantise, to_bits
 
 ALL = [
     Analog(),

@@ -104,7 +104,7 @@ def frames_to_kernel() -> list[str]:
 
 def files_to_joule() -> list[str]:
     """The files from an action of `DMoE-JESA-v0` to its energy; drawing the next round is not counted."""
-    from dmoe_gym.compiled.threads import serial_or_parallel
+    from dmoe_gym.compiled.njit import serial_or_parallel
     from dmoe_gym.dmoe.env import base, joint
 
     passed = {joint.__file__, base.__file__, serial_or_parallel.__code__.co_filename}
@@ -126,6 +126,33 @@ def _compiled_under(function: Any) -> set[str]:
     return {function.__code__.co_filename for function in seen}
 
 
+def files_to_row() -> list[str]:
+    """The files from a recipe to its row in docs/results.md: what training and the tables import of `agents` and
+    `experiments`, one from the other; the kinds of networks, of which a recipe names one, and packages are not counted.
+    """
+    passed: set[Path] = set()
+    waiting = [ROOT / "agents" / "train.py", ROOT / "experiments" / "results" / "show.py"]
+    while waiting:
+        file = waiting.pop()
+        if file not in passed:
+            passed.add(file)
+            waiting += [found for found in map(_file_of, _imported(file)) if found is not None]
+    return sorted(str(file.relative_to(ROOT)) for file in passed)
+
+
+def _imported(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def _file_of(module: str) -> Path | None:
+    if not module.startswith(("agents.", "experiments.")) or module.startswith("agents.networks"):
+        return None
+    file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    return file if file.is_file() else None
+
+
 def main() -> None:
     """Print the counts."""
     files = product_files()
@@ -138,6 +165,7 @@ def main() -> None:
         ("own modules imported inside functions", late_imports()),
         ("frames from predict to JESA's kernel", frames_to_kernel()),
         ("files from action to joule", files_to_joule()),
+        ("files from a recipe to its row", files_to_row()),
     ):
         print(f"{what}: {len(found)}" + "".join(f"\n    {each}" for each in found))
 

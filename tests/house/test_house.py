@@ -7,6 +7,7 @@ from house import (
     LONGEST_FILE,
     entry_points,
     files_to_joule,
+    files_to_row,
     frames_to_kernel,
     ignored_imports,
     lines_of,
@@ -33,6 +34,14 @@ def test_commands_are_few():
 def test_from_an_observation_to_the_kernel_and_from_an_action_to_the_energy_is_a_short_way():
     assert len(frames_to_kernel()) <= 6
     assert len(files_to_joule()) <= 8
+
+
+def test_from_a_recipe_to_its_row_is_a_short_way():
+    """Training and tables are reached, and nothing of sweeps and studies."""
+    passed = files_to_row()
+    assert {"agents/config.py", "agents/run_folder.py", "experiments/results/store.py"} <= set(passed)
+    assert not {"agents/sweep.py", "agents/study.py"} & set(passed)
+    assert len(passed) <= 12
 
 
 def test_an_environment_of_ones_own_is_known_to_everything_by_one_call(monkeypatch):

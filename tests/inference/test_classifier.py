@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from dmoe_gym.models.digits import DOMAINS, ClassifierConfig, InferenceModel, load_inputs, load_model
-from dmoe_gym.models.digits.domains import in_every_domain, patches
-from dmoe_gym.models.digits.forward import best_experts, every_expert, infer
-from dmoe_gym.models.digits.images import LabelledImages, load_digits_split
-from dmoe_gym.models.digits.network import Classifier
-from dmoe_gym.models.digits.training import ExpertDropping, specialisation_penalty, train
+from dmoe_gym.models.digits.data import LabelledImages, in_every_domain, load_digits_split, patches
+from dmoe_gym.models.digits.model import best_experts, every_expert, infer
+from dmoe_gym.models.digits.training import Classifier, ExpertDropping, specialisation_penalty, train
 from dmoe_gym.models.digits.weights import FORMAT, SHIPPED, checked_weights, read_weights, to_bytes
 
 SMALL = ClassifierConfig(layers=2, width=8, hidden=8, epochs=2, batch_size=64)

@@ -14,7 +14,7 @@ from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.rounds import JESA
 from dmoe_gym.evaluation import evaluate, evaluate_bound, evaluate_line_up, line_up_of
 from dmoe_gym.models.digits import load_inputs, load_model
-from dmoe_gym.models.digits.forward import best_experts, every_expert, infer
+from dmoe_gym.models.digits.model import best_experts, every_expert, infer
 from dmoe_gym.policy import ConstantPolicy
 
 SEEDS = range(6)

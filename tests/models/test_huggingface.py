@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import save_tiny, write_prompts
 
 from dmoe_gym.dmoe import Schedule
-from dmoe_gym.models.causal.folder import load_folder
+from dmoe_gym.models.causal.source import load_folder
 from dmoe_gym.models.huggingface.prompts import load_questions, read_prompts
 
 JOINT = "DMoE-Inference-Joint-v0"

@@ -9,9 +9,18 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from dmoe_gym.models.language.families import FAMILIES, MOST_TOKENS, PARTS, Queries, part_of
-from dmoe_gym.models.language.tokens import END, VOCABULARY, decode, encode
-from dmoe_gym.models.language.windows import closing_windows, families_in_turn, stream_rows
+from dmoe_gym.models.language.families import (
+    END,
+    FAMILIES,
+    MOST_TOKENS,
+    PARTS,
+    VOCABULARY,
+    Queries,
+    decode,
+    encode,
+    part_of,
+)
+from dmoe_gym.models.language.training import closing_windows, families_in_turn, stream_rows
 
 
 def solve(prompt: str) -> str:

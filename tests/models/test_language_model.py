@@ -10,9 +10,8 @@ from transformers import MixtralForCausalLM
 
 from dmoe_gym.dmoe import Schedule
 from dmoe_gym.models.language.accuracy import answers, anyone, best, infer, starved, worst
-from dmoe_gym.models.language.families import FAMILIES, MOST_TOKENS, part_of
+from dmoe_gym.models.language.families import END, FAMILIES, MOST_TOKENS, decode, part_of
 from dmoe_gym.models.language.source import SHIPPED, LanguageSource
-from dmoe_gym.models.language.tokens import END, decode
 
 JOINT = "DMoE-Inference-Joint-v0"
 

@@ -14,8 +14,7 @@ import pytest
 from safetensors.numpy import save
 
 from dmoe_gym.gating.frozen import WEIGHTS
-from dmoe_gym.io.files import regular_file
-from dmoe_gym.io.model_file import read_model_file, read_tensors
+from dmoe_gym.io.files import read_model_file, read_tensors, regular_file
 from dmoe_gym.models.digits.weights import SHIPPED, read_weights
 from dmoe_gym.relevance import Trace, load_trace, read_trace, write_trace
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmoe_gym.relevance import Trace, read_trace, write_trace
-from dmoe_gym.relevance.trace_file import FORMAT
+from dmoe_gym.relevance.trace import FORMAT
 
 SCORES = np.full((2, 4, 5), 0.2, np.float32)
 DOMAINS = np.array([0, 0, 1, 1])

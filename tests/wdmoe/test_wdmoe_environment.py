@@ -28,11 +28,9 @@ from dmoe_gym.wdmoe import (
     solve_greedy,
     top_k,
 )
-from dmoe_gym.wdmoe.bounds import allocation_terms
-from dmoe_gym.wdmoe.env.discount import DiscountCore
-from dmoe_gym.wdmoe.env.joint import JointCore
-from dmoe_gym.wdmoe.solvers.discounts import discounted_relevance, select_discounted
-from dmoe_gym.wdmoe.system import WDMOE
+from dmoe_gym.wdmoe.env.joint import DiscountCore, JointCore
+from dmoe_gym.wdmoe.solvers.priced import discounted_relevance, select_discounted
+from dmoe_gym.wdmoe.system import WDMOE, allocation_terms
 
 IDS = ("WDMoE-v0", "WDMoE-Joint-v0")
 CORES = (DiscountCore, JointCore)

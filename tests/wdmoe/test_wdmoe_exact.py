@@ -25,7 +25,7 @@ from dmoe_gym.wdmoe import (
     solve_joint,
     top_k,
 )
-from dmoe_gym.wdmoe.solvers.program import bandwidth_increments
+from dmoe_gym.wdmoe.solvers.exact import bandwidth_increments
 from tests.wdmoe.blocks import TINY, tiny_blocks
 
 # the experts that may serve one of TINY's tokens: one or two of three

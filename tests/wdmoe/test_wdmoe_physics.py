@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dmoe_gym.channel.path_loss import path_gain, path_loss_db
+from dmoe_gym.channel.large_scale import path_gain, path_loss_db
 from dmoe_gym.wdmoe import (
     Allocation,
     Block,
@@ -20,9 +20,8 @@ from dmoe_gym.wdmoe import (
     top_k,
     weight_to_latency_ratio,
 )
-from dmoe_gym.wdmoe.bounds import BOUNDS
-from dmoe_gym.wdmoe.physics.cost import cost, reference_latency, shortfall, token_unit
-from dmoe_gym.wdmoe.physics.latency import latency_batch
+from dmoe_gym.wdmoe.physics.latency import cost, latency_batch, reference_latency, shortfall, token_unit
+from dmoe_gym.wdmoe.system import BOUNDS
 from tests.wdmoe.blocks import TINY, spread_block
 
 

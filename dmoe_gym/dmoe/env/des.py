@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numba import prange
 
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import DMoECore
 from dmoe_gym.dmoe.env.repair import most_relevant_change

@@ -11,13 +11,10 @@ import numpy as np
 from gymnasium import spaces
 from numba import prange
 
-from dmoe_gym.compiled.njit import njit
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit, serial_or_parallel
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
-from dmoe_gym.dmoe.env.batch import new_workspace
-from dmoe_gym.dmoe.env.charge import charge_served
-from dmoe_gym.dmoe.env.joint import JointCore, apply_joint, encode_joint
-from dmoe_gym.dmoe.env.price import PriceCore, price_links
+from dmoe_gym.dmoe.env.batch import charge_served, new_workspace
+from dmoe_gym.dmoe.env.joint import JointCore, PriceCore, apply_joint, encode_joint, price_links
 from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.physics import Round, Schedule
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa

@@ -33,7 +33,7 @@ class Choices(NamedTuple):
         )
 
 
-class Settled(NamedTuple):
+class Charged(NamedTuple):
     """A round that was decided, node by node."""
 
     selected: np.ndarray  # (K, N, K) bool, who was asked
@@ -47,7 +47,9 @@ class Settled(NamedTuple):
     terms: np.ndarray  # in the order of `base.TERMS`
 
 
-def settle(core: Any, choices: Choices, selected: np.ndarray, subcarrier: np.ndarray, *, collide: bool) -> Settled:
+def charge_nodes(
+    core: Any, choices: Choices, selected: np.ndarray, subcarrier: np.ndarray, *, collide: bool
+) -> Charged:
     """Charge the nodes' choices by `limited_terms`, the physics of every limited round.
 
     With `collide`, links that share a subcarrier are lost as by an outage: they transmit, for the slot or for as long
@@ -98,7 +100,7 @@ def settle(core: Any, choices: Choices, selected: np.ndarray, subcarrier: np.nda
     best = np.sort(choices.gate_scores, axis=-1)[..., -constants.max_experts :].sum(-1, dtype=np.float64)
     missing = np.maximum(0.0, np.minimum(choices.threshold, best) - reached).sum(1)
     unit, scale = config.energy_unit_j, nodes * states * constants.max_experts
-    return Settled(
+    return Charged(
         selected,
         subcarrier,
         served,

@@ -10,12 +10,10 @@ import numpy as np
 from gymnasium import spaces
 from numba import prange
 
-from dmoe_gym.compiled.njit import njit
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit, serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import TERMS, DMoECore
-from dmoe_gym.dmoe.env.batch import new_workspace
-from dmoe_gym.dmoe.env.charge import charge
+from dmoe_gym.dmoe.env.batch import charge, new_workspace
 from dmoe_gym.dmoe.env.masks import nearest_feasible, write_mask
 from dmoe_gym.dmoe.env.repair import raise_relevance
 from dmoe_gym.dmoe.physics.terms import attainable, cost_of, shortfall_cost, transmission_energy

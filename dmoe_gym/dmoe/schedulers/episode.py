@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
-from dmoe_gym.dmoe.schedulers.scheduler import observed_rounds
+from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Corrections, Observation, observed_rounds
 from dmoe_gym.dmoe.solvers.priced import best_multiplier, best_node_priced, node_priced
 
 # Multipliers among which the adaptive rule chooses in the last round, where the budget falls due.
@@ -31,15 +28,9 @@ class LagrangianJESA(Correctable):
         super().__init__(config)
         self.multiplier = float(multiplier)
 
-    def fill_corrected(
-        self,
-        observation: Mapping[str, np.ndarray],
-        corrections: Corrections,
-        selected: np.ndarray,
-        subcarrier: np.ndarray,
-    ) -> None:
+    def fill_corrected(self, observation: Observation, corrections: Corrections, *schedule: np.ndarray) -> None:
         multipliers, owed = self.terms_of(observation)
-        rounds = observed_rounds(observation, selected, subcarrier)
+        rounds = observed_rounds(observation, *schedule)
         for row, (scores, efficiency, _, chosen, route) in enumerate(rounds):
             prices = corrections.prices[row]
             constants = self.constants._replace(computation=self.constants.computation * prices)
@@ -48,7 +39,7 @@ class LagrangianJESA(Correctable):
             grid = LAST_ROUND_MULTIPLIERS if owed[row] >= 0 else multipliers[row : row + 1] * corrections.relevance[row]
             best_multiplier(scores, rates, constants, max(owed[row], 0.0), grid, chosen, route)
 
-    def terms_of(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def terms_of(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
         """Every round's multiplier (B,), and what it owes (B,), negative where the multiplier decides."""
         size = len(observation["gate_scores"])
         return np.full(size, self.multiplier), np.full(size, -1.0)
@@ -74,7 +65,7 @@ class AdaptiveLagrangianJESA(LagrangianJESA):
         super().__init__(config, multiplier)
         self.gain = float(gain)
 
-    def terms_of(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def terms_of(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
         layers = self.layers(observation)
         left = observation["budget_left"][:, 0].astype(float) * self.config.num_layers
         budget = max(float(self.config.relevance_budget or 0), 1e-9)
@@ -113,16 +104,10 @@ class BatteryJESA(Correctable):
             relevance = AdaptiveLagrangianJESA(config)
         self.relevance = relevance
 
-    def fill_corrected(
-        self,
-        observation: Mapping[str, np.ndarray],
-        corrections: Corrections,
-        selected: np.ndarray,
-        subcarrier: np.ndarray,
-    ) -> None:
+    def fill_corrected(self, observation: Observation, corrections: Corrections, *schedule: np.ndarray) -> None:
         battery = observation["battery"].astype(float) * (float(self.config.battery_j or 0) / self.config.energy_unit_j)
         prices, factor = self.prices(observation) * corrections.prices, corrections.relevance
-        rounds = observed_rounds(observation, selected, subcarrier)
+        rounds = observed_rounds(observation, *schedule)
         if self.relevance is None:
             asked = self.constants.shortfall_price
             for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
@@ -138,12 +123,12 @@ class BatteryJESA(Correctable):
                 scores, efficiency, self.constants, prices[row], battery[row], max(owed[row], 0.0), grid, chosen, route
             )
 
-    def prices(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
+    def prices(self, observation: Observation) -> np.ndarray:
         """Every node's price (B, K)."""
         share, left = self.shares(observation)
         return 1 + self.strength * (left / share) ** self.power
 
-    def shares(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def shares(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
         """Share of every battery left (B, K), at least a thousandth, and of the episode (B, 1)."""
         rounds = self.config.num_layers
         left = (rounds - self.layers(observation) + 1) / rounds
@@ -163,25 +148,26 @@ class HarvestJESA(BatteryJESA):
     """
 
     def __init__(self, config: DMoEConfig, strength: float = 1.0, power: float = 4.0, horizon: float = 16) -> None:
-        if config.harvest is None:
-            raise ValueError("harvest = None: valid for prices of expected arrivals is a harvest")
+        if config.harvest is None or config.harvest.known_mean_j is None:
+            raise ValueError(f"harvest = {config.harvest}: valid for prices of expected arrivals is one of known law")
         if not horizon >= 1:
             raise ValueError(f"horizon = {horizon}: valid are numbers of at least 1")
         super().__init__(config, strength, power)
         self.horizon = horizon
 
-    def prices(self, observation: Mapping[str, np.ndarray]) -> np.ndarray:
-        need, energy = self.outlook(observation)
+    def prices(self, observation: Observation) -> np.ndarray:
+        need, energy = self.need_and_energy(observation)
         return 1 + self.strength * (need / energy) ** self.power
 
-    def outlook(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def need_and_energy(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
         """What the horizon's rounds take at an even pace (B, 1), and what they are expected to have (B, K) [J]."""
         config, harvest = self.config, self.config.harvest
         assert harvest is not None
-        assert config.battery_j is not None  # both checked above
+        assert harvest.known_mean_j is not None
+        assert config.battery_j is not None  # all checked above
         full, rounds = config.battery_j, config.num_layers
         ahead = np.minimum(rounds - self.layers(observation), self.horizon)[:, None]
         now = observation["harvest"].astype(float) * full
         energy = observation["battery"].astype(float) * full + harvest.expected_arrivals(now, ahead)
-        pace = (harvest.start_share * full + harvest.mean_j * rounds) / rounds
+        pace = (harvest.start_share * full + harvest.known_mean_j * rounds) / rounds
         return (ahead + 1) * pace, np.maximum(energy, 1e-3 * full)

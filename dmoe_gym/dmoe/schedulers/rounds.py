@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numba import prange
 
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
-from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
-from dmoe_gym.dmoe.solvers.heuristics import channel_greedy_round, des_round, random_round
+from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Corrections, Observation, Scheduler, observed_rounds, seen
+from dmoe_gym.dmoe.solvers.heuristics import channel_greedy_round, des_round, random_round, top_k_round
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.dmoe.solvers.single_pass import priced_single_pass_batch, single_pass_batch
-from dmoe_gym.dmoe.solvers.top_k import top_k_round
 from dmoe_gym.dmoe.solvers.value_greedy import MAX_PASSES, value_greedy_round
 
 
 class JESA(Correctable):
     """JESA with the system's own threshold."""
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
         jesa_batch(*seen(observation), self.constants, selected, subcarrier)
 
-    def fill_corrected(
-        self,
-        observation: Mapping[str, np.ndarray],
-        corrections: Corrections,
-        selected: np.ndarray,
-        subcarrier: np.ndarray,
-    ) -> None:
+    def fill_corrected(self, observation: Observation, corrections: Corrections, *schedule: np.ndarray) -> None:
+        selected, subcarrier = schedule
         size, scores, efficiency, thresholds = seen(observation)
         thresholds, prices = corrections.thresholds(thresholds), corrections.prices
         rates = (efficiency / prices[:, :, None, None]).astype(efficiency.dtype)
@@ -53,7 +44,7 @@ class Homogeneous(Scheduler):
         super().__init__(config)
         self.z = z
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
         size, scores, efficiency, thresholds = seen(observation)
         asked = np.full_like(thresholds, self.z)
         jesa_batch(size, scores, efficiency, asked, self.constants, selected, subcarrier)
@@ -72,7 +63,7 @@ class TopK(Scheduler):
         super().__init__(config)
         self.k = k
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
         size, scores, efficiency, _ = seen(observation)
         _top_k(size, scores, efficiency, self.k, self.constants, selected, subcarrier)
 
@@ -80,14 +71,14 @@ class TopK(Scheduler):
 class DES(Scheduler):
     """DES over every link's best subcarrier, then the assignment."""
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
         _des(*seen(observation), self.constants, selected, subcarrier)
 
 
 class ChannelGreedy(Scheduler):
     """The cheapest experts until the threshold holds."""
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
         _greedy(*seen(observation), self.constants, selected, subcarrier)
 
 
@@ -98,7 +89,7 @@ class ValueGreedy(Scheduler):
         super().__init__(config)
         self.passes = MAX_PASSES if local_search else 0
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
         for scores, rates, threshold, chosen, route in observed_rounds(observation, selected, subcarrier):
             value_greedy_round(scores, rates, threshold, self.constants, chosen, route, self.passes)
 
@@ -124,20 +115,14 @@ class SinglePass(Correctable):
         price = np.inf if hard else self.constants.shortfall_price
         self.constants = self.constants._replace(selection_price=price)
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
         single_pass_batch(*seen(observation), self.constants, self.candidates, selected, subcarrier)
 
-    def fill_corrected(
-        self,
-        observation: Mapping[str, np.ndarray],
-        corrections: Corrections,
-        selected: np.ndarray,
-        subcarrier: np.ndarray,
-    ) -> None:
+    def fill_corrected(self, observation: Observation, corrections: Corrections, *schedule: np.ndarray) -> None:
         size, scores, efficiency, thresholds = seen(observation)
         priced_single_pass_batch(
             size, scores, efficiency, corrections.thresholds(thresholds), self.constants, corrections.prices,
-            self.candidates, selected, subcarrier,
+            self.candidates, *schedule,
         )  # fmt: skip
 
 
@@ -148,7 +133,7 @@ class Random(Scheduler):
         super().__init__(config)
         self.generator = np.random.default_rng(seed)
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
         size, scores, efficiency, thresholds = seen(observation)
         for row in range(size):
             random_round(
@@ -165,7 +150,7 @@ class Random(Scheduler):
 @serial_or_parallel
 def _top_k(gate_scores, efficiency, k, constants, selected, subcarrier):
     for row in prange(gate_scores.shape[0]):
-        top_k_round(gate_scores[row], efficiency[row], k, constants, selected[row], subcarrier[row])
+        top_k_round(gate_scores[row], efficiency[row], np.float64(0), constants, selected[row], subcarrier[row], k)
 
 
 @serial_or_parallel

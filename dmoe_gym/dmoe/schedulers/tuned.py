@@ -1,7 +1,6 @@
 """The parameters of tunable schedulers: which values tuning tries, and what it found for the named scenarios.
 
-`dmoe_gym/dmoe/data/tuned.json` is made from training episodes by the experiment `tuning`.
-"""
+`dmoe_gym/dmoe/data/tuned.json` is made from training episodes by the experiment `tuning`."""
 
 from __future__ import annotations
 
@@ -14,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from dmoe_gym.channel import BlockageConfig
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.scenarios import scenario_of
+from dmoe_gym.dmoe.schedulers.blockage import FilterJESA, OuterLoopJESA
 from dmoe_gym.dmoe.schedulers.episode import AdaptiveLagrangianJESA, BatteryJESA, HarvestJESA, LagrangianJESA
-from dmoe_gym.dmoe.schedulers.rounds import Homogeneous
-from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
-from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA, PredictedJESA
+from dmoe_gym.dmoe.schedulers.rounds import JESA, Homogeneous, SinglePass
+from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Scheduler
+from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostJESA, ExpectedCostRestarts, PredictedJESA
+from dmoe_gym.dmoe.solvers.delivery import ChannelLaw
 
 Parameters = dict[str, float]
 Grid = dict[str, list[float]]
@@ -38,6 +40,11 @@ TUNABLE: dict[str, tuple[Callable[..., Scheduler], Grid]] = {
     "JESA-expected": (ExpectedCostJESA, {"caution": [0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0]}),
     "Lagrangian": (LagrangianJESA, {"multiplier": _MULTIPLIERS}),
     "Lagrangian-adaptive": (AdaptiveLagrangianJESA, {"multiplier": _MULTIPLIERS, "gain": [0.0, 2.0, 5.0, 10.0]}),
+    "JESA-outer-loop": (
+        OuterLoopJESA,
+        {"step_db": [3.0, 6.0, 12.0, 24.0], "target": [0.02, 0.1, 0.3], "forget": [0.0, 0.05, 0.1, 0.2]},
+    ),
+    "JESA-filter": (FilterJESA, {"caution": [0.5, 0.7, 1.0, 1.4, 2.0], "probing": [0.0, 0.3, 0.6, 1.0, 1.5, 2.5]}),
     "JESA-battery": (
         BatteryJESA,
         {"strength": [0.1, 0.3, 1.0, 3.0, 10.0, 30.0], "power": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]},
@@ -89,3 +96,54 @@ def tuned(name: str, build: Callable[..., Scheduler] | None = None) -> Callable[
     """A builder of a tunable scheduler, or of one with its parameters, as found for the configuration's scenario."""
     made = build or TUNABLE[name][0]
     return lambda config: made(config, **tuned_parameters(name, config))
+
+
+# schedulers that residual actions can correct, by their names in tables
+CORRECTABLE: dict[str, Callable[[DMoEConfig], Any]] = {
+    "JESA": JESA,
+    "single-pass": SinglePass,
+    "Lagrangian": tuned("Lagrangian"),
+    "Lagrangian-adaptive": tuned("Lagrangian-adaptive"),
+    "JESA-battery": tuned("JESA-battery"),
+    "JESA-harvest": tuned("JESA-harvest"),
+    "JESA-filter": tuned("JESA-filter"),
+    "JESA-expected": tuned("JESA-expected"),
+    "JESA-expected-restarts": tuned("JESA-expected", ExpectedCostRestarts),
+}
+
+
+@cache
+def recorded() -> dict[str, dict[str, Any]]:
+    """What validation found by scenario: scheduler, episodes, costs of all."""
+    path = files("dmoe_gym.dmoe") / "data" / "strongest.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def strongest_name(config: DMoEConfig) -> str:
+    """The name of the strongest correctable scheduler: as recorded for a scenario, else by the regime."""
+    scenario = scenario_of(config)
+    if scenario in recorded():
+        return str(recorded()[scenario]["scheduler"])
+    if config.harvest is not None and config.harvest.known_mean_j is not None:
+        return "JESA-harvest"
+    if config.battery_j is not None:
+        return "JESA-battery"
+    if config.relevance_budget is not None:
+        return "Lagrangian-adaptive"
+    if config.acknowledged and isinstance(config.channel, BlockageConfig):
+        return "JESA-filter"
+    if not config.csi.is_perfect and ChannelLaw.fits(config.gain_law(0)):
+        return "JESA-expected"
+    return "JESA" if config.is_limited else "single-pass"
+
+
+def strongest(config: DMoEConfig) -> Correctable:
+    """The strongest scheduler of a configuration, or the one that it names to be corrected.
+
+    Raises:
+        ValueError: if it cannot be corrected, or does not go with the configuration.
+    """
+    chosen = config.residual.underneath or strongest_name(config)
+    if chosen not in CORRECTABLE:
+        raise ValueError(f"residual.underneath = {chosen!r}: valid are {', '.join(CORRECTABLE)}")
+    return CORRECTABLE[chosen](config)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
 from dmoe_gym.channel import GainLaw
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.physics import Constants
-from dmoe_gym.dmoe.schedulers.corrections import Correctable, Corrections
-from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds, seen
-from dmoe_gym.dmoe.solvers.channel_law import ChannelLaw
-from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa
+from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Corrections, Observation, Scheduler, observed_rounds, seen
+from dmoe_gym.dmoe.solvers.delivery import ChannelLaw
+from dmoe_gym.dmoe.solvers.expected_cost import expected_jesa, expected_node_costs, expected_restarts
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
-from dmoe_gym.dmoe.solvers.restarts import expected_node_costs, expected_restarts
 
 
 class PredictedJESA(Scheduler):
@@ -40,7 +38,7 @@ class PredictedJESA(Scheduler):
             raise ValueError(f"channel = {self.config.channel!r}: valid are channels whose `law` is known")
         return law
 
-    def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
         size, scores, known, thresholds = seen(observation)
         snr = self.config.mean_snr
         efficiency = np.empty_like(known)
@@ -69,29 +67,19 @@ class ExpectedCostJESA(Correctable):
         self.caution = float(caution)
         self.laws = [ChannelLaw.of(config, passed) for passed in range(config.num_layers)]
 
-    def fill_corrected(
-        self,
-        observation: Mapping[str, np.ndarray],
-        corrections: Corrections,
-        selected: np.ndarray,
-        subcarrier: np.ndarray,
-    ) -> None:
-        rounds = observed_rounds(observation, selected, subcarrier)
+    def fill_corrected(self, observation: Observation, corrections: Corrections, *schedule: np.ndarray) -> None:
+        rounds = observed_rounds(observation, *schedule)
         known = self._knowledge(observation, corrections)
         for given, (scores, efficiency, threshold, chosen, route) in zip(known, rounds, strict=True):
             expected_jesa(scores, efficiency, threshold, *given, chosen, route)
 
     def _knowledge(
-        self, observation: Mapping[str, np.ndarray], corrections: Corrections
+        self, observation: Observation, corrections: Corrections
     ) -> Iterator[tuple[Constants, ChannelLaw, np.ndarray, np.ndarray]]:
         """Every round's constants at corrected prices, law, cautions (K,) and prices (K,)."""
         for row, layer in enumerate(self.layers(observation)):
-            prices = corrections.prices[row]
-            constants = self.constants._replace(
-                computation=self.constants.computation * prices,
-                shortfall_price=self.constants.shortfall_price * float(corrections.relevance[row]),
-            )
-            yield constants, self.laws[layer - 1], self.caution * corrections.caution[row], prices
+            constants = corrections.constants(self.constants, row)
+            yield constants, self.laws[layer - 1], self.caution * corrections.caution[row], corrections.prices[row]
 
 
 class ExpectedCostRestarts(ExpectedCostJESA):
@@ -113,16 +101,10 @@ class ExpectedCostRestarts(ExpectedCostJESA):
         super().__init__(config, caution)
         self.tries = tries
 
-    def fill_corrected(
-        self,
-        observation: Mapping[str, np.ndarray],
-        corrections: Corrections,
-        selected: np.ndarray,
-        subcarrier: np.ndarray,
-    ) -> None:
-        super().fill_corrected(observation, corrections, selected, subcarrier)
+    def fill_corrected(self, observation: Observation, corrections: Corrections, *schedule: np.ndarray) -> None:
+        super().fill_corrected(observation, corrections, *schedule)
         costs = np.empty(self.config.num_experts)
-        rounds = observed_rounds(observation, selected, subcarrier)
+        rounds = observed_rounds(observation, *schedule)
         known = self._knowledge(observation, corrections)
         for given, (scores, rates, threshold, chosen, route) in zip(known, rounds, strict=True):
             law = (scores, rates, threshold, *given)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmoe_gym.dmoe.physics import Constants, Round
-from dmoe_gym.dmoe.solvers.bound import relaxed_energies
 from dmoe_gym.dmoe.solvers.des import solve_des
+from dmoe_gym.dmoe.solvers.exact import relaxed_energies
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numba import prange
 
-from dmoe_gym.compiled.njit import njit, njit_no_refcount
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit, njit_no_refcount, serial_or_parallel
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule
 from dmoe_gym.dmoe.physics.terms import attainable, round_terms
-from dmoe_gym.dmoe.solvers.assignment import allocate, count_payload
+from dmoe_gym.dmoe.solvers.des import MOST_EXPERTS, search_pairs
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, search
-from dmoe_gym.dmoe.solvers.des_pairs import MOST_EXPERTS, search_pairs
+from dmoe_gym.dmoe.solvers.linear_assignment import allocate, count_payload
 from dmoe_gym.dmoe.solvers.repair import (
     best_free,
     cure_shortfalls,
@@ -103,9 +105,9 @@ def _unload(gate_scores, energies, capacity, threshold, constants, selected, flo
     states, experts = gate_scores.shape
     barred = np.zeros((states, experts), np.bool_)
     scores, best, own = floats[8], floats[9][: constants.max_experts], floats[10]
-    settled = False
-    while not settled:
-        settled = True
+    unchanged = False
+    while not unchanged:
+        unchanged = True
         for j in range(experts):
             payload = 0
             least = -1
@@ -116,7 +118,7 @@ def _unload(gate_scores, energies, capacity, threshold, constants, selected, flo
                         least = n
             if payload <= capacity[j]:
                 continue
-            settled = False
+            unchanged = False
             barred[least, j] = True
             for k in range(experts):
                 scores[k] = gate_scores[least, k]
@@ -242,6 +244,21 @@ def jesa_batch(gate_scores, efficiency, thresholds, constants, selected, subcarr
         )
 
 
+def decided_by(rule: Callable[..., Any], round: Round, *further: Any, copy: bool = False) -> Schedule:
+    """The schedule that a compiled rule writes for a round.
+
+    Args:
+        further: the rule's last arguments.
+        copy: hand over writable copies, so that one compilation serves rounds and observations.
+    """
+    selected = np.zeros(round.gate_scores.shape, np.bool_)
+    subcarrier = np.empty((round.config.num_experts,) * 2, np.int64)
+    arrays = round.gate_scores, round.spectral_efficiency
+    seen = [array.copy() for array in arrays] if copy else arrays
+    rule(*seen, round.threshold, Constants.of(round.config), selected, subcarrier, *further)
+    return Schedule.from_subcarriers(selected, subcarrier, round.config.num_subcarriers)
+
+
 def solve_jesa(round: Round, *, max_iterations: int = MAX_ITERATIONS) -> Schedule:
     """JESA: alternate DES and subcarrier assignment until the cost no longer falls; the best iterate is returned.
 
@@ -257,19 +274,7 @@ def solve_jesa(round: Round, *, max_iterations: int = MAX_ITERATIONS) -> Schedul
     """
     if isinstance(max_iterations, bool) or not isinstance(max_iterations, int | np.integer) or max_iterations < 1:
         raise ValueError(f"max_iterations = {max_iterations!r}: valid are whole numbers of at least 1")
-    experts = round.config.num_experts
-    selected = np.empty(round.gate_scores.shape, np.bool_)
-    subcarrier = np.empty((experts, experts), np.int64)
-    jesa(
-        round.gate_scores,
-        round.spectral_efficiency,
-        round.threshold,
-        Constants.of(round.config),
-        selected,
-        subcarrier,
-        int(max_iterations),
-    )
-    return Schedule.from_subcarriers(selected, subcarrier, round.config.num_subcarriers)
+    return decided_by(jesa, round, int(max_iterations))
 
 
 def homogeneous(round: Round, z: float) -> Schedule:

@@ -14,12 +14,17 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from dmoe_gym.compiled.njit import njit, njit_no_refcount
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit, njit_no_refcount, serial_or_parallel
 from dmoe_gym.dmoe.physics.terms import attainable, repriced
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, TOLERANCE, search
-from dmoe_gym.dmoe.solvers.link_assignment import LEAST_EFFICIENCY, assign_links, new_assignment, survey_links
-from dmoe_gym.dmoe.solvers.link_sets import choose_links, new_knapsack
+from dmoe_gym.dmoe.solvers.link_assignment import (
+    LEAST_EFFICIENCY,
+    assign_links,
+    choose_links,
+    new_assignment,
+    new_knapsack,
+    survey_links,
+)
 from dmoe_gym.dmoe.solvers.repair import cure, mark_taken, release_idle
 
 # Rounds that share one workspace in a batch.

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from dmoe_gym.compiled.njit import njit
-from dmoe_gym.dmoe.physics import Constants, Round, Schedule
+from dmoe_gym.dmoe.physics import Round, Schedule
 from dmoe_gym.dmoe.physics.terms import attainable, repriced
-from dmoe_gym.dmoe.solvers.assignment import allocate, count_payload
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS
-from dmoe_gym.dmoe.solvers.jesa import link_energies, select_node
+from dmoe_gym.dmoe.solvers.jesa import decided_by, link_energies, select_node
+from dmoe_gym.dmoe.solvers.linear_assignment import allocate, count_payload
 from dmoe_gym.dmoe.solvers.repair import LEAST_SAVING, best_free, mark_taken, release_idle
 
 # Passes of the local search over all links; it usually ends after two or three.
@@ -106,7 +106,7 @@ def add_links(gate_scores, efficiency, threshold, constants, barred, selected, s
 
 
 @njit
-def settle_links(gate_scores, efficiency, threshold, constants, selected, subcarrier, costs, workspace):
+def reassign_links(gate_scores, efficiency, threshold, constants, selected, subcarrier, costs, workspace):
     """Drop idle links, assign subcarriers optimally, reselect; return the cost of all nodes, which has not risen."""
     experts = gate_scores.shape[0]
     payload = np.empty((experts, experts), np.int64)
@@ -121,11 +121,11 @@ def settle_links(gate_scores, efficiency, threshold, constants, selected, subcar
 
 @njit
 def fill_up(gate_scores, efficiency, threshold, constants, barred, selected, subcarrier, costs, workspace):
-    """`add_links` and `settle_links` in turn until the cost no longer falls."""
+    """`add_links` and `reassign_links` in turn until the cost no longer falls."""
     total = np.inf
     while True:
         add_links(gate_scores, efficiency, threshold, constants, barred, selected, subcarrier, costs, workspace)
-        now = settle_links(gate_scores, efficiency, threshold, constants, selected, subcarrier, costs, workspace)
+        now = reassign_links(gate_scores, efficiency, threshold, constants, selected, subcarrier, costs, workspace)
         if not now < total - LEAST_SAVING:
             return now
         total = now
@@ -179,17 +179,4 @@ def value_greedy(round: Round, *, local_search: bool = True) -> Schedule:
         round: the round, with the channel as the scheduler knows it.
         local_search: give up and exchange links as long as that lowers the cost.
     """
-    experts = round.config.num_experts
-    selected = np.empty(round.gate_scores.shape, np.bool_)
-    subcarrier = np.empty((experts, experts), np.int64)
-    # writable copies: one compilation serves rounds and observations
-    value_greedy_round(
-        round.gate_scores.copy(),
-        round.spectral_efficiency.copy(),
-        round.threshold,
-        Constants.of(round.config),
-        selected,
-        subcarrier,
-        MAX_PASSES if local_search else 0,
-    )
-    return Schedule.from_subcarriers(selected, subcarrier, round.config.num_subcarriers)
+    return decided_by(value_greedy_round, round, MAX_PASSES if local_search else 0, copy=True)

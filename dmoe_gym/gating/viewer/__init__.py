@@ -1,7 +1,6 @@
 """Pictures and text of an episode."""
 
-from dmoe_gym.gating.viewer.recorder import GatingRecorder
-from dmoe_gym.gating.viewer.text import text
+from dmoe_gym.gating.viewer.scene import GatingRecorder, text
 from dmoe_gym.rendering import Viewer
 
 VIEWER = Viewer(GatingRecorder, text, "dmoe_gym.gating.viewer.picture")

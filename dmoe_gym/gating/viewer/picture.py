@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dmoe_gym.gating.viewer.recorder import Scene
-from dmoe_gym.gating.viewer.text import outcome
-from dmoe_gym.rendering.canvas import new_figure, pixels
+from dmoe_gym.canvas import new_figure, pixels
+from dmoe_gym.gating.viewer.scene import Scene, outcome
 
 
 def draw(scene: Scene) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dmoe_gym.models.causal.questions import Asked
+from dmoe_gym.models.causal.source import Asked
 from dmoe_gym.models.process import ModelRelevance
 
 if TYPE_CHECKING:

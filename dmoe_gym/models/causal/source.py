@@ -2,15 +2,153 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import TYPE_CHECKING
+import json
+from abc import ABC, abstractmethod
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from dmoe_gym.io.extras import needed_for
-from dmoe_gym.models.causal.questions import Questions
-from dmoe_gym.models.process import ModelRelevance, ModelSource
+from dmoe_gym.models.process import ModelRelevance, ModelSizes, ModelSource
 
 if TYPE_CHECKING:
     from dmoe_gym.models.causal.layers import LayeredModel
+
+
+class Asked(NamedTuple):
+    """Queries of one length, with all of their answers' tokens: what the model is to say is known (teacher forcing).
+
+    An answer is right if every token of it is the model's likeliest after all before it: just then the model would have
+    written it by itself, under the same schedules.
+
+    Attributes:
+        tokens: (rows, T + 1) int64; the model sees the first T.
+        answered: (rows, T + 1) bool, the tokens that make the answer; never the first one.
+        padding: (rows,) int64, how many tokens at the beginning hold nothing.
+    """
+
+    tokens: np.ndarray
+    answered: np.ndarray
+    padding: np.ndarray
+
+
+class Questions(ABC):
+    """A stock of queries in domains.
+
+    Attributes:
+        domains: their names.
+        length: T, the tokens that the model sees of each query.
+        by_likelihood: are answers scored by their likelihood, the geometric mean over their tokens, instead of as
+            right or wrong?
+    """
+
+    domains: tuple[str, ...]
+    length: int
+    by_likelihood: bool = False
+
+    @abstractmethod
+    def ask(self, domains: np.ndarray, numbers: np.ndarray) -> Asked:
+        """A query per domain (rows,), each a function of its domain and its number (rows,) alone.
+
+        Numbers are uniform whole numbers from 0 to 2^62 - 1.
+        """
+
+
+# `model_type` of config.json, and transformers' class for it
+CLASSES = {
+    "mixtral": "MixtralForCausalLM",
+    "olmoe": "OlmoeForCausalLM",
+    "qwen2_moe": "Qwen2MoeForCausalLM",
+    "qwen3_moe": "Qwen3MoeForCausalLM",
+}
+
+
+def read_sizes(folder: Path | str) -> ModelSizes:
+    """What config.json says: layers with experts, experts, and how many tokens there may be.
+
+    Raises:
+        ValueError: one line, for a folder that holds no such model.
+    """
+    fields = _read_config(Path(folder))
+    try:
+        layers = int(fields["num_hidden_layers"])
+        experts = int(fields["num_local_experts"] if "num_local_experts" in fields else fields["num_experts"])
+        step, dense = int(fields.get("decoder_sparse_step", 1)), fields.get("mlp_only_layers") or ()
+        sparse = [layer for layer in range(layers) if (layer + 1) % step == 0 and layer not in dense]
+        most = int(fields["max_position_embeddings"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"model folder {str(folder)!r}: config.json is not complete ({error!r})") from None
+    if not sparse or experts < 2 or most < 1:
+        raise ValueError(
+            f"model folder {str(folder)!r}: {len(sparse)} layers with {experts} experts of {most} tokens at most; "
+            "valid is a mixture of experts"
+        )
+    return ModelSizes(len(sparse), experts, 1, most)
+
+
+def load_folder(folder: Path | str, dtype: str = "auto") -> LayeredModel:
+    """The model of a folder; read once per process while its files stay the same. No code of the folder's is run.
+
+    Args:
+        folder: with config.json and weights.
+        dtype: in what precision it computes, as transformers names it; by default that of its weights.
+
+    Raises:
+        ImportError: with the command that installs transformers, if it is missing.
+        ValueError: one line, for a folder that is foreign or damaged.
+    """
+    path = Path(folder).expanduser().resolve()
+    _read_config(path)
+    changed = tuple(sorted((file.name, file.stat().st_mtime_ns) for file in path.iterdir() if file.is_file()))
+    return _load(path, dtype, changed)
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, dtype: str, _changed: tuple[Any, ...]) -> LayeredModel:
+    with needed_for("a language model", "record"):
+        import transformers
+
+        from dmoe_gym.models.causal.layers import LayeredModel
+    if not any(path.glob("*.safetensors")):
+        raise ValueError(f"model folder {str(path)!r}: has no *.safetensors; valid are weights in safetensors only")
+    made = getattr(transformers, CLASSES[_read_config(path)["model_type"]])
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model, report = made.from_pretrained(
+            path,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype=dtype,
+        )
+    except Exception as error:
+        # whatever transformers and safetensors raise for damaged files: dozens of types, many lines
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"model folder {str(path)!r}: cannot be read: {reason[0]}") from None
+    finally:
+        transformers.utils.logging.enable_progress_bar()
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if report.get(kind):
+            first = sorted(map(str, report[kind]))[0]
+            raise ValueError(f"model folder {str(path)!r}: weights and config.json differ: {kind} {first}")
+    return LayeredModel(model)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder.expanduser() / "config.json"
+    try:
+        fields = json.loads(path.read_text())
+    except OSError:
+        raise ValueError(f"model folder {str(folder)!r}: has no config.json that can be read") from None
+    except ValueError:
+        raise ValueError(f"model folder {str(folder)!r}: config.json is not JSON") from None
+    kind = fields.get("model_type") if isinstance(fields, dict) else None
+    if kind not in CLASSES:
+        raise ValueError(f"model folder {str(folder)!r}: model_type = {kind!r}; valid are {', '.join(CLASSES)}")
+    return fields
 
 
 class CausalSource(ModelSource):

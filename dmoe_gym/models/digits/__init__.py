@@ -5,9 +5,7 @@ The model runs without torch; only its training (the experiment `digits-model`) 
 
 from __future__ import annotations
 
-from dmoe_gym.models.digits.config import ClassifierConfig
-from dmoe_gym.models.digits.domains import DOMAINS
-from dmoe_gym.models.digits.inputs import Inputs, load_inputs
+from dmoe_gym.models.digits.data import DOMAINS, ClassifierConfig, Inputs, load_inputs
 from dmoe_gym.models.digits.model import InferenceModel, load_model
 
 __all__ = ["DOMAINS", "ClassifierConfig", "InferenceModel", "Inputs", "load_inputs", "load_model"]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numba import prange
 
-from dmoe_gym.compiled.threads import serial_or_parallel
-from dmoe_gym.models.digits.inputs import Part, load_inputs
-from dmoe_gym.models.digits.kernels import aggregate_image, attend_image, classify_image, gate_image
-from dmoe_gym.models.digits.model import load_model
+from dmoe_gym.compiled.njit import serial_or_parallel
+from dmoe_gym.models.digits.data import Part, load_inputs
+from dmoe_gym.models.digits.model import aggregate_image, attend_image, classify_image, gate_image, load_model
 from dmoe_gym.models.process import ModelRelevance, ModelSizes, ModelSource
+from dmoe_gym.process import Generators, Rows
 
 # images per round whose computation is worth about as much as one round of scheduling
 _IMAGES_PER_ROUND = 8
@@ -78,7 +77,7 @@ class ClassifierRelevance(ModelRelevance):
         self.model = load_model()
         self.inputs = load_inputs(self.config.inputs)
 
-    def start(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def start(self, rows: Rows, generators: Generators) -> None:
         domains, images = self.inputs.patches.shape[:2]
         for row in rows:
             self.domains[row] = generators[row].integers(domains, size=self.domains.shape[1])
@@ -87,7 +86,7 @@ class ClassifierRelevance(ModelRelevance):
         self.layer[rows] = 0
         self.advance(rows, generators)
 
-    def advance(self, rows: Sequence[int] | np.ndarray, generators: Sequence[np.random.Generator]) -> None:
+    def advance(self, rows: Rows, generators: Generators) -> None:
         self.layer[rows] += 1
         within = np.asarray(rows)[self.layer[rows] <= self.model.config.layers]
         if len(within):

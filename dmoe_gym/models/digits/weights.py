@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmoe_gym.io.model_file import model_bytes, read_model_file
-from dmoe_gym.models.digits.config import ClassifierConfig
+from dmoe_gym.io.files import model_bytes, read_model_file
+from dmoe_gym.models.digits.data import ClassifierConfig
 
 FORMAT = "dmoe_gym.inference.Classifier/1"
 SHIPPED = Path(__file__).parent / "data" / "digits.safetensors"

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dmoe_gym.io.extras import needed_for
-from dmoe_gym.models.causal.folder import read_sizes
-from dmoe_gym.models.causal.questions import Asked, Questions
+from dmoe_gym.models.causal.source import Asked, Questions, read_sizes
 
 NO_DOMAIN = "all"
 

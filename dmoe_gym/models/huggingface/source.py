@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from dmoe_gym.models.causal.folder import load_folder, read_sizes
-from dmoe_gym.models.causal.questions import Questions
-from dmoe_gym.models.causal.source import CausalSource
+from dmoe_gym.models.causal.source import CausalSource, Questions, load_folder, read_sizes
 from dmoe_gym.models.huggingface.prompts import load_questions
 from dmoe_gym.models.process import ModelRelevance, ModelSizes
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from dmoe_gym.models.causal.layers import LayeredModel, top_experts
-from dmoe_gym.models.language.families import FAMILIES, Part
+from dmoe_gym.models.language.families import FAMILIES, Part, families_in_turn
 from dmoe_gym.models.language.source import GeneratedQuestions
-from dmoe_gym.models.language.windows import families_in_turn
 
 # (layer 1..L, gate scores (B, T, K)) to who is heard (B, T, K) bool
 Rule = Callable[[int, Tensor], Tensor]

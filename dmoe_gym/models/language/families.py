@@ -6,11 +6,30 @@ to (train, validation, test) is a function of its prompt alone, so no prompt is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 from zlib import crc32
 
 import numpy as np
+
+PAD, END = 0, 1
+CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz+-%=:,()[]{}>"
+VOCABULARY = 2 + len(CHARACTERS)
+_NUMBER = {character: 2 + place for place, character in enumerate(CHARACTERS)}
+
+
+def encode(text: str) -> list[int]:
+    """Token numbers of a text; ValueError names a character outside the vocabulary."""
+    try:
+        return [_NUMBER[character] for character in text]
+    except KeyError as error:
+        raise ValueError(f"text {text!r}: character {error.args[0]!r} is not one of {CHARACTERS!r}") from None
+
+
+def decode(tokens: Iterable[int]) -> str:
+    """The text of token numbers, without padding and ends."""
+    return "".join(CHARACTERS[token - 2] for token in tokens if token > END)
+
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -179,3 +198,54 @@ class Queries:
             prompt = f"{letter}{text}="
             if part_of(prompt) == self.part:
                 return prompt, answer
+
+
+def families_in_turn(count: int) -> np.ndarray:
+    """(count,) numbers of families, one after the other."""
+    return np.arange(count) % len(FAMILIES)
+
+
+def closing_window(queries: Queries, family: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """A row that ends with a whole query, the one asked; before it stands what its stream held before, cut to length.
+
+    Args:
+        queries: where they are drawn from; family: their number; length: T, at least the longest query's.
+
+    Returns:
+        tokens (T,) int64 and answered (T,) bool, the places of the last query's answer and its end.
+    """
+    prompt, answer = queries.ask(family)
+    text = [*encode(prompt + answer), END]
+    if len(text) > length:
+        raise ValueError(f"length = {length}: query {prompt + answer!r} has {len(text)} tokens")
+    while len(text) < length:
+        text = [*encode("".join(queries.ask(family))), END, *text]
+    return np.array(text[-length:]), np.arange(length) >= length - len(answer) - 1
+
+
+def closing_windows(queries: Queries, families: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """A `closing_window` per family (rows,), drawn one after the other: tokens and answered, (rows, T)."""
+    tokens, answered = zip(*(closing_window(queries, family, length) for family in families), strict=True)
+    return np.stack(tokens), np.stack(answered)
+
+
+def stream_rows(queries: Queries, families: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that begin and end anywhere in their stream, for training.
+
+    Returns:
+        tokens (rows, T) int64 and answered (rows, T) bool, the places of every answer whose prompt is whole.
+    """
+    tokens = np.empty((len(families), length), np.int64)
+    answered = np.empty((len(families), length), np.bool_)
+    for row, family in enumerate(families):
+        text: list[int] = []
+        places: list[bool] = []
+        skipped = 0
+        while len(text) < length + skipped:
+            prompt, answer = queries.ask(family)
+            text += [*encode(prompt + answer), END]
+            places += [False] * len(prompt) + [len(places) > 0] * (len(answer) + 1)
+            skipped = skipped or queries.draw(1, len(text) + 1)
+        tokens[row] = text[skipped : skipped + length]
+        answered[row] = places[skipped : skipped + length]
+    return tokens, answered

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dmoe_gym.models.causal.folder import load_folder, read_sizes
-from dmoe_gym.models.causal.questions import Asked, Questions
-from dmoe_gym.models.causal.source import CausalSource
-from dmoe_gym.models.language.families import FAMILIES, MOST_TOKENS, Part, Queries
-from dmoe_gym.models.language.windows import closing_window
+from dmoe_gym.models.causal.source import Asked, CausalSource, Questions, load_folder, read_sizes
+from dmoe_gym.models.language.families import FAMILIES, MOST_TOKENS, Part, Queries, closing_window
 from dmoe_gym.models.process import ModelSizes
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ import torch
 import typer
 
 from dmoe_gym.io.command_line import one_line_errors, wide_console
-from dmoe_gym.io.model_file import read_tensors
-from dmoe_gym.models.language.network import build
-from dmoe_gym.models.language.training import Trainer, Training
+from dmoe_gym.io.files import read_tensors
+from dmoe_gym.models.language.training import Trainer, Training, build
 from dmoe_gym.models.reproducible import one_thread
 
 

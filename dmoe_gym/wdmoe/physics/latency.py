@@ -7,9 +7,49 @@ from dataclasses import dataclass
 import numpy as np
 from numba import prange
 
-from dmoe_gym.compiled.njit import njit
-from dmoe_gym.compiled.threads import serial_or_parallel
-from dmoe_gym.wdmoe.physics.block import Allocation, Block, require_fit
+from dmoe_gym.channel.large_scale import path_gain
+from dmoe_gym.compiled.njit import njit, serial_or_parallel
+from dmoe_gym.wdmoe.config import WDMoEConfig
+from dmoe_gym.wdmoe.physics.block import Allocation, Block, mean_relevance, require_fit
+
+
+def reference_latency(config: WDMoEConfig) -> float:
+    """What block latencies are divided by [s]: J D / U tokens on one typical device.
+
+    The device stands at the median distance, has no fading, an equal share B / U of the bandwidth in both directions
+    and the mean of all devices' computation times.
+    """
+    nearest, farthest = config.distance_range_m
+    gain = float(path_gain(((nearest**2 + farthest**2) / 2) ** 0.5, config.carrier_hz))
+    time = token_time(
+        config.bandwidth_hz / config.num_devices,
+        config.base_station_power_w * gain / config.noise_density,
+        config.device_power_w * gain / config.noise_density,
+        float((config.token_flops / config.device_speeds).mean()),
+        config.payload_bit,
+    )
+    return time * config.num_tokens * config.max_experts / config.num_devices
+
+
+def token_unit(config: WDMoEConfig) -> float:
+    """Unit of observed computation times [s]: what the reference latency leaves for one token."""
+    return reference_latency(config) * config.num_devices / (config.num_tokens * config.max_experts)
+
+
+def shortfall(block: Block, allocation: Allocation) -> float:
+    """How far the mean relevance stays under the block's budget, in [0, 1]."""
+    return max(0.0, block.relevance_budget - mean_relevance(block, allocation.selected))
+
+
+def cost(block: Block, allocation: Allocation) -> float:
+    """latency / reference latency + V * shortfall.
+
+    Raises:
+        ValueError: where the allocation has another size than the block.
+    """
+    relative = latency(block, allocation).total / reference_latency(block.config)
+    return relative + block.config.shortfall_price * shortfall(block, allocation)
+
 
 LN2 = float(np.log(2.0))
 
@@ -127,41 +167,18 @@ def block_latency(tokens, bandwidth, downlink_cn0, uplink_cn0, computation_time,
     return total
 
 
-def latency_batch(
-    tokens: np.ndarray,
-    bandwidth: np.ndarray,
-    downlink_cn0: np.ndarray,
-    uplink_cn0: np.ndarray,
-    computation_time: np.ndarray,
-    payload: float,
-    total: np.ndarray,
-) -> None:
+@serial_or_parallel(entries_per_round=1024)
+def latency_batch(tokens, bandwidth, downlink_cn0, uplink_cn0, computation_time, payload, total):
     """`block_latency` of a batch: (B, U) arrays in, `total` (B,) [s] is written. Arrays are trusted, not checked."""
-    _latency_batch(tokens.size / 1024, tokens, bandwidth, downlink_cn0, uplink_cn0, computation_time, payload, total)
-
-
-@serial_or_parallel
-def _latency_batch(tokens, bandwidth, downlink_cn0, uplink_cn0, computation_time, payload, total):
     for row in prange(tokens.shape[0]):
         total[row] = block_latency(
             tokens[row], bandwidth[row], downlink_cn0[row], uplink_cn0[row], computation_time[row], payload
         )
 
 
-def token_times_batch(
-    bandwidth: np.ndarray,
-    downlink_cn0: np.ndarray,
-    uplink_cn0: np.ndarray,
-    computation_time: np.ndarray,
-    payload: float,
-    times: np.ndarray,
-) -> None:
+@serial_or_parallel(entries_per_round=1024)
+def token_times_batch(bandwidth, downlink_cn0, uplink_cn0, computation_time, payload, times):
     """`token_times` of a batch: (B, U) arrays in, `times` (B, U) [s] is written. Arrays are trusted, not checked."""
-    _token_times_batch(times.size / 1024, bandwidth, downlink_cn0, uplink_cn0, computation_time, payload, times)
-
-
-@serial_or_parallel
-def _token_times_batch(bandwidth, downlink_cn0, uplink_cn0, computation_time, payload, times):
     for row in prange(times.shape[0]):
         for k in range(times.shape[1]):
             times[row, k] = token_time(

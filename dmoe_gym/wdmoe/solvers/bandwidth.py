@@ -20,8 +20,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from dmoe_gym.compiled.njit import njit
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit, serial_or_parallel
 from dmoe_gym.wdmoe.physics.block import Block
 from dmoe_gym.wdmoe.physics.latency import LN2, block_latency, log_of_one_plus
 
@@ -67,37 +66,14 @@ def allocate_bandwidth(block: Block, selected: np.ndarray) -> np.ndarray:
     return bandwidth
 
 
+@serial_or_parallel(entries_per_round=64)
 def allocate_bandwidth_batch(
-    tokens: np.ndarray,
-    downlink_cn0: np.ndarray,
-    uplink_cn0: np.ndarray,
-    computation_time: np.ndarray,
-    payload: float,
-    total_bandwidth: float,
-    bandwidth: np.ndarray,
-    latency: np.ndarray,
-) -> None:
+    tokens, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, bandwidth, latency
+):
     """`allocate_bandwidth_block` of a batch: (B, U) in, `bandwidth` (B, U) and `latency` (B,) are written.
 
     Arrays are trusted, not checked; every row comes out the same bits in whatever batch.
     """
-    _allocate_bandwidth_batch(
-        tokens.size / 64,
-        tokens,
-        downlink_cn0,
-        uplink_cn0,
-        computation_time,
-        payload,
-        total_bandwidth,
-        bandwidth,
-        latency,
-    )
-
-
-@serial_or_parallel
-def _allocate_bandwidth_batch(
-    tokens, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, bandwidth, latency
-):
     for row in prange(tokens.shape[0]):
         latency[row] = allocate_bandwidth_block(
             tokens[row],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from dmoe_gym.compiled.njit import njit
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit, serial_or_parallel
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
-from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth_block, needed_bandwidth
-from dmoe_gym.wdmoe.solvers.selection import checked_relevance, top_k
+from dmoe_gym.wdmoe.physics.latency import latency
+from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth, allocate_bandwidth_block, needed_bandwidth
+from dmoe_gym.wdmoe.solvers.selection import Direction, checked_relevance, select_experts, top_k
 
 
 def solve_greedy(block: Block, relevance: float | None = None) -> Allocation:
@@ -43,39 +43,8 @@ def solve_greedy(block: Block, relevance: float | None = None) -> Allocation:
     return Allocation(selected, bandwidth)
 
 
+@serial_or_parallel(entries_per_round=16)
 def solve_greedy_batch(
-    gate_weights: np.ndarray,
-    downlink_cn0: np.ndarray,
-    uplink_cn0: np.ndarray,
-    computation_time: np.ndarray,
-    payload: float,
-    total_bandwidth: float,
-    budget: np.ndarray,
-    selected: np.ndarray,
-    bandwidth: np.ndarray,
-    latency: np.ndarray,
-) -> None:
-    """`solve_greedy_block` of a batch: (B, J, U) gate weights and selections, (B, U) links, (B,) budget and latency.
-
-    `selected` holds the gate's choice on entry. Arrays are trusted, not checked.
-    """
-    _solve_greedy_batch(
-        gate_weights.size / 16,
-        gate_weights,
-        downlink_cn0,
-        uplink_cn0,
-        computation_time,
-        payload,
-        total_bandwidth,
-        budget,
-        selected,
-        bandwidth,
-        latency,
-    )
-
-
-@serial_or_parallel
-def _solve_greedy_batch(
     gate_weights,
     downlink_cn0,
     uplink_cn0,
@@ -87,6 +56,10 @@ def _solve_greedy_batch(
     bandwidth,
     latency,
 ):
+    """`solve_greedy_block` of a batch: (B, J, U) gate weights and selections, (B, U) links, (B,) budget and latency.
+
+    `selected` holds the gate's choice on entry. Arrays are trusted, not checked.
+    """
     for row in prange(gate_weights.shape[0]):
         latency[row] = solve_greedy_block(
             gate_weights[row],
@@ -176,3 +149,22 @@ def _best_change(gate_weights, selected, freed, needed, spare, least):
                 if gain * best_loss > best * loss:
                     token, source, target, best, best_loss = j, u, v, gain, loss
     return token, source, target
+
+
+def solve_joint(block: Block, *, direction: Direction = "below", step: float = 0.02) -> Allocation:
+    """WLR selection under the last bandwidths, then the optimal bandwidths of that selection, until latency stays.
+
+    Starts with the gate's choice at its optimal bandwidths, so it is never slower than that. Arguments and errors as
+    in `select_experts`.
+    """
+    bandwidth: np.ndarray | None = None
+    best = Allocation(selected := top_k(block), allocate_bandwidth(block, selected))
+    least = latency(block, best).total
+    while True:
+        selected = select_experts(block, bandwidth, direction=direction, step=step)
+        bandwidth = allocate_bandwidth(block, selected)
+        candidate = Allocation(selected, bandwidth)
+        total = latency(block, candidate).total
+        if not total < least:
+            return best
+        best, least = candidate, total

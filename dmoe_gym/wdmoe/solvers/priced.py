@@ -3,22 +3,101 @@
 A token on device u costs a price, and every token takes the experts of largest w - price / mu (`discounts`): the form
 of the optimum of the budget-constrained problem but for whole tokens. At the optimum of the relaxed problem the price
 is the bandwidth that one token more needs at the block's latency. That latency and the loads are not known beforehand,
-so they are guessed, and each selection is the next guess.
-"""
+so they are guessed, and each selection is the next guess."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import prange
 
-from dmoe_gym.compiled.njit import njit
-from dmoe_gym.compiled.threads import serial_or_parallel
+from dmoe_gym.compiled.njit import njit, serial_or_parallel
 from dmoe_gym.wdmoe.physics.block import Allocation, Block
 from dmoe_gym.wdmoe.physics.latency import LN2
 from dmoe_gym.wdmoe.solvers.bandwidth import allocate_bandwidth_block, inverse_bandwidth
-from dmoe_gym.wdmoe.solvers.discounts import select_within_budget
 from dmoe_gym.wdmoe.solvers.greedy import solve_greedy_block
 from dmoe_gym.wdmoe.solvers.selection import checked_relevance, top_k_block
+
+# Room for rounding in a mean of gate weights, well inside what `check` allows.
+BUDGET_TOLERANCE = 1e-10
+# Halvings of the discounts' common factor: to 4e-6, within which no two tokens change their experts but by chance.
+HALVINGS = 18
+
+
+@njit
+def selected_relevance(gate_weights, selected):
+    """Mean over the tokens of the selected experts' gate weights."""
+    total = 0.0
+    for j in range(gate_weights.shape[0]):
+        for u in range(gate_weights.shape[1]):
+            if selected[j, u]:
+                total += gate_weights[j, u]
+    return total / gate_weights.shape[0]
+
+
+@njit
+def select_discounted(gate_weights, discounts, factor, max_experts, selected):
+    """Write the experts under discounts times a factor into `selected` (J, U) bool; the lower index wins a tie."""
+    devices = gate_weights.shape[1]
+    for j in range(gate_weights.shape[0]):
+        selected[j] = False
+        for count in range(max_experts):
+            best, most = -1, 0.0
+            for u in range(devices):
+                value = gate_weights[j, u] - factor * discounts[u]
+                if not selected[j, u] and (best < 0 or value > most):
+                    best, most = u, value
+            if count > 0 and most < 0.0:
+                break
+            selected[j, best] = True
+
+
+@njit
+def discounted_relevance(gate_weights, discounts, factor, values, weights):
+    """Mean relevance of what `select_discounted` would write; `values`, `weights` (D,) are workspaces."""
+    total = 0.0
+    last = values.shape[0] - 1
+    for j in range(gate_weights.shape[0]):
+        values[:] = -np.inf
+        for u in range(gate_weights.shape[1]):
+            value = gate_weights[j, u] - factor * discounts[u]
+            if value > values[last]:
+                slot = last
+                while slot > 0 and value > values[slot - 1]:
+                    values[slot], weights[slot] = values[slot - 1], weights[slot - 1]
+                    slot -= 1
+                values[slot], weights[slot] = value, gate_weights[j, u]
+        total += weights[0]
+        for slot in range(1, last + 1):
+            if values[slot] >= 0.0:
+                total += weights[slot]
+    return total / gate_weights.shape[0]
+
+
+@njit
+def select_within_budget(gate_weights, discounts, max_experts, budget, selected):
+    """Experts under the largest factor up to 1 on the discounts that keeps the budget; tokens that this changed."""
+    select_discounted(gate_weights, discounts, 1.0, max_experts, selected)
+    if selected_relevance(gate_weights, selected) >= budget - BUDGET_TOLERANCE:
+        return 0
+    wished = selected.copy()
+    # relevance falls as the factor rises: the minimiser of factor * discounts - weights moves away from the weights
+    values, weights = np.empty((2, max_experts))
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        if discounted_relevance(gate_weights, discounts, middle, values, weights) >= budget - BUDGET_TOLERANCE:
+            low = middle
+        else:
+            high = middle
+    select_discounted(gate_weights, discounts, low, max_experts, selected)
+    repairs = 0
+    for j in range(selected.shape[0]):
+        for u in range(selected.shape[1]):
+            if selected[j, u] != wished[j, u]:
+                repairs += 1
+                break
+    return repairs
+
 
 # Further pricings gain less than 0.02 % of the latency in any scenario (tuning episodes).
 PRICINGS = 16
@@ -65,46 +144,15 @@ def solve_priced(block: Block, relevance: float | None = None, pricings: int = P
     return Allocation(selected, bandwidth)
 
 
+@serial_or_parallel(entries_per_round=16)
 def solve_priced_batch(
-    gate_weights: np.ndarray,
-    downlink_cn0: np.ndarray,
-    uplink_cn0: np.ndarray,
-    computation_time: np.ndarray,
-    payload: float,
-    total_bandwidth: float,
-    max_experts: int,
-    budget: np.ndarray,
-    pricings: int,
-    selected: np.ndarray,
-    bandwidth: np.ndarray,
-    latency: np.ndarray,
-) -> None:
+    gate_weights, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, max_experts, budget, pricings,
+    selected, bandwidth, latency,
+):  # fmt: skip
     """`solve_priced_block` of a batch: (B, J, U) gate weights, (B, U) links, (B,) budget.
 
     Writes `selected` (B, J, U) bool, `bandwidth` (B, U) [Hz] and `latency` (B,) [s]. Arrays are trusted, not checked.
     """
-    _solve_priced_batch(
-        gate_weights.size / 16,
-        gate_weights,
-        downlink_cn0,
-        uplink_cn0,
-        computation_time,
-        payload,
-        total_bandwidth,
-        max_experts,
-        budget,
-        pricings,
-        selected,
-        bandwidth,
-        latency,
-    )
-
-
-@serial_or_parallel
-def _solve_priced_batch(
-    gate_weights, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, max_experts, budget, pricings,
-    selected, bandwidth, latency,
-):  # fmt: skip
     for row in prange(latency.shape[0]):
         latency[row] = solve_priced_block(
             gate_weights[row], downlink_cn0[row], uplink_cn0[row], computation_time[row], payload, total_bandwidth,

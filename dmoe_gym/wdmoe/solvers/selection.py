@@ -7,9 +7,8 @@ from typing import Literal
 import numpy as np
 from numba import prange
 
-from dmoe_gym.compiled.njit import njit
-from dmoe_gym.compiled.threads import serial_or_parallel
-from dmoe_gym.validation import checked_array
+from dmoe_gym.compiled.njit import njit, serial_or_parallel
+from dmoe_gym.config import checked_array
 from dmoe_gym.wdmoe.physics.block import Block, mean_relevance
 from dmoe_gym.wdmoe.physics.latency import token_times
 
@@ -107,24 +106,12 @@ def select_experts(
     return selected
 
 
-def select_experts_batch(
-    gate_weights: np.ndarray,
-    times: np.ndarray,
-    max_experts: int,
-    above: bool,
-    step: float,
-    budget: np.ndarray,
-    selected: np.ndarray,
-) -> None:
+@serial_or_parallel(entries_per_round=512)
+def select_experts_batch(gate_weights, times, max_experts, above, step, budget, selected):
     """`top_k_block`, then `select_experts_block`, of a batch: gate weights (B, J, U), times (B, U), budget (B,).
 
     `selected` (B, J, U) bool is written. Arrays are trusted, not checked.
     """
-    _select_experts_batch(gate_weights.size / 512, gate_weights, times, max_experts, above, step, budget, selected)
-
-
-@serial_or_parallel
-def _select_experts_batch(gate_weights, times, max_experts, above, step, budget, selected):
     for row in prange(gate_weights.shape[0]):
         top_k_block(gate_weights[row], max_experts, selected[row])
         select_experts_block(gate_weights[row], times[row], above, step, budget[row], selected[row])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from dmoe_gym.rendering.canvas import MARK, four_panels, head, mark, pixels, running_sums, whole_ticks
+from dmoe_gym.canvas import MARK, four_panels, head, mark, pixels, running_sums, whole_ticks
 from dmoe_gym.wdmoe.physics.latency import latency
-from dmoe_gym.wdmoe.viewer.recorder import Scene
-from dmoe_gym.wdmoe.viewer.text import outcome, sizes, title
+from dmoe_gym.wdmoe.viewer.scene import Scene, outcome, sizes, title
 
 # Devices carry numbers of tokens and bandwidths up to this many.
 MOST_NUMBERED = 12

@@ -1,1 +1,0 @@
-"""`ChannelAwareGating-v0`."""

@@ -1,1 +1,0 @@
-"""Analytic schedulers: what a batch of observations lets one decide."""
