@@ -30,7 +30,5 @@ def _found(named: Path, home: Path, suffix: str) -> Path:
     for place in (named, ROOT / named, home / f"{named}{suffix}"):
         if place.exists():
             return place
-    shipped = ", ".join(
-        sorted(path.name.removesuffix(suffix) for path in home.glob(f"*{suffix}") if path.name[0] != ".")
-    )
+    shipped = sorted(path.name.removesuffix(suffix) for path in home.glob(f"[!.]*{suffix}"))
     raise ValueError(f"{named}: is not there, and does not ship; valid are paths, and {', '.join(shipped)}")

@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+# What a scheduler remembers: arrays by name, the environments along the first axis.
+Remembered = dict[str, np.ndarray]
+
 
 class Policy(Protocol):
     """Stable-Baselines3's `predict`: acts on the observation alone, of one environment or of a batch."""
@@ -92,9 +95,33 @@ class Scheduler(ABC):
     def __init__(self, config: Any) -> None:
         self.config = config
 
+    def remember(self, memory: Remembered, observation: Mapping[str, np.ndarray]) -> Remembered:
+        """What is remembered when a batch of rounds is observed; nothing here.
+
+        A scheduler with a memory finds it in the observation that it schedules by, beside what is observed. Episodes
+        begin where the observation says so.
+
+        Args:
+            memory: arrays by name, one entry per environment, that may be changed in place; empty for none so far.
+        """
+        return {}
+
     @abstractmethod
     def schedule(self, observation: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
         """Schedules of a batch of observed rounds, in the arrays of the scheduler's system."""
+
+
+def remembered(
+    scheduler: Scheduler, memory: Remembered, observation: Mapping[str, np.ndarray], rows: np.ndarray
+) -> Remembered:
+    """The memory of all environments when those in `rows` have a new observation; others' may be anything before."""
+    if not memory or len(rows) == len(next(iter(memory.values()))):
+        return scheduler.remember(memory, observation)
+    part = {key: values[rows] for key, values in observation.items()}
+    now = scheduler.remember({key: values[rows] for key, values in memory.items()}, part)
+    for key, values in now.items():
+        memory[key][rows] = values
+    return memory
 
 
 class SchedulerPolicy(BatchPolicy):
@@ -102,6 +129,19 @@ class SchedulerPolicy(BatchPolicy):
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
+
+    def predict(
+        self,
+        observation: Mapping[str, np.ndarray],
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """The action(s), and what the scheduler remembers: to be handed back, where it remembers anything."""
+        batch, batched = as_batch(observation, self.key, self.dimensions)
+        memory = self.scheduler.remember(state or {}, batch)
+        actions = self.actions({**batch, **memory})
+        return actions if batched else actions[0], memory or None
 
 
 class ConstantPolicy(BatchPolicy):

@@ -19,7 +19,7 @@ import dmoe_gym  # noqa: F401  registers the environments
 from dmoe_gym.config import StrictConfig, SystemConfig
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES
+from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, LINK_FEATURES, NODE_FEATURES, TOLD_FEATURES
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.facades.manual import decided, observed, short, story
 from dmoe_gym.registration import ENVIRONMENTS, VIEWS, create_core, system_of, systems
@@ -141,8 +141,14 @@ def _observation_table(core: BatchedCore, default: str) -> str:
 
 
 def _feature_table() -> str:
-    rows = [[f"`{name}`", "every node", said] for name, said in NODE_FEATURES.items()]
-    return _table(["feature", "of", "meaning"], rows + [[f"`{n}`", "all", said] for n, said in GLOBAL_FEATURES.items()])
+    kinds = (
+        ("every node", NODE_FEATURES),
+        ("all", GLOBAL_FEATURES),
+        ("every node, with `acknowledged`", TOLD_FEATURES),
+        ("every link, with `acknowledged`", LINK_FEATURES),
+    )
+    rows = [[f"`{name}`", of, said] for of, features in kinds for name, said in features.items()]
+    return _table(["feature", "of", "meaning"], rows)
 
 
 def _action_table(core: BatchedCore, symbols: Mapping[str, int], default: str) -> str:
@@ -202,7 +208,6 @@ def _values(scenarios: Mapping[str, SystemConfig]) -> str:
     kind = type(next(iter(scenarios.values())))
     told, default = fields_of(kind), kind.model_fields
     sizes = {name: words[0] for name, words in told.items() if re.match("[A-Z][,.]", words) and name != "bandwidth_hz"}
-    hard = HARDNESS if kind is DMoEConfig else {}
     body = []
     for name, config in scenarios.items():
         others = [
@@ -210,10 +215,10 @@ def _values(scenarios: Mapping[str, SystemConfig]) -> str:
             for field in default
             if field not in sizes and getattr(config, field) != default[field].default
         ]
-        reasons = [hard[name]] if hard else []
-        body.append([f"`{name}`", *(str(getattr(config, field)) for field in sizes), *reasons, "; ".join(others)])
-    reasons = ["what makes it hard"] if hard else []
-    return _table(["scenario", *sizes.values(), *reasons, "other fields that are not the default"], body)
+        body.append([f"`{name}`", *(str(getattr(config, field)) for field in sizes), "; ".join(others)])
+    reasons = "".join(f"\n- `{name}`: {reason}" for name, reason in HARDNESS.items()) if kind is DMoEConfig else ""
+    table = _table(["scenario", *sizes.values(), "other fields that are not the default"], body)
+    return f"{table}\n\nWhat makes each hard:\n{reasons}" if reasons else table
 
 
 def _fields(config: type[SystemConfig]) -> str:

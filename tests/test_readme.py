@@ -24,7 +24,7 @@ def test_the_training_of_the_readme_is_the_examples():
     """The figure that it quotes is this file's: same environment, learner, steps and episodes."""
     example = (ROOT / "examples" / "train_residual.py").read_text()
     training = next(block for block in README.split("```python\n") if "model.learn" in block)
-    for said in re.findall(r"PPO\(.*\)|64, scenario=|residual=\{.*?\}|300_000|range\(.*?\)", training):
+    for said in re.findall(r"PPO\(.*\)|64, scenario=|residual=\{.*?\}|300_000|held_out_seeds\(.*?\)", training):
         assert said in example, said
 
 

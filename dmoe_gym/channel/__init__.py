@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import SerializeAsAny
 
 from dmoe_gym.channel.amplitude import AmplitudeProcess, EvolutionConfig, ScatteredConfig
+from dmoe_gym.channel.blockage import BlockageConfig
 from dmoe_gym.channel.csi import ChannelKnowledge, CSIConfig, KnowledgeConfig, PerfectKnowledge
 from dmoe_gym.channel.fading import GaussMarkovConfig, JakesConfig, RayleighConfig, RicianConfig
 from dmoe_gym.channel.large_scale import LargeScaleConfig
@@ -33,6 +34,7 @@ KnowledgeField = Annotated[SerializeAsAny[KnowledgeConfig], read_as(KnowledgeCon
 
 __all__ = [
     "AmplitudeProcess",
+    "BlockageConfig",
     "CSIConfig",
     "ChannelConfig",
     "ChannelField",

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import ChannelField, CSIConfig, GainLaw, KnowledgeField, RayleighConfig
 from dmoe_gym.config import StrictConfig, SystemConfig, list_as_tuple, require_memory
-from dmoe_gym.dmoe.harvest import HarvestConfig
+from dmoe_gym.dmoe.harvest import HarvestField
 from dmoe_gym.relevance import DirichletConfig, RelevanceField, Sizes
 
 # Wider than any radio; inside these bounds every formula of this system stays finite.
@@ -61,7 +61,9 @@ class DMoEConfig(SystemConfig):
             state; None for the threshold.
         battery_j: energy of every node at an episode's start [J], with a harvest what a battery holds; None for no
             limit.
-        harvest: energy that arrives at the batteries, which hold `battery_j` at most; None for none.
+        harvest: energy that arrives at the batteries, which hold `battery_j` at most, by its `kind` ("sun" if left out)
+            and parameters; None for none.
+        acknowledged: is it observed of every link whether it delivered what it carried in the round before?
         residual: what residual scheduling corrects and rewards.
     """
 
@@ -85,7 +87,8 @@ class DMoEConfig(SystemConfig):
     slot_duration_s: Positive | None = None
     relevance_budget: Fraction | None = None
     battery_j: Positive | None = None
-    harvest: HarvestConfig | None = None
+    harvest: HarvestField | None = None
+    acknowledged: bool = False
     residual: ResidualConfig = ResidualConfig()
 
     _list_as_tuple = field_validator("computation_energy_range", mode="before")(list_as_tuple)
@@ -98,6 +101,8 @@ class DMoEConfig(SystemConfig):
             )
         if self.harvest is not None and self.battery_j is None:
             raise ValueError("harvest without battery_j: valid is a battery that energy can arrive at")
+        if self.acknowledged and self.slot_duration_s is None:
+            raise ValueError("acknowledged = True without slot_duration_s: valid is a slot, in which links can fail")
         require_memory(
             self.numbers(),
             f"num_experts = {self.num_experts}, num_states = {self.num_states}, num_subcarriers = "

@@ -12,7 +12,7 @@ from dmoe_gym.dmoe.env.sequential import next_picks
 from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneous, Random, TopK
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.dmoe.solvers import solve_des
-from dmoe_gym.policy import BatchPolicy, SchedulerPolicy, as_batch
+from dmoe_gym.policy import BatchPolicy, SchedulerPolicy, as_batch, remembered
 
 __all__ = [
     "DES",
@@ -62,12 +62,15 @@ class SequentialPolicy:
             state = (
                 np.zeros(batch["gate_scores"].shape, np.bool_),
                 np.full(batch["spectral_efficiency"].shape[:3], -1, np.int64),
+                {},
             )
             first[:] = True
         if first.any():
             rows = np.flatnonzero(first)
-            part = {key: values[rows] for key, values in batch.items()}
+            memory = remembered(self.scheduler, state[2], batch, rows)
+            part = {key: values[rows] for key, values in (batch | memory).items()}
             state[0][rows], state[1][rows] = self.scheduler.schedule(part)
+            state = *state[:2], memory
         actions = next_picks(
             state[0], state[1], batch["selected"], batch["turn"], batch["spectral_efficiency"].shape[-1]
         )

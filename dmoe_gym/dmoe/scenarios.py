@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from dmoe_gym.channel import (
+    BlockageConfig,
     CSIConfig,
     GaussMarkovConfig,
     LargeScaleConfig,
@@ -13,7 +14,7 @@ from dmoe_gym.channel import (
 )
 from dmoe_gym.config import named
 from dmoe_gym.dmoe.config import DMoEConfig, ResidualConfig
-from dmoe_gym.dmoe.harvest import HarvestConfig
+from dmoe_gym.dmoe.harvest import SunConfig
 from dmoe_gym.relevance import TraceConfig
 
 _ROUND_S = 0.04  # rounds and the slots inside them, where time matters (assumed)
@@ -57,7 +58,19 @@ SCENARIOS = MappingProxyType(
             num_subcarriers=32,
             num_layers=64,
             battery_j=0.05,
-            harvest=HarvestConfig(mean_j=0.0014, sun_share=0.4, mean_sun_rounds=8.0, start_share=0.6),
+            harvest=SunConfig(mean_j=0.0014, sun_share=0.4, mean_sun_rounds=8.0, start_share=0.6),
+        ),
+        # links fade deeply and stay so for a while, which is seen late; what they delivered is told at once
+        "blockage": DMoEConfig(
+            num_experts=6,
+            num_states=2,
+            num_subcarriers=32,
+            num_layers=32,
+            threshold=0.35,
+            channel=BlockageConfig(depth_db=20.0, clear_rounds=(4.0, 128.0), blocked_rounds=(2.0, 64.0)),
+            csi=CSIConfig(delay_rounds=8),
+            slot_duration_s=0.03,
+            acknowledged=True,
         ),
         # nodes move through path loss and shadowing, seen one round late and with error, under a slot
         "mobile": DMoEConfig(
@@ -91,6 +104,7 @@ HARDNESS = MappingProxyType(
         "budget": "Relevance is worth buying where it is cheap, now or in rounds that are not seen yet.",
         "battery": "The cheapest experts run out of energy before the episode ends, and a node without loses its own.",
         "harvest": "Sun and shade come and stay a while: what a node spends now it may miss until the sun is back.",
+        "blockage": "Links are blocked for long or short, which is seen late: what they delivered must be remembered.",
         "mobile": "Links differ by their distance, which changes, and what is seen of them is old and noisy.",
         "recorded": "Gate scores are a real model's: layers differ in how sure their gates are, and patches agree.",
     }

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from gymnasium.spaces import MultiBinary
 
+from dmoe_gym.channel import BlockageConfig, CSIConfig
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.inference import INFERENCE_SCENARIOS, InferenceConfig
 from dmoe_gym.dmoe.physics import Round, terms
@@ -19,6 +20,7 @@ from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.dmoe.schedulers.tuned import tuned
 from dmoe_gym.dmoe.schedulers.uncertain import ExpectedCostRestarts, PredictedJESA
 from dmoe_gym.dmoe.solvers import lower_bound, solve_exact
+from dmoe_gym.dmoe.solvers.blockage import blockage_bound, known_about
 from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant
 from dmoe_gym.dmoe.solvers.delivery import ChannelLaw
 from dmoe_gym.dmoe.solvers.informed import informed_about, informed_bound
@@ -75,7 +77,9 @@ def _clairvoyant(rounds: list[Round]) -> dict[str, float]:
     return _cost_alone(clairvoyant(rounds).cost)
 
 
-def _informed(observed: Round, rounds_passed: int) -> dict[str, float]:
+def _informed(observed: Round, rounds_passed: int, true: Round) -> dict[str, float]:
+    if known_about(true.config):
+        return _cost_alone(blockage_bound(true))
     return _cost_alone(informed_bound(observed, rounds_passed))
 
 
@@ -94,7 +98,7 @@ BOUNDS = MappingProxyType(
         "exact": ExactBound(_exact, rounds_stand_alone),
         "lower-bound": ExactBound(_lower_bound, rounds_stand_alone),
         "clairvoyant": ClairvoyantBound(_clairvoyant, lambda config: not rounds_stand_alone(config)),
-        "informed": InformedBound(_informed, informed_about),
+        "informed": InformedBound(_informed, lambda config: informed_about(config) or known_about(config)),
     }
 )
 INFERENCE_BOUNDS = MappingProxyType({"lower-bound": ExactBound(_least_energy)})
@@ -137,6 +141,11 @@ BATTERY: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "JESA-guarded": lambda config: BatteryJESA(config, strength=0.0),
     "JESA-battery": tuned("JESA-battery"),
 }
+# links are blocked, and it is told what they delivered
+BLOCKAGE: dict[str, Callable[[DMoEConfig], Scheduler]] = {
+    "JESA-outer-loop": tuned("JESA-outer-loop"),
+    "JESA-filter": tuned("JESA-filter"),
+}
 # a model answers; thresholds are chosen by what right answers are worth
 ANSWERING: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     **{name: SCHEDULERS[name] for name in ("random", "top-1", "top-2")},
@@ -155,8 +164,10 @@ def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Schedu
             named.update(EXPECTING)
     if config.battery_j is not None:
         named.update(BATTERY)
-    if config.harvest is not None:
+    if config.harvest is not None and config.harvest.known_mean_j is not None:
         named["JESA-harvest"] = tuned("JESA-harvest")
+    if config.acknowledged and isinstance(config.channel, BlockageConfig) and isinstance(config.csi, CSIConfig):
+        named.update(BLOCKAGE)
     if config.is_limited:
         named.pop("single-pass", None)
     return named
@@ -224,7 +235,7 @@ DMOE = System(
     viewer=VIEWER,
     scheduler_policy=JointPolicy,
     imitation={"DMoE-JESA-v0": ("ppo",), "DMoE-JESA-Sequential-v0": ("maskable_ppo",)},
-    published=("small", "paper", "scarce", "stale", "selective", "budget", "battery", "harvest", "mobile"),
+    published=("small", "paper", "scarce", "stale", "selective", "budget", "battery", "harvest", "blockage", "mobile"),
     page="dmoe.md",
 )
 # rounds without the assignment of subcarriers: its costs are no schedule's, so the bounds are not of them

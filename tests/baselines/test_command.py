@@ -1,10 +1,12 @@
 """`python -m baselines` as a user calls it."""
 
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
 from baselines.__main__ import app
-from dmoe_gym.evaluation import line_up_of
+from dmoe_gym.evaluation import evaluate, line_up_of
 from dmoe_gym.io.files import read_csv
 
 runner = CliRunner()
@@ -50,3 +52,129 @@ def test_list_names_every_environment():
     result = runner.invoke(app, ["list"])
     assert result.exit_code == 0
     assert "DMoE-JESA-Sequential-v0" in result.output
+
+
+OWN = """
+import numpy as np
+from dmoe_gym.dmoe.env.joint import encode_joint
+
+class Best:
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        scores = observation["gate_scores"]
+        selected = scores == scores.max(-1, keepdims=True)
+        return encode_joint(selected, observation["spectral_efficiency"].argmax(-1)), state
+
+class Zeros:
+    def __init__(self, config):
+        self.size = config.num_experts * (config.num_experts - 1) + 1
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        return np.zeros((len(observation["gate_scores"]), self.size), np.float32), state
+
+class Bare(Best):
+    def predict(self, *arguments, **options):
+        return super().predict(*arguments, **options)[0]
+
+class Deaf:
+    def predict(self, observation):
+        return 0, None
+
+class Mute:
+    pass
+
+class Greedy:
+    def __init__(self, config, other):
+        pass
+
+number = 3
+"""
+SMALL = ["DMoE-JESA-v0", "--scenario", "small", "--episodes", "2", "--jobs", "1"]
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.delitem(sys.modules, "own", raising=False)
+    return tmp_path
+
+
+def test_a_policy_of_ones_own_is_in_table_picture_and_tensorboard(own):
+    arguments = [
+        "--policy",
+        "own:Best",
+        "--policy",
+        "again=own:Best",
+        "-p",
+        "JESA",
+        "-p",
+        "random",
+        "-p",
+        "lower-bound",
+    ]
+    result = runner.invoke(app, ["evaluate", *SMALL, *arguments, "--report", "report"])
+    assert result.exit_code == 0, result.output
+    rows = read_csv(own / "report" / "rows.csv")
+    assert {row["policy"] for row in rows} == {"Best", "again", "JESA", "random", "lower-bound"}
+    costs = {name: [row["cost"] for row in rows if row["policy"] == name] for name in ("Best", "again")}
+    assert costs["Best"] == costs["again"]
+    assert "Best" in result.output
+    assert "| Best |" in (own / "report" / "report.md").read_text()
+    assert (own / "report" / "costs.png").stat().st_size > 1000
+    runs = {path.parent.name for path in (own / "report").rglob("events.out.tfevents.*")}
+    assert runs == {"Best", "again", "baseline-JESA", "baseline-random"}
+
+
+def test_a_policy_of_ones_own_acts_in_the_environment_that_is_named(own):
+    result = runner.invoke(
+        app, ["evaluate", "DMoE-JESA-Price-v0", *SMALL[1:], "-p", "own:Zeros", "-p", "JESA", "--output", "rows.csv"]
+    )
+    assert result.exit_code == 0, result.output
+    rows = read_csv(own / "rows.csv")
+    zeros, jesa = ([row["cost"] for row in rows if row["policy"] == name] for name in ("Zeros", "JESA"))
+    assert zeros == pytest.approx(jesa)
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("nowhere:Best", "policy = 'nowhere:Best': ModuleNotFoundError: No module named 'nowhere'"),
+        ("own:Worst", "has no attribute 'Worst'"),
+        ("own:", "valid is MODULE:OBJECT"),
+        ("own:Mute", "valid are schedulers, policies"),
+        ("own:number", "3"),
+        ("own:Greedy", "missing 1 required positional argument"),
+        ("own:Deaf", "valid is predict(observation, state, episode_start, deterministic)"),
+        ("own:Bare", "Bare.predict: gave ndarray alone, valid is a pair (action, state)"),
+        ("JESA=own:Best", "the line-up has one of that name"),
+    ],
+)
+def test_what_is_no_policy_is_refused_in_one_line(own, policy, said):
+    result = runner.invoke(app, ["evaluate", *SMALL, "-p", "JESA", "--policy", policy])
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_evaluations_are_compared_across_files_of_the_same_episodes(own):
+    for name in ("JESA", "top-1", "random"):
+        scenario = "paper" if name == "random" else "small"
+        result = runner.invoke(
+            app, ["evaluate", SMALL[0], "--scenario", scenario, *SMALL[3:], "-p", name, "--output", f"{name}.csv"]
+        )
+        assert result.exit_code == 0, result.output
+    result = runner.invoke(app, ["compare", "JESA.csv", "top-1.csv"])
+    assert result.exit_code == 0, result.output
+    rows = evaluate(line_up_of("DMoE-JESA-v0", "small").policies["top-1"], "DMoE-JESA-v0", scenario="small",
+                    seeds=range(1_000_000, 1_000_002))  # fmt: skip
+    assert f"{sum(row['cost'] for row in rows) / 2:.4f}" in result.output
+    (own / "other.csv").write_text("policy,cost\nmine,1\n")
+    for arguments, said in (
+        (["JESA.csv", "random.csv"], "are of 2 configurations"),
+        (["own.py"], "own.py: is not a readable CSV file"),
+        (["other.csv"], "other.csv: is no file that `evaluate` wrote"),
+        (["JESA.csv", "--reference", "nobody"], "reference = 'nobody': valid are JESA"),
+    ):
+        refused = runner.invoke(app, ["compare", *arguments])
+        assert refused.exit_code == 2
+        assert said in refused.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from dmoe_gym.dmoe import DMoEConfig, scenario
 from dmoe_gym.dmoe.env.batch import BATTERY
-from dmoe_gym.dmoe.harvest import HarvestConfig
+from dmoe_gym.dmoe.harvest import SunConfig
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.episode import BatteryJESA, HarvestJESA
 from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant, dual_value
@@ -16,14 +16,14 @@ from dmoe_gym.evaluation import evaluate
 from dmoe_gym.facades.view import View
 from dmoe_gym.registration import create_core
 
-LAW = HarvestConfig(mean_j=2.0, sun_share=0.3, mean_sun_rounds=5.0)
+LAW = SunConfig(mean_j=2.0, sun_share=0.3, mean_sun_rounds=5.0)
 SHORT = {"scenario": "harvest", "num_layers": 12}
 
 
-def drawn(rounds: int, batch: int = 4000, config: HarvestConfig = LAW) -> np.ndarray:
+def drawn(rounds: int, batch: int = 4000, config: SunConfig = LAW) -> np.ndarray:
     """(rounds, batch) arrivals of one node."""
     generators = [np.random.default_rng(seed) for seed in range(batch)]
-    process, rows, arrivals = config.build(batch, 1, 1.0), np.arange(batch), []
+    process, rows, arrivals = config.build(batch, 1), np.arange(batch), []
     for round in range(rounds):
         (process.start if round == 0 else process.advance)(rows, generators)
         arrivals.append(process.arrived[:, 0].copy())
@@ -62,12 +62,13 @@ def test_batteries_hold_what_arrives_up_to_their_size_and_lose_what_is_spent():
     policy = JointPolicy(HarvestJESA(config))
     left = np.full((3, config.num_experts), config.harvest.start_share * full)
     while True:
-        held = np.minimum(full, left + core.harvest.arrived)
+        arrived = core.harvest.arrived / config.energy_unit_j
+        held = np.minimum(full, left + arrived)
         np.testing.assert_allclose(core.account[:, BATTERY:], held)
         np.testing.assert_allclose(core.battery, held / full, rtol=1e-6)
-        np.testing.assert_allclose(core.observations["harvest"], np.minimum(1, core.harvest.arrived / full), rtol=1e-6)
+        np.testing.assert_allclose(core.observations["harvest"], np.minimum(1, arrived / full), rtol=1e-6)
         np.testing.assert_allclose(core.round(0).battery, held[0] * config.energy_unit_j)
-        np.testing.assert_allclose(core.round(0).harvested, core.harvest.arrived[0] * config.energy_unit_j)
+        np.testing.assert_allclose(core.round(0).harvested, core.harvest.arrived[0])
         rounds = [core.round(row) for row in range(3)]
         core.step(policy.actions(View(core).batch()), core.all_rows)
         # what every node spends, by the physics alone; feasible schedules overdraw nobody here
@@ -145,7 +146,7 @@ def test_bad_configurations_are_named():
     with pytest.raises(ValueError, match="harvest without battery_j"):
         DMoEConfig(harvest={})
     with pytest.raises(ValueError, match="sun_share"):
-        HarvestConfig(sun_share=1.0)
+        SunConfig(sun_share=1.0)
     with pytest.raises(ValueError, match="harvest = None"):
         HarvestJESA(scenario("battery"))
     with pytest.raises(ValueError, match="horizon = 0"):

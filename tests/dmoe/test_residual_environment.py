@@ -42,9 +42,10 @@ def test_action_0_is_the_strongest_scheduler_bit_for_bit(name):
     assert chosen == recorded()[name]["scheduler"] == min(recorded()[name]["costs"], key=recorded()[name]["costs"].get)
     # a shortened scenario is none of the record
     residual.underneath = strongest(residual.config.replace(residual=ResidualConfig(underneath=chosen)))
-    policy = JointPolicy(residual.underneath)
+    policy, memory = JointPolicy(residual.underneath), None
     while not joint.terminated.all():
-        joint.step(policy.actions(View(joint).batch()), joint.all_rows)
+        actions, memory = policy.predict(View(joint).batch(), memory)
+        joint.step(actions, joint.all_rows)
         residual.step(actions_of(residual), residual.all_rows)
         for field in ("rewards", "term_values", "selected", "subcarrier"):
             np.testing.assert_array_equal(getattr(residual, field), getattr(joint, field), err_msg=field)
@@ -57,6 +58,7 @@ def test_corrections_of_one_change_nothing_in_any_correctable_scheduler(name):
         "Lagrangian-adaptive": "budget",
         "JESA-battery": "battery",
         "JESA-harvest": "harvest",
+        "JESA-filter": "blockage",
     }
     uncertain = "stale" if name.startswith("JESA-expected") else "small"
     where = home.get(name, uncertain)

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dmoe_gym.channel.blockage import BlockageChannel
 from dmoe_gym.channel.csi import PerfectKnowledge
 from dmoe_gym.channel.fading import RayleighChannel
 from dmoe_gym.compiled.draws import compiled
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.batch import BATTERY, OBSERVED_PER_DRAWN, Batch, Rules, observe_rounds, round_of
+from dmoe_gym.dmoe.env.batch import BATTERY, OBSERVED_PER_DRAWN, Batch, Rules, acknowledge, observe_rounds, round_of
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
 from dmoe_gym.relevance import RelevanceProcess
 from dmoe_gym.relevance.process import DirichletRelevance
@@ -44,11 +45,14 @@ class DMoECore(BatchedCore):
         self.relevance: RelevanceProcess = config.relevance.process(num_envs, experts, states, experts)
         self.harvest = None
         if config.harvest is not None:
-            self.harvest = config.harvest.build(num_envs, experts, config.energy_unit_j)
+            self.start_share = config.harvest.start_share
+            self.harvest = config.harvest.process(num_envs, experts)
         self.harvest_seen = np.zeros((num_envs, experts), np.float32)
+        # (B, K, K) each, of the round before
+        self.delivered, self.lost = np.zeros((2, num_envs, experts, experts), np.float32)
         # the default processes' draws are compiled into one pass with what is observed
         plain = type(self.channel) is RayleighChannel and type(self.knowledge) is PerfectKnowledge
-        self._gains_inside = plain and self.harvest is None
+        self._gains_inside = plain and self.harvest is None and not config.acknowledged
         self._scores_inside = type(self.relevance) is DirichletRelevance
         self.rules = Rules.of(config)
         self.efficiency = np.zeros((num_envs, experts, experts, subcarriers), np.float32)
@@ -94,6 +98,8 @@ class DMoECore(BatchedCore):
             limits["battery"] = self.battery
         if self.harvest is not None:
             limits["harvest"] = self.harvest_seen
+        if self.config.acknowledged:
+            limits.update(delivered=self.delivered, lost=self.lost)
         return {
             "gate_scores": self.relevance.gate_scores,
             "spectral_efficiency": self.efficiency,
@@ -113,6 +119,8 @@ class DMoECore(BatchedCore):
             "budget_left": "(1,): relevance that the episode still lacks, over L; only with `relevance_budget`",
             "battery": "(K,): share of its battery that a node has left; only with `battery_j`",
             "harvest": "(K,): what arrived at a node's battery in this round, over the battery; only with `harvest`",
+            "delivered": "(K, K): 1 where link i to j delivered what it carried in the last round; only `acknowledged`",
+            "lost": "(K, K): 1 where it carried something in the last round and lost it; only `acknowledged`",
         }
     )
 
@@ -127,6 +135,8 @@ class DMoECore(BatchedCore):
         "budget_left": 1,
         "battery": 1,
         "harvest": 1,
+        "delivered": 1,
+        "lost": 1,
     }
 
     # --- episodes
@@ -141,6 +151,8 @@ class DMoECore(BatchedCore):
         """Draw gains, with the harvest, and gate scores, or one of them, by the processes themselves: gains first."""
         processes: tuple[Any, ...] = ()
         if gains:
+            if self.config.acknowledged:
+                acknowledge(len(rows) / 8, rows, first, self.constants, self.batch, self.delivered, self.lost)
             processes = (
                 (self.channel, self.knowledge) if self.harvest is None else (self.channel, self.knowledge, self.harvest)
             )
@@ -173,28 +185,37 @@ class DMoECore(BatchedCore):
         """Let what was harvested arrive at the batteries, as far as they hold it, and show both."""
         if self.harvest is None:
             return
-        full = self.rules.full_battery
-        before = full * self.harvest.config.start_share if first else batch.account[rows, BATTERY:]
-        batch.account[rows, BATTERY:] = np.minimum(full, before + self.harvest.arrived[rows])
+        full, arrived = self.rules.full_battery, self.harvest.arrived[rows] / self.config.energy_unit_j
+        before = full * self.start_share if first else batch.account[rows, BATTERY:]
+        batch.account[rows, BATTERY:] = np.minimum(full, before + arrived)
         batch.battery[rows] = batch.account[rows, BATTERY:] / full
-        self.harvest_seen[rows] = np.minimum(1, self.harvest.arrived[rows] / full)
+        self.harvest_seen[rows] = np.minimum(1, arrived / full)
 
     # --- for users of one environment
 
     def round(self, row: int) -> Round:
         """The true current round of one environment."""
-        return self._round(row, self.channel.gains)
+        return self._round(row, self.channel.gains, **self.obstacles(row))
 
     def observed_round(self, row: int) -> Round:
         """The current round of one environment as the scheduler sees it; the true one under perfect knowledge."""
         return self._round(row, self.knowledge.observed_gains)
 
-    def _round(self, row: int, gains: np.ndarray) -> Round:
-        threshold = float(self.threshold[row, 0])
-        harvested = None if self.harvest is None else self.harvest.arrived[row]
+    def obstacles(self, row: int) -> dict[str, np.ndarray]:
+        """Which links of one environment are blocked, and with what chance, by the fields of a `Round`."""
+        if not isinstance(self.channel, BlockageChannel):
+            return {}
+        return {"blocked": self.channel.blocked[row].copy(), "blocked_chance": self.channel.chance[row].copy()}
+
+    def harvested(self, row: int) -> np.ndarray | None:
+        """What arrived at the batteries of one environment [E_ref / (K N D)]."""
+        return None if self.harvest is None else self.harvest.arrived[row] / self.config.energy_unit_j
+
+    def _round(self, row: int, gains: np.ndarray, **known: np.ndarray) -> Round:
         return round_of(
-            self.config, self.relevance.gate_scores[row], gains[row], threshold, self.account[row], harvested
-        )
+            self.config, self.relevance.gate_scores[row], gains[row], float(self.threshold[row, 0]),
+            self.account[row], self.harvested(row), **known,
+        )  # fmt: skip
 
     def schedule(self, row: int) -> Schedule:
         """The schedule that the last step of one environment decided (so far, in the sequential environment)."""

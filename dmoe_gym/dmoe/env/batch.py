@@ -121,12 +121,14 @@ def round_of(
     threshold: float,
     account: np.ndarray,
     harvested: np.ndarray | None = None,
+    **known: np.ndarray,
 ) -> Round:
     """One environment's round from its arrays.
 
     Args:
         gate_scores: (K, N, K); gains: (K, K, M); account: (2 + K,), see `charge.charge_served`;
             harvested: (K,) [E_ref / (K N D)].
+        known: further fields of the round.
     """
     return Round(
         gate_scores,
@@ -136,6 +138,7 @@ def round_of(
         battery=None if config.battery_j is None else account[BATTERY:] * config.energy_unit_j,
         relevance_owed=None if config.relevance_budget is None else float(account[OWED]),
         harvested=None if harvested is None else harvested * config.energy_unit_j,
+        **known,
     )
 
 
@@ -309,3 +312,47 @@ def charge_served(row, repairs, constants, rules, batch, served, workspace):
     terms[5] = repairs
     terms[6] = outages
     return cost
+
+
+@serial_or_parallel
+def acknowledge(rows, first, constants, batch, delivered, lost):
+    """Write which links of the round that is still held delivered, and which were lost; nothing where one begins.
+
+    Args:
+        first: does an episode begin?
+        constants, batch: `Constants`, `Batch`, its gains still those of the round that was decided.
+        delivered, lost: (B, K, K) float32 outputs, both 0 where nothing was sent.
+    """
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        delivered[row] = 0.0
+        lost[row] = 0.0
+        if not first:
+            _acknowledge(
+                batch.selected[row], batch.subcarrier[row], batch.gains[row], constants, delivered[row], lost[row]
+            )
+
+
+@njit
+def _acknowledge(selected, subcarrier, gains, constants, delivered, lost):
+    experts, states, _ = selected.shape
+    users = np.zeros(gains.shape[2], np.int64)
+    payload = np.zeros((experts, experts), np.int64)
+    for i in range(experts):
+        for j in range(experts):
+            if i == j or subcarrier[i, j] < 0:
+                continue
+            for n in range(states):
+                payload[i, j] += selected[i, n, j]
+            users[subcarrier[i, j]] += payload[i, j] > 0
+    for i in range(experts):
+        for j in range(experts):
+            if payload[i, j] == 0:
+                continue
+            m = subcarrier[i, j]
+            efficiency = np.log2(1 + constants.snr_per_gain * gains[i, j, m])
+            # nodes that schedule for themselves may collide
+            if payload[i, j] <= constants.slot_states * efficiency and users[m] == 1:
+                delivered[i, j] = 1.0
+            else:
+                lost[i, j] = 1.0

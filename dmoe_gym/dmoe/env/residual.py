@@ -15,11 +15,12 @@ from numba import prange
 from dmoe_gym.compiled.njit import njit, serial_or_parallel
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.base import DMoECore
-from dmoe_gym.dmoe.env.batch import Batch, begin_limits, charge, new_workspace
+from dmoe_gym.dmoe.env.batch import Batch, acknowledge, begin_limits, charge, new_workspace
 from dmoe_gym.dmoe.env.repair import repair_draft
 from dmoe_gym.dmoe.schedulers.episode import HarvestJESA
 from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.tuned import strongest
+from dmoe_gym.policy import Remembered, remembered
 
 # One of each per node, and what it means. Where a scenario has no such thing it is 0.
 NODE_FEATURES = MappingProxyType(
@@ -45,13 +46,33 @@ GLOBAL_FEATURES = MappingProxyType(
         "budget_pace": "log(relevance still missing per round left / the budget)",
     }
 )
+# Where deliveries are told: these of every node, then those of every link i -> j, row by row.
+TOLD_FEATURES = MappingProxyType(
+    {
+        "blocked_demand": "mean over its hidden states of gate score times the probability that the link is blocked",
+        "doubt": "mean over its links of 4 p (1 - p), p the probability that one is blocked",
+    }
+)
+LINK_FEATURES = MappingProxyType(
+    {
+        "told": "1 delivered, -1 lost, 0 nothing sent in the last round",
+        "outcomes": "the same summed over the rounds so far, each counting 0.8 of the one after it",
+        "blocked": "probability that it is blocked, by the filter underneath; 0 under a scheduler without one",
+    }
+)
+FADES = 0.8
 LARGEST = 5.0  # features are clipped to it
 LEAST = 1e-3  # shares below count as this under a logarithm
 
 
-def feature_names(experts: int) -> tuple[str, ...]:
-    """The names of a vector's entries: "demand[3]" is of node 3."""
-    return tuple(f"{name}[{node}]" for name in NODE_FEATURES for node in range(experts)) + tuple(GLOBAL_FEATURES)
+def feature_names(experts: int, acknowledged: bool = False) -> tuple[str, ...]:
+    """The names of a vector's entries: "demand[3]" is of node 3, "told[0,3]" of link 0 -> 3."""
+    names = tuple(f"{name}[{node}]" for name in NODE_FEATURES for node in range(experts)) + tuple(GLOBAL_FEATURES)
+    if not acknowledged:
+        return names
+    links = [f"[{i},{j}]" for i in range(experts) for j in range(experts) if i != j]
+    of_nodes = tuple(f"{name}[{node}]" for name in TOLD_FEATURES for node in range(experts))
+    return names + of_nodes + tuple(name + link for name in LINK_FEATURES for link in links)
 
 
 class Memory(NamedTuple):
@@ -60,11 +81,13 @@ class Memory(NamedTuple):
     scores: np.ndarray  # (B, K, K) sums over rounds of node i's mean gate score for expert j
     rounds: np.ndarray  # (B,) that they are of
     battery: np.ndarray  # (B, K) as observed in the round before
+    outcomes: np.ndarray  # (B, K, K) of every link, see `LINK_FEATURES`
 
     @classmethod
     def empty(cls, batch: int, experts: int) -> Self:
         """Of no episode."""
-        return cls(np.zeros((batch, experts, experts)), np.zeros(batch), np.zeros((batch, experts)))
+        links = (batch, experts, experts)
+        return cls(np.zeros(links), np.zeros(batch), np.zeros((batch, experts)), np.zeros(links))
 
 
 @serial_or_parallel
@@ -142,11 +165,41 @@ def _write(row, first, rounds, budget, has_battery, harvest, constants, batch, m
         out[index] = min(max(out[index], -LARGEST), LARGEST)
 
 
+@serial_or_parallel
+def write_link_features(rows, first, gate_scores, delivered, lost, blocked, outcomes, features):
+    """Bring the outcomes up to date, and write the last features of a vector: `TOLD_FEATURES` and `LINK_FEATURES`.
+
+    Args:
+        first: does an episode begin?
+        gate_scores: (B, K, N, K); delivered, lost, blocked, outcomes: (B, K, K); features: (B, features) output.
+    """
+    for position in prange(rows.shape[0]):
+        row = rows[position]
+        experts = blocked.shape[1]
+        links = experts * (experts - 1)
+        out = features[row, features.shape[1] - 2 * experts - 3 * links :]
+        out[:] = 0.0
+        if first:
+            outcomes[row] = 0.0
+        at = 2 * experts
+        for i in range(experts):
+            for j in range(experts):
+                if i == j:
+                    continue
+                chance, told = blocked[row, i, j], delivered[row, i, j] - lost[row, i, j]
+                outcomes[row, i, j] = FADES * outcomes[row, i, j] + told
+                out[i] += gate_scores[row, i, :, j].mean() * chance
+                out[experts + i] += 4 * chance * (1 - chance) / (experts - 1)
+                out[at], out[at + links], out[at + 2 * links] = told, outcomes[row, i, j], chance
+                at += 1
+
+
 # What an action of 1 multiplies by (this project's choice). A battery that is never empty should cost nothing, and
 # JESA-battery starts at more than six times that: with a factor of 2 a learner gained half as much.
 PRICE_FACTOR = 8.0
 RELEVANCE_FACTOR = 1.2
 CAUTION_FACTOR = 2.0
+PROBING_FACTOR = 4.0
 
 
 class ResidualCore(DMoECore):
@@ -161,14 +214,20 @@ class ResidualCore(DMoECore):
 
     decides_rounds = True
     meaning = MappingProxyType(
-        {"features": "(11*K + 4,): 11 features of every node, feature after feature, and 4 of all"}
+        {
+            "features": "(11*K + 4,): 11 features of every node, feature after feature, and 4 of all; "
+            "with `acknowledged` then 2 of every node and 3 of every link"
+        }
     )
     alone = "features"
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
-        self.features = np.zeros((num_envs, len(feature_names(config.num_experts))), np.float32)
+        self.config = config
+        self.features = np.zeros((num_envs, len(self.feature_names)), np.float32)
         self.memory = Memory.empty(num_envs, config.num_experts)
         self.underneath: Correctable = strongest(config)
+        # what the scheduler underneath remembers
+        self.remembered: Remembered = {}
         self.uncertain = not config.csi.is_perfect
         self.entries = {
             "price": f"K: what node i's radio and expert take is multiplied by {PRICE_FACTOR:g}^entry",
@@ -176,6 +235,8 @@ class ResidualCore(DMoECore):
         }
         if self.uncertain:
             self.entries["caution"] = f"K: the outage probability of node i's links, times {CAUTION_FACTOR:g}^entry"
+        if config.acknowledged:
+            self.entries["probing"] = f"K: what a look at node i's links is worth, times {PROBING_FACTOR:g}^entry"
         # action 0 on the same episodes, where savings are the reward
         self.twin: Batch | None = None
         super().__init__(num_envs, config)
@@ -185,11 +246,16 @@ class ResidualCore(DMoECore):
     def _add_twin(self) -> None:
         own = ("threshold", "budget_left", "battery", "selected", "subcarrier", "account", "terms", "rewards")
         self.twin = self.batch._replace(**{name: np.zeros_like(getattr(self.batch, name)) for name in own})
+        limits = {"battery": self.twin.battery, "budget_left": self.twin.budget_left}
+        limits |= {name: np.zeros_like(values) for name, values in self.inputs.items() if name in ("delivered", "lost")}
+        # what action 0 sees of its own episodes, and remembers
+        self.twin_seen = {name: values for name, values in limits.items() if name in self.inputs}
+        self.twin_remembered: Remembered = {}
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """What the entries of an observation mean."""
-        return feature_names(self.config.num_experts)
+        return feature_names(self.config.num_experts, self.config.acknowledged)
 
     def _observations(self) -> dict[str, np.ndarray]:
         # what the scheduler underneath sees, beside what is observed
@@ -201,50 +267,68 @@ class ResidualCore(DMoECore):
 
     def _action_space(self) -> spaces.Space:
         experts = self.config.num_experts
-        return spaces.Box(-1, 1, (experts + 1 + experts * self.uncertain,), np.float32)
+        return spaces.Box(-1, 1, (experts + 1 + experts * (self.uncertain + self.config.acknowledged),), np.float32)
 
     def corrections(self, actions: np.ndarray) -> Corrections:
         """What actions (B, entries) mean."""
         exponents = actions.astype(np.float64)
         experts = self.config.num_experts
-        caution = exponents[:, experts + 1 :] if self.uncertain else np.zeros((len(actions), experts))
+        further = iter(np.split(exponents[:, experts + 1 :], self.uncertain + self.config.acknowledged or 1, axis=1))
+        nothing = np.zeros((len(actions), experts))
+        caution = next(further) if self.uncertain else nothing
+        probing = next(further) if self.config.acknowledged else nothing
         return Corrections(
-            PRICE_FACTOR ** exponents[:, :experts], RELEVANCE_FACTOR ** exponents[:, experts], CAUTION_FACTOR**caution
-        )
+            PRICE_FACTOR ** exponents[:, :experts], RELEVANCE_FACTOR ** exponents[:, experts], CAUTION_FACTOR**caution,
+            PROBING_FACTOR**probing,
+        )  # fmt: skip
 
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
         everyone = len(rows) == self.num_envs
-        seen = self.inputs if everyone else {key: values[rows] for key, values in self.inputs.items()}
-        plan = self.underneath.corrected(seen, self.corrections(actions if everyone else actions[rows]))
+        given = self.corrections(actions if everyone else actions[rows])
+        plan = self.underneath.corrected(self._part(self.inputs | self.remembered, rows), given)
         _settle(len(rows), rows, *plan, self.constants, self.rules, self.batch)
         if self.twin is not None:
-            limits = {"battery": self.twin.battery, "budget_left": self.twin.budget_left}
-            theirs = {**self.inputs, **{key: values for key, values in limits.items() if key in self.inputs}}
-            if not everyone:
-                theirs = {key: values[rows] for key, values in theirs.items()}
-            plan = self.underneath.schedule(theirs)
+            plan = self.underneath.schedule(self._part(self.inputs | self.twin_seen | self.twin_remembered, rows))
             _settle(len(rows), rows, *plan, self.constants, self.rules, self.twin)
             self.rewards[rows] -= self.twin.rewards[rows]
         self._finish_round(rows)
 
+    def _part(self, arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+        return arrays if len(rows) == self.num_envs else {key: values[rows] for key, values in arrays.items()}
+
+    def _draw_outside(self, rows: np.ndarray, first: bool, gains: bool = True, scores: bool = True) -> None:
+        if self.twin is not None and gains and self.config.acknowledged:
+            told = self.twin_seen["delivered"], self.twin_seen["lost"]
+            acknowledge(len(rows) / 8, rows, first, self.constants, self.twin, *told)
+        super()._draw_outside(rows, first, gains, scores)
+
     def _harvest_features(self) -> np.ndarray:
-        """(B, K, 2), or (0, K, 2) without a harvest: see `env.features`."""
+        """(B, K, 2), or (0, K, 2) without a harvest of known law: see `env.features`."""
         config, harvest = self.config, self.config.harvest
-        if harvest is None:
+        if harvest is None or harvest.known_mean_j is None:
             return np.zeros((0, config.num_experts, 2))
         need, energy = HarvestJESA(config, horizon=config.num_layers).need_and_energy(self.inputs)
         now = self.harvest_seen.astype(float) * float(config.battery_j or 0)
-        return np.stack([now / harvest.mean_j - 1, np.log(need / energy)], -1)
+        return np.stack([now / harvest.known_mean_j - 1, np.log(need / energy)], -1)
 
     def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
         super()._observe_round(rows, first, gains, scores)
         if self.twin is not None:
             begin_limits(len(rows) / 8, rows, first, self.rules, self.twin)
             self._receive(rows, first, self.twin)
+            theirs = self.inputs | self.twin_seen
+            self.twin_remembered = remembered(self.underneath, self.twin_remembered, theirs, rows)
+        self.remembered = remembered(self.underneath, self.remembered, self.inputs, rows)
         write_features(
             len(rows) / 8, rows, first, self.config.num_layers, self.rules.budget, self.config.battery_j is not None,
             self._harvest_features(), self.constants, self.batch, self.memory, self.features,
         )  # fmt: skip
+        if self.config.acknowledged:
+            blocked = self.remembered.get("blocked", np.zeros_like(self.memory.outcomes))
+            write_link_features(
+                len(rows) / 8, rows, first, self.batch.gate_scores, self.delivered, self.lost, blocked,
+                self.memory.outcomes, self.features,
+            )  # fmt: skip
 
 
 @serial_or_parallel

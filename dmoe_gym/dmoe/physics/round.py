@@ -26,6 +26,9 @@ class Round:
         battery: (K,), energy that every node has left [J]; None where nodes have no battery.
         harvested: (K,), energy that arrived at its beginning, before what the battery could not hold was lost [J];
             None without harvest.
+        blocked: (K, K) bool, is link i -> j blocked; blocked_chance: (K, K), the probability that it is given its rates
+            and its last state, of its law at an episode's start. None where links are never blocked, or this is not
+            known.
         relevance_owed: the mean relevance that a relevance budget asks of this round (all that is still missing in
             an episode's last round, 0 before); None where every hidden state has its threshold.
 
@@ -40,6 +43,8 @@ class Round:
     battery: np.ndarray | None = None
     relevance_owed: float | None = None
     harvested: np.ndarray | None = None
+    blocked: np.ndarray | None = None
+    blocked_chance: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.config, DMoEConfig):
@@ -53,6 +58,11 @@ class Round:
             object.__setattr__(self, "battery", checked_array("battery", self.battery, (experts,), minimum=0))
         if self.harvested is not None:
             object.__setattr__(self, "harvested", checked_array("harvested", self.harvested, (experts,), minimum=0))
+        if self.blocked is not None:
+            object.__setattr__(self, "blocked", checked_bool_array("blocked", self.blocked, (experts, experts)))
+        if self.blocked_chance is not None:
+            chance = checked_array("blocked_chance", self.blocked_chance, (experts, experts), minimum=0, maximum=1)
+            object.__setattr__(self, "blocked_chance", chance)
         if self.relevance_owed is not None:
             owed = float(checked_array("relevance_owed", self.relevance_owed, (), minimum=0))
             object.__setattr__(self, "relevance_owed", owed)

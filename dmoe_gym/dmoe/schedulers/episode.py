@@ -148,8 +148,8 @@ class HarvestJESA(BatteryJESA):
     """
 
     def __init__(self, config: DMoEConfig, strength: float = 1.0, power: float = 4.0, horizon: float = 16) -> None:
-        if config.harvest is None:
-            raise ValueError("harvest = None: valid for prices of expected arrivals is a harvest")
+        if config.harvest is None or config.harvest.known_mean_j is None:
+            raise ValueError(f"harvest = {config.harvest}: valid for prices of expected arrivals is one of known law")
         if not horizon >= 1:
             raise ValueError(f"horizon = {horizon}: valid are numbers of at least 1")
         super().__init__(config, strength, power)
@@ -163,10 +163,11 @@ class HarvestJESA(BatteryJESA):
         """What the horizon's rounds take at an even pace (B, 1), and what they are expected to have (B, K) [J]."""
         config, harvest = self.config, self.config.harvest
         assert harvest is not None
-        assert config.battery_j is not None  # both checked above
+        assert harvest.known_mean_j is not None
+        assert config.battery_j is not None  # all checked above
         full, rounds = config.battery_j, config.num_layers
         ahead = np.minimum(rounds - self.layers(observation), self.horizon)[:, None]
         now = observation["harvest"].astype(float) * full
         energy = observation["battery"].astype(float) * full + harvest.expected_arrivals(now, ahead)
-        pace = (harvest.start_share * full + harvest.mean_j * rounds) / rounds
+        pace = (harvest.start_share * full + harvest.known_mean_j * rounds) / rounds
         return (ahead + 1) * pace, np.maximum(energy, 1e-3 * full)

@@ -83,20 +83,29 @@ class Corrections(NamedTuple):
         prices: (B, K) on the energy that every node's radio and expert take.
         relevance: (B,) on the threshold where the environment enforces it, on relevance's price elsewhere.
         caution: (B, K) on the outage probability of the links that leave every node, where knowledge is uncertain.
+        probing: (B, K) on what learning the state of these links is worth, where deliveries are told.
     """
 
     prices: np.ndarray
     relevance: np.ndarray
     caution: np.ndarray
+    probing: np.ndarray
 
     @classmethod
     def none(cls, batch: int, experts: int) -> Corrections:
         """Of nothing."""
-        return cls(np.ones((batch, experts)), np.ones(batch), np.ones((batch, experts)))
+        return cls(np.ones((batch, experts)), np.ones(batch), *np.ones((2, batch, experts)))
 
     def thresholds(self, thresholds: np.ndarray) -> np.ndarray:
         """The corrected thresholds (B,), at most 1."""
         return np.minimum(thresholds * self.relevance, 1).astype(thresholds.dtype)
+
+    def constants(self, constants: Constants, row: int) -> Constants:
+        """Constants at one round's corrected prices."""
+        return constants._replace(
+            computation=constants.computation * self.prices[row],
+            shortfall_price=constants.shortfall_price * float(self.relevance[row]),
+        )
 
 
 class Correctable(Scheduler):

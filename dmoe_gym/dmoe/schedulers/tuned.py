@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from dmoe_gym.channel import BlockageConfig
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.scenarios import scenario_of
+from dmoe_gym.dmoe.schedulers.blockage import FilterJESA, OuterLoopJESA
 from dmoe_gym.dmoe.schedulers.episode import AdaptiveLagrangianJESA, BatteryJESA, HarvestJESA, LagrangianJESA
 from dmoe_gym.dmoe.schedulers.rounds import JESA, Homogeneous, SinglePass
 from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Scheduler
@@ -38,6 +40,11 @@ TUNABLE: dict[str, tuple[Callable[..., Scheduler], Grid]] = {
     "JESA-expected": (ExpectedCostJESA, {"caution": [0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0]}),
     "Lagrangian": (LagrangianJESA, {"multiplier": _MULTIPLIERS}),
     "Lagrangian-adaptive": (AdaptiveLagrangianJESA, {"multiplier": _MULTIPLIERS, "gain": [0.0, 2.0, 5.0, 10.0]}),
+    "JESA-outer-loop": (
+        OuterLoopJESA,
+        {"step_db": [3.0, 6.0, 12.0, 24.0], "target": [0.02, 0.1, 0.3], "forget": [0.0, 0.05, 0.1, 0.2]},
+    ),
+    "JESA-filter": (FilterJESA, {"caution": [0.5, 0.7, 1.0, 1.4, 2.0], "probing": [0.0, 0.3, 0.6, 1.0, 1.5, 2.5]}),
     "JESA-battery": (
         BatteryJESA,
         {"strength": [0.1, 0.3, 1.0, 3.0, 10.0, 30.0], "power": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0]},
@@ -99,6 +106,7 @@ CORRECTABLE: dict[str, Callable[[DMoEConfig], Any]] = {
     "Lagrangian-adaptive": tuned("Lagrangian-adaptive"),
     "JESA-battery": tuned("JESA-battery"),
     "JESA-harvest": tuned("JESA-harvest"),
+    "JESA-filter": tuned("JESA-filter"),
     "JESA-expected": tuned("JESA-expected"),
     "JESA-expected-restarts": tuned("JESA-expected", ExpectedCostRestarts),
 }
@@ -116,12 +124,14 @@ def strongest_name(config: DMoEConfig) -> str:
     scenario = scenario_of(config)
     if scenario in recorded():
         return str(recorded()[scenario]["scheduler"])
-    if config.harvest is not None:
+    if config.harvest is not None and config.harvest.known_mean_j is not None:
         return "JESA-harvest"
     if config.battery_j is not None:
         return "JESA-battery"
     if config.relevance_budget is not None:
         return "Lagrangian-adaptive"
+    if config.acknowledged and isinstance(config.channel, BlockageConfig):
+        return "JESA-filter"
     if not config.csi.is_perfect and ChannelLaw.fits(config.gain_law(0)):
         return "JESA-expected"
     return "JESA" if config.is_limited else "single-pass"

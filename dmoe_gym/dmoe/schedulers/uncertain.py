@@ -78,12 +78,8 @@ class ExpectedCostJESA(Correctable):
     ) -> Iterator[tuple[Constants, ChannelLaw, np.ndarray, np.ndarray]]:
         """Every round's constants at corrected prices, law, cautions (K,) and prices (K,)."""
         for row, layer in enumerate(self.layers(observation)):
-            prices = corrections.prices[row]
-            constants = self.constants._replace(
-                computation=self.constants.computation * prices,
-                shortfall_price=self.constants.shortfall_price * float(corrections.relevance[row]),
-            )
-            yield constants, self.laws[layer - 1], self.caution * corrections.caution[row], prices
+            constants = corrections.constants(self.constants, row)
+            yield constants, self.laws[layer - 1], self.caution * corrections.caution[row], corrections.prices[row]
 
 
 class ExpectedCostRestarts(ExpectedCostJESA):

@@ -33,13 +33,16 @@ class ChannelLaw(NamedTuple):
     durations: np.ndarray  # `duration_table`
 
     @classmethod
-    def of(cls, config: DMoEConfig, rounds_passed: int) -> ChannelLaw:
+    def of(cls, config: DMoEConfig, rounds_passed: int, law: GainLaw | None = None) -> ChannelLaw:
         """What the configuration says of an observation when so many rounds of the episode have passed.
+
+        Args:
+            law: of the gains given the observed ones, instead of the channel's.
 
         Raises:
             ValueError: for a channel of unknown law, or with a line of sight, whose law is another.
         """
-        law = config.gain_law(rounds_passed)
+        law = law or config.gain_law(rounds_passed)
         if not cls.fits(law):
             raise ValueError(
                 f"channel = {config.channel!r}: valid are channels whose law is known, of Rayleigh type and without "

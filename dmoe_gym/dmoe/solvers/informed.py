@@ -83,8 +83,8 @@ def _node_bound(i, gate_scores, targets, chances, energies, constants, sets):
 
 
 @njit
-def _bound(gate_scores, threshold, constants, success, energy):
-    """Every link at its best subcarrier: success, energy (K, K, M, N)."""
+def node_bounds(gate_scores, threshold, constants, success, energy):
+    """Sum of the nodes' least expected costs, every link at its best of success, energy (K, K, M, N)."""
     experts, states, _ = gate_scores.shape
     sets = _subsets(experts, constants.max_experts)
     targets = np.empty(states)
@@ -102,6 +102,13 @@ def _bound(gate_scores, threshold, constants, success, energy):
     return total / (experts * states * constants.max_experts)
 
 
+def slots_stand_alone(config: DMoEConfig) -> bool:
+    """Are rounds of their own, each a slot, and a node's selections few enough to enumerate?"""
+    alone = config.relevance_budget is None and config.battery_j is None and config.slot_duration_s is not None
+    sets = sum(comb(config.num_experts, size) for size in range(1, config.max_experts + 1))
+    return alone and sets**config.num_states <= MAX_SELECTIONS
+
+
 def informed_about(config: DMoEConfig) -> bool:
     """Does `informed_bound` hold for a configuration, with knowledge that is not perfect?
 
@@ -109,12 +116,9 @@ def informed_about(config: DMoEConfig) -> bool:
     no line of sight, mean gains known. Without a slot a transmission over an unknown gain has no finite expected
     energy. A node's selections must be few enough to enumerate.
     """
-    alone = config.relevance_budget is None and config.battery_j is None and config.slot_duration_s is not None
-    sets = sum(comb(config.num_experts, size) for size in range(1, config.max_experts + 1))
-    few = sets**config.num_states <= MAX_SELECTIONS
     law = config.gain_law(0)
     known = ChannelLaw.fits(law) and law.known_means and law.independent
-    return alone and few and known and not config.csi.is_perfect
+    return slots_stand_alone(config) and known and not config.csi.is_perfect
 
 
 def informed_bound(observed: Round, rounds_passed: int) -> float:
@@ -145,4 +149,4 @@ def informed_bound(observed: Round, rounds_passed: int) -> float:
         )
     constants = Constants.of(config)
     success, energy = expect_exactly(observed.gains, constants, ChannelLaw.of(config, rounds_passed), config.num_states)
-    return float(_bound(observed.gate_scores, observed.threshold, constants, success, energy))
+    return float(node_bounds(observed.gate_scores, observed.threshold, constants, success, energy))

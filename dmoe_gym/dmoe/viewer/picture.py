@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from dmoe_gym.canvas import fold, four_panels, head, mark, pixels, running_sums, whole_ticks
-from dmoe_gym.dmoe.viewer.scene import Scene, outcome, sizes, title
+from dmoe_gym.dmoe.viewer.scene import Scene, batteries, outcome, sizes, title
 
 # The channel panel shows at most this many rows and columns; more are folded, the largest value of each block stays.
 MOST_ROWS, MOST_COLUMNS = 72, 128
@@ -89,6 +89,13 @@ def _schedule(axes: Axes, scene: Scene) -> None:
     )
     whole_ticks(axes, nodes)
     whole_ticks(axes, nodes, vertical=True)
+    if numbered and (left := batteries(scene)):
+        axes.set_yticks(range(nodes), [f"{node}: {share}" for node, share in enumerate(left)], size=9)
+        axes.set(ylabel="node i: battery left" + " (arrived)" * (scene.round.harvested is not None))
+    if scene.round.blocked is not None:
+        rows, columns = np.nonzero(scene.round.blocked & ~np.eye(nodes, dtype=bool))
+        axes.plot(columns, rows, "x", color="black", ms=min(16.0, 160 / nodes), mew=1.5, alpha=0.45)
+        axes.set(title=str(axes.get_title()) + " (cross: blocked)")
     if not numbered or scene.schedule is None:
         return
     for i, j in np.argwhere(carried):

@@ -46,7 +46,8 @@ class Decided:
 
     Attributes:
         config: of the environment.
-        gate_scores, gains, threshold, account: as in `round_of`; the account as it was when the round began.
+        gate_scores, gains, threshold, account, harvested: as in `round_of`; the account as it was when the round began.
+        obstacles: as `DMoECore.obstacles`.
         selected: (K, N, K) bool; subcarrier: (K, K), -1 for none.
         efficiency: (K, K, M), as the scheduler saw it.
     """
@@ -56,6 +57,8 @@ class Decided:
     gains: np.ndarray
     threshold: float
     account: np.ndarray
+    harvested: np.ndarray | None
+    obstacles: dict[str, np.ndarray]
     selected: np.ndarray
     subcarrier: np.ndarray
     efficiency: np.ndarray
@@ -63,7 +66,9 @@ class Decided:
     @cached_property
     def round(self) -> Round:
         """The true round."""
-        return round_of(self.config, self.gate_scores, self.gains, self.threshold, self.account)
+        return round_of(
+            self.config, self.gate_scores, self.gains, self.threshold, self.account, self.harvested, **self.obstacles
+        )
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -102,6 +107,8 @@ class DMoERecorder(Recorder[DMoECore, Decided]):
             core.channel.gains[row].copy(),
             float(core.threshold[row, 0]),
             self.accounts[row].copy(),
+            core.harvested(row),
+            core.obstacles(row),
             core.selected[row].copy(),
             core.subcarrier[row].copy(),
             core.efficiency[row].copy(),
@@ -129,7 +136,8 @@ class DMoERecorder(Recorder[DMoECore, Decided]):
         """The true current round, with what was left of its limits before any decision."""
         threshold = float(core.threshold[row, 0])
         gate_scores, gains = core.relevance.gate_scores[row], core.channel.gains[row]
-        return round_of(core.config, gate_scores, gains, threshold, self.accounts[row])
+        account, harvested = self.accounts[row], core.harvested(row)
+        return round_of(core.config, gate_scores, gains, threshold, account, harvested, **core.obstacles(row))
 
 
 def active_part(schedule: Schedule) -> Schedule:
@@ -147,10 +155,33 @@ def text(scene: Scene) -> str:
         *outcome(scene),
         *(() if scene.repairs is None else (f"repairs {scene.repairs} in the last step",)),
         energy_so_far(scene),
+        *_conditions(scene),
         *_states(scene),
         *_links(scene),
     ]
     return "\n".join(lines) + "\n"
+
+
+def batteries(scene: Scene) -> list[str]:
+    """What every node has left, in percent of a full battery, and what arrived at it now."""
+    round, full = scene.round, scene.round.config.battery_j
+    if round.battery is None or full is None:
+        return []
+    arrived = np.zeros_like(round.battery) if round.harvested is None else round.harvested
+    return [
+        f"{100 * left / full:.0f} %" + f" (+{1e3 * more:.3g} mJ)" * bool(more > 0)
+        for left, more in zip(round.battery, arrived, strict=True)
+    ]
+
+
+def _conditions(scene: Scene) -> list[str]:
+    left, blocked = batteries(scene), scene.round.blocked
+    lines = ["battery by node: " + ", ".join(left)] if left else []
+    if blocked is not None:
+        links = [f"{i} -> {j}" for i, j in np.argwhere(blocked & ~np.eye(len(blocked), dtype=bool))]
+        lines.append("blocked links: " + (", ".join(links[:MOST_LINES]) or "none"))
+        lines += left_out(len(links), "blocked links")
+    return lines
 
 
 def _states(scene: Scene) -> list[str]:
