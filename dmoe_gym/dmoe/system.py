@@ -242,7 +242,7 @@ DMOE = System(
     viewer=VIEWER,
     scheduler_policy=JointPolicy,
     imitation={"DMoE-JESA-v0": ("ppo",), "DMoE-JESA-Sequential-v0": ("maskable_ppo",)},
-    published=("small", "paper", "scarce", "stale", "selective", "budget", "battery", "harvest", "mobile"),
+    published=("small", "paper", "scarce", "stale", "selective", "budget", "battery", "harvest", "blockage", "mobile"),
     page="dmoe.md",
 )
 # rounds without the assignment of subcarriers: its costs are no schedule's, so the bounds are not of them
