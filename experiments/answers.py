@@ -18,7 +18,6 @@ from dmoe_gym.evaluation import Interval, percent_change
 from dmoe_gym.evaluation.run import BATCH
 from dmoe_gym.models.digits.relevance import ClassifierRelevance
 from dmoe_gym.models.language.families import END
-from dmoe_gym.models.process import ModelRelevance
 from dmoe_gym.registration import create_core
 
 ENV_ID = "DMoE-Inference-Joint-v0"
@@ -147,7 +146,7 @@ def _run(core: Any, policy: JointPolicy) -> dict[str, np.ndarray]:
     }
 
 
-def queries(process: ModelRelevance) -> np.ndarray:
+def queries(process: Any) -> np.ndarray:
     """(batch, nodes) a number of what every node is asked: its image, or a checksum of its query without what stands
     before it."""
     if isinstance(process, ClassifierRelevance):

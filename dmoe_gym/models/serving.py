@@ -65,15 +65,15 @@ class ServingCore(BatchedCore):
     """
 
     config: ServingConfig
-    relevance: ModelRelevance
 
     def _answer(self, rows: np.ndarray, heard: np.ndarray, cost: np.ndarray) -> None:
         """Let the experts heard answer, charge wrong answers beside the rest of the cost (rows,), and move on."""
-        self.relevance.hear(rows, heard)
+        model: ModelRelevance = self.relevance  # type: ignore[attr-defined]  # the system's core has it
+        model.hear(rows, heard)
         correct = np.zeros(len(rows))
         last = self.layer[rows] == self.rounds_per_episode
         if last.any():
-            correct[last] = self.relevance.correct(rows[last])
+            correct[last] = model.correct(rows[last])
             cost[last] += self.config.wrong_answer_price * (1 - correct[last])
         self.terms["cost"][rows] = cost
         self.terms["correct"][rows] = correct

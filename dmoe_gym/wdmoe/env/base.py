@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -120,7 +120,7 @@ class WDMoECore(BatchedCore):
             "progress": "(1,): block / blocks, this one included",
         }
     )
-    term_names = (
+    term_names: ClassVar[tuple[str, ...]] = (
         "cost",
         "latency_s",
         "latency_downlink_s",
