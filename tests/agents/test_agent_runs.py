@@ -31,8 +31,10 @@ def _command(*arguments: str) -> Any:
     return CliRunner().invoke(app, list(arguments))
 
 
-def test_train_resume_and_evaluate(recipe_file: Path, tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
+def test_train_resume_and_evaluate(tiny: dict[str, Any], tmp_path: Path) -> None:
+    runs, recipe_file = tmp_path / "runs", tmp_path / "tiny.yaml"
+    tiny["evaluation"]["references"] = ["random", "JESA", "exact"]  # the whole line-up has its own tests
+    recipe_file.write_text(yaml.safe_dump(tiny))
     result = _command("train", str(recipe_file), "--runs", str(runs), "--jobs", "1")
     assert result.exit_code == 0, result.output
     folder = runs / RUN
@@ -77,7 +79,7 @@ def test_train_resume_and_evaluate(recipe_file: Path, tmp_path: Path) -> None:
     assert resumed.exit_code == 0, resumed.output
     assert torch.load(folder / "checkpoint.pt", weights_only=True)["num_timesteps"] >= 1024
 
-    evaluated = _command("evaluate", str(folder), "--episodes", "3", "--jobs", "1")
+    evaluated = _command("evaluate", str(folder), "--episodes", "3", "--jobs", "1", "-p", "JESA", "-p", "exact")
     assert evaluated.exit_code == 0, evaluated.output
     assert {row["policy"] for row in read_csv(runs / "tiny" / "evaluation.csv")} >= {"tiny-seed0", "exact", "JESA"}
 

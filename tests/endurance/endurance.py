@@ -156,7 +156,8 @@ def growth(until: float, resets: int, cycles: int) -> Part:
                 before = held()
         grown, files = (after - first for after, first in zip(held(), before, strict=True))
         part.done += count
-        part.note += f"{count:,} {name}: {grown / 2**20:+.1f} MiB; "
+        told = f"{grown / 2**20:+.1f} MiB" if count > loaded else "too few to tell"
+        part.note += f"{count:,} {name}: {told}; "
         if count > loaded and (grown > 32 * 2**20 or files > 2):
             part.faults.append(f"{count} {name}: {grown / 2**20:.1f} MiB and {files} open files more")
     return part
