@@ -19,14 +19,14 @@ import dmoe_gym  # noqa: F401  registers the environments
 
 FILE = Path(__file__).with_name("episodes.json")
 DMOE = ("small", "paper", "scarce", "large", "stale", "selective", "budget", "battery", "mobile", "recorded")
-INFERENCE = ("digits", "digits-scarce", "digits-stale")
+INFERENCE = ("digits", "digits-scarce", "digits-stale", "language", "language-scarce", "language-stale")
 WDMOE = ("testbed", "mixtral", "crowd")
 SCENARIOS = {
     "DMoE-DES-v0": ("small", "paper", "scarce", "large", "selective", "recorded"),
     "DMoE-JESA-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-JESA-Sequential-v0": DMOE,
     "DMoE-JESA-Price-v0": DMOE,
-    "DMoE-JESA-Residual-v0": ("small", "scarce", "selective", "battery", "harvest", "blockage"),
+    "DMoE-JESA-Residual-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-Inference-v0": INFERENCE,
     "DMoE-Inference-Joint-v0": INFERENCE,
     "WDMoE-v0": WDMOE,
