@@ -26,7 +26,7 @@ SCENARIOS = {
     "DMoE-JESA-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-JESA-Sequential-v0": DMOE,
     "DMoE-JESA-Price-v0": DMOE,
-    "DMoE-JESA-Residual-v0": ("small", "scarce", "selective", "battery", "harvest", "blockage"),
+    "DMoE-JESA-Residual-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-Inference-v0": INFERENCE,
     "DMoE-Inference-Joint-v0": INFERENCE,
     "WDMoE-v0": WDMOE,
