@@ -24,13 +24,14 @@ WDMOE = ("testbed", "mixtral", "crowd")
 SCENARIOS = {
     "DMoE-DES-v0": ("small", "paper", "scarce", "large", "selective", "recorded"),
     "DMoE-JESA-v0": (*DMOE, "harvest", "blockage"),
-    "DMoE-JESA-Sequential-v0": DMOE,
-    "DMoE-JESA-Price-v0": DMOE,
-    "DMoE-JESA-Residual-v0": ("small", "scarce", "selective", "battery", "harvest", "blockage"),
+    "DMoE-JESA-Sequential-v0": (*DMOE, "harvest", "blockage"),
+    "DMoE-JESA-Price-v0": (*DMOE, "harvest", "blockage"),
+    "DMoE-JESA-Residual-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-Inference-v0": INFERENCE,
     "DMoE-Inference-Joint-v0": INFERENCE,
     "WDMoE-v0": WDMOE,
     "WDMoE-Joint-v0": WDMOE,
+    "WDMoE-Residual-v0": WDMOE,
     "ChannelAwareGating-v0": ("analog", "digital", "coded", "stale"),
 }
 # "ID/SCENARIO", every one of them

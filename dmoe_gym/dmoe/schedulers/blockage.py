@@ -106,9 +106,7 @@ class FilterJESA(Correctable):
         )  # fmt: skip
         return memory
 
-    def fill_corrected(
-        self, observation: Observation, corrections: Corrections, *schedule: np.ndarray
-    ) -> None:
+    def fill_corrected(self, observation: Observation, corrections: Corrections, *schedule: np.ndarray) -> None:
         layers, blocked = self.layers(observation), observation["blocked"]
         rounds = observed_rounds(observation, *schedule)
         for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):
