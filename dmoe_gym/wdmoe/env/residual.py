@@ -1,6 +1,6 @@
-"""WDMoE-Residual-v0: an action corrects what `priced-optimal` believes of the devices, and the bandwidths that it gives.
+"""WDMoE-Residual-v0: an action corrects what `priced-optimal` believes of the devices, and its bandwidths.
 
-Residual policy learning (Silver et al., arXiv 1812.06298; Johannink et al., arXiv 1812.03201), as `DMoE-JESA-Residual-v0`.
+Residual policy learning (Silver et al., arXiv 1812.06298; Johannink et al., arXiv 1812.03201).
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ LARGEST, LEAST = 5.0, 1e-3
 class ResidualCore(JointCore):
     """One step corrects `priced-optimal`, which decides the block; action 0 is it, bit for bit.
 
-    Stock learners take the one flat vector that is observed: features of order one, clipped to +-5, whose length depends on
-    U alone; `env.unwrapped.feature_names` names them. All are functions of the present observation of `WDMoE-v0`.
+    Stock learners take the one flat vector that is observed: features of order one, clipped to +-5, whose length
+    depends on U alone; `env.unwrapped.feature_names` names them. All are functions of the present observation of
+    `WDMoE-v0`.
     """
 
     entries = MappingProxyType(
