@@ -103,8 +103,10 @@ def fingerprint(env_id: str, scenario: str) -> dict[str, Any]:
 def main() -> None:
     """Write the file."""
     told = json.loads(FILE.read_text())
-    told = {key: told.get(key) or fingerprint(*key.split("/", 1)) for key in KEYS}
-    FILE.write_text(json.dumps(told, indent=1) + "\n")
+    for key in KEYS:
+        if key not in told:
+            told[key] = fingerprint(*key.split("/", 1))
+            FILE.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":
