@@ -68,7 +68,7 @@ def test_blocks_cost_their_latency_and_the_last_one_the_wrong_answers():
         wrong = 1 - info["correct"] if terminated else 0.0
         assert -reward == pytest.approx(seconds / env.core.constants.reference + 7.0 * wrong, rel=1e-9)
         assert terminated == (layer == 6)
-    assert not env.check(decided, env.schedule)
+    assert not env.core.check(decided, env.schedule)
 
 
 def test_who_is_asked_shapes_later_gate_weights_and_no_channel():
