@@ -27,9 +27,11 @@ class Exact(Scheduler):
     """The exact optimum of what is observed: a teacher, as it is far too slow for a scheduler."""
 
     def fill(self, observation: Mapping[str, np.ndarray], selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        # what is observed is there and back already
+        config = self.config.replace(return_transmission=False)
         for scores, efficiency, threshold, chosen, route in observed_rounds(observation, selected, subcarrier):
             gains = (np.exp2(efficiency) - 1) / self.config.mean_snr
-            schedule = solve_exact(Round(scores, gains, threshold, self.config))
+            schedule = solve_exact(Round(scores, gains, threshold, config))
             chosen[:] = schedule.selected
             route[:] = np.where(schedule.allocated.any(-1), schedule.allocated.argmax(-1), -1)
 

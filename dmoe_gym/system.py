@@ -45,6 +45,7 @@ class Metric:
 COST = Metric("cost", "cost", ".4f")
 RELEVANCE = Metric("relevance", "relevance", ".3f")
 SHORTFALL = Metric("shortfall", "shortfall", ".4f")
+ACCURACY = Metric("accuracy", "accuracy", ".4f")
 VIOLATIONS = Metric("violations", "violations", ".0f")
 PREDICT_TIME = Metric("predict_ms", "in predict [ms per round]", ".3g", interval=False, charted=False)
 

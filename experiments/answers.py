@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -15,6 +16,8 @@ from dmoe_gym.dmoe.schedulers.rounds import JESA, Random, TopK
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.evaluation import Interval, percent_change
 from dmoe_gym.evaluation.run import BATCH
+from dmoe_gym.models.digits.relevance import ClassifierRelevance
+from dmoe_gym.models.language.families import END
 from dmoe_gym.registration import create_core
 
 ENV_ID = "DMoE-Inference-Joint-v0"
@@ -55,14 +58,14 @@ class Answers:
     """E episodes of K answers each, L layers.
 
     Attributes:
-        image: (E, K) which image was asked; correct: (E, K) bool.
+        query: (E, K) which image or prompt was asked; correct: (E, K) bool.
         energy: (E,) per answer [mJ]; cost: (E,) mean per layer.
         wrong_answer_price: what a wrong answer costs of an episode, per answer and layer: R / L.
         by_expert: (L, K) share of hidden states that node j's expert served.
         by_rank: (L, K) share of hidden states whose expert of the r-th best gate score served them.
     """
 
-    image: np.ndarray
+    query: np.ndarray
     correct: np.ndarray
     energy: np.ndarray
     cost: np.ndarray
@@ -77,12 +80,12 @@ class Answers:
 
     @property
     def units(self) -> list[np.ndarray]:
-        """Of every answer its episode, whose channels all its answers share, and its image."""
-        episodes = np.repeat(np.arange(len(self.image)), self.image.shape[1])
-        return [episodes, self.image.ravel()]
+        """Of every answer its episode, whose channels all its answers share, and its query."""
+        episodes = np.repeat(np.arange(len(self.query)), self.query.shape[1])
+        return [episodes, self.query.ravel()]
 
     def accuracy_interval(self) -> Interval:
-        """[%], episodes and images drawn anew, crossed."""
+        """[%], episodes and queries drawn anew, crossed."""
         return Interval.of(100.0 * self.correct.ravel(), self.units)
 
     def energy_interval(self) -> Interval:
@@ -90,7 +93,7 @@ class Answers:
         return Interval.of(self.energy)
 
     def cost_interval(self) -> Interval:
-        """Per layer; its part of wrong answers by episode and image."""
+        """Per layer; its part of wrong answers by episode and query."""
         wrong = self.correct.mean(1, keepdims=True) - self.correct
         return Interval.of((self.cost[:, None] + self.wrong_answer_price * wrong).ravel(), self.units)
 
@@ -103,7 +106,7 @@ class Answers:
 def ask(contender: str, inputs: str, first_seed: int, episodes: int, scenario: str) -> Answers:
     """Episodes of a contender on a part of the inputs, one per seed; those of the same seeds and inputs are paired."""
     chosen = contenders()[contender]
-    relevance: dict[str, Any] = {"kind": "classifier", "inputs": inputs}
+    relevance = {"inputs": inputs}
     config = inference_scenario(scenario).replace(**chosen.overrides, relevance=relevance)
     policy = JointPolicy(chosen.build(config))
     parts = []
@@ -112,7 +115,7 @@ def ask(contender: str, inputs: str, first_seed: int, episodes: int, scenario: s
         core = create_core(ENV_ID, count, scenario, {**chosen.overrides, "relevance": relevance})
         core.seed(core.all_rows, [(seed, 0) for seed in range(first, first + count)])
         parts.append(_run(core, policy))
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in ("image", "correct", "energy", "cost")}
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in ("query", "correct", "energy", "cost")}
     shares = {name: np.sum([part[name] for part in parts], 0) / episodes for name in ("by_expert", "by_rank")}
     return Answers(wrong_answer_price=config.wrong_answer_price / config.num_layers, **joined, **shares)
 
@@ -133,13 +136,20 @@ def _run(core: Any, policy: JointPolicy) -> dict[str, np.ndarray]:
         by_expert.append(selected.mean((1, 2)).sum(0))
         by_rank.append(np.take_along_axis(selected, order, axis=-1).mean((1, 2)).sum(0))
     means = core.metrics({name: values / core.rounds_per_episode for name, values in sums.items()})
-    process = core.relevance
-    answers = process.model.class_scores(process.hidden).argmax(-1)
     return {
-        "image": process.images.copy(),
-        "correct": answers == process.inputs.labels[process.images],
+        "query": queries(core.relevance),
+        "correct": core.relevance.right(core.all_rows) == 1,
         "energy": means["energy_per_answer_mJ"],
         "cost": means["cost"],
         "by_expert": np.stack(by_expert),
         "by_rank": np.stack(by_rank),
     }
+
+
+def queries(process: Any) -> np.ndarray:
+    """(batch, nodes) a number of what every node is asked: its image, or a checksum of its query without what stands
+    before it."""
+    if isinstance(process, ClassifierRelevance):
+        return process.images.copy()
+    found = [zlib.crc32(row[np.flatnonzero(row[:-1] == END)[-1] + 1 :].tobytes()) for row in process.asked.tokens]
+    return np.array(found).reshape(process.domains.shape)

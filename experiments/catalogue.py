@@ -6,7 +6,7 @@ from experiments.asymptotics import Asymptotics
 from experiments.digits_model import DigitsModel
 from experiments.gating.accuracies import GatingNetworks, GatingTuning
 from experiments.gating.sweep import Gating
-from experiments.inference import Inference
+from experiments.inference import Inference, LanguageClaims
 from experiments.language_model import LanguageModel
 from experiments.optima import Optima
 from experiments.results.show import Results
@@ -27,6 +27,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Scenarios,
         WDMoE,
         Inference,
+        LanguageClaims,
         WDMoEInference,
         Gating,
         Asymptotics,

@@ -1,9 +1,9 @@
-"""Accuracy against energy where a real classifier is served: chosen on validation inputs, judged on test inputs."""
+"""Accuracy against energy where a real model is served: chosen on validation inputs, judged on test inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,12 +17,13 @@ from experiments.runner import Experiment, Piece
 
 Cells = tuple[list[str], list[list[str]]]
 # By contender's name.
-Asked = dict[str, Answers]
+Asked = Mapping[str, Answers]
 PAGE, CLAIMS = "docs/reports/inference.md", "docs/claims.md"
 PARETO, SELECTION = "docs/images/inference_pareto.png", "docs/images/inference_selection.png"
 TOP_K = ("top-1", "top-2", "top-3")
 # thresholds of the homogeneous selections that gamma < 1 is compared to
 HOMOGENEOUS = tuple(f"homogeneous z={z:g} gamma=1" for z in (0.3, 0.4, 0.5, 0.6, 0.7))
+REFERENCES = (*TOP_K, *HOMOGENEOUS)
 # points of accuracy that a choice on validation inputs may be below its reference
 MARGINS = (0.0, 0.5)
 # The margin of noninferiority in points of accuracy on test inputs: the whole interval lies above minus it. Fixed: it
@@ -48,28 +49,29 @@ class Inference(Experiment):
     validation: Annotated[int, Field(ge=2)] = 500
 
     def pieces(self) -> list[Piece]:
-        parts = {
-            "validation": range(FIRST_HELD_OUT_SEED - self.validation, FIRST_HELD_OUT_SEED),
-            "test": held_out_seeds(self.episodes),
-        }
-        return [
-            Piece(ask, {"contender": name, "inputs": inputs, "first_seed": seeds.start, "episodes": len(seeds),
-                        "scenario": self.scenario})
-            for inputs, seeds in parts.items()
-            for name in contenders()
-        ]  # fmt: skip
+        return [*self._asking("validation", contenders()), *self._asking("test", contenders())]
+
+    def _asking(self, inputs: str, names: Iterable[str]) -> list[Piece]:
+        first = FIRST_HELD_OUT_SEED - self.validation if inputs == "validation" else held_out_seeds(1)[0]
+        episodes = self.validation if inputs == "validation" else self.episodes
+        asked = {"inputs": inputs, "first_seed": first, "episodes": episodes, "scenario": self.scenario}
+        return [Piece(ask, {"contender": name, **asked}) for name in names]
 
     def page(self, values: Sequence[Any]) -> Page:
-        chosen_on, judged_on = (
-            {piece.key["contender"]: value for piece, value in zip(self.pieces(), values, strict=True)
-             if piece.key["inputs"] == inputs}
-            for inputs in ("validation", "test")
-        )  # fmt: skip
+        chosen_on = dict(zip(contenders(), values, strict=False))
+        judged_on = dict(zip(contenders(), values[len(chosen_on) :], strict=True))
+        names = (*TOP_K, "random", *cheapest_by_cost(chosen_on))
+        text = self._tables(chosen_on, judged_on, names, "Of every gamma the z that cost least on validation inputs")
+        selections = {name: judged_on[name] for name in selected(chosen_on)}
+        return Page(
+            {(PAGE, "inference-experiment"): text, (CLAIMS, "inference-claims"): claims(chosen_on, judged_on)},
+            {PARETO: pareto(judged_on, "test"), SELECTION: selection_heat_maps(selections)},
+        )
+
+    def _tables(self, chosen_on: Asked, judged_on: Asked, names: Iterable[str], which: str) -> str:
         tables = {
             f"Accuracy and energy on test inputs, {self.episodes} held-out episodes, means and 95 % intervals (over "
-            "episodes and images). Of every gamma the z that cost least on validation inputs": main_cells(
-                chosen_on, judged_on
-            ),
+            f"episodes and inputs). {which}": main_cells(judged_on, names),
             "At equal accuracy: the cheapest (z, gamma; < 1 against homogeneous selection) that is as accurate as "
             "the reference on validation inputs, less the points allowed; on test inputs, paired": (
                 equal_accuracy_cells(chosen_on, judged_on)
@@ -77,12 +79,43 @@ class Inference(Experiment):
             "At equal energy: the most accurate (z, gamma < 1) that needs no more energy than the reference on "
             "validation inputs, judged on test inputs, paired": equal_energy_cells(chosen_on, judged_on),
         }
-        text = "\n".join(f"{title}:\n\n{markdown_table(*table)}" for title, table in tables.items())
-        selections = {name: judged_on[name] for name in selected(chosen_on)}
-        return Page(
-            {(PAGE, "inference-experiment"): text, (CLAIMS, "inference-claims"): claims(chosen_on, judged_on)},
-            {PARETO: pareto(judged_on), SELECTION: selection_heat_maps(selections)},
-        )
+        return "\n".join(f"{title}:\n\n{markdown_table(*table)}" for title, table in tables.items())
+
+
+class LanguageClaims(Inference):
+    """The abstract's claims on the language model: what validation queries choose is judged on test queries."""
+
+    name: ClassVar[str] = "language-claims"
+    about: ClassVar[str] = "the abstract's claims where DMoE serves the language model"
+    places: ClassVar[tuple[str, ...]] = ("docs/reports/language.md", CLAIMS, "docs/images/language_pareto.png")
+
+    scenario: Literal["language", "language-scarce", "language-stale"] = "language"
+    episodes: Annotated[int, Field(ge=2)] = 2500
+    validation: Annotated[int, Field(ge=2)] = 250
+
+    def pieces(self) -> list[Piece]:
+        return self._asking("validation", contenders())
+
+    def further_pieces(self, values: Sequence[Any]) -> list[Piece]:
+        return self._asking("test", compared(dict(zip(contenders(), values, strict=True))))
+
+    def page(self, values: Sequence[Any]) -> Page:
+        chosen_on = dict(zip(contenders(), values, strict=False))
+        judged_on = dict(zip(compared(chosen_on), values[len(chosen_on) :], strict=True))
+        text = self._tables(chosen_on, judged_on, judged_on, "What validation inputs chose, and what it is compared to")
+        sections = {(self.places[0], f"{self.scenario}-claims"): text}
+        sections[CLAIMS, f"{self.scenario}-claims"] = claims(chosen_on, judged_on)
+        picture = f"docs/images/{self.scenario.replace('-', '_')}_pareto.png"
+        return Page(sections, {picture: pareto(chosen_on, "validation")})
+
+
+def compared(chosen_on: Asked) -> list[str]:
+    """The references, and every contender that is chosen beside one of them."""
+    found = [most_accurate_as_cheap(chosen_on, ("JESA",), chosen_on[one].energy.mean()) for one in REFERENCES]
+    for reference in REFERENCES:
+        families = ("JESA",) if reference in HOMOGENEOUS else ("JESA", "homogeneous")
+        found += [at_equal_accuracy(chosen_on, families, reference, margin) for margin in MARGINS]
+    return list(dict.fromkeys([*REFERENCES, *(name for name in found if name is not None)]))
 
 
 def cheapest_as_accurate(asked: Asked, families: Sequence[str], accuracy: float) -> str | None:
@@ -122,10 +155,10 @@ def selected(chosen_on: Asked) -> list[str]:
     return ["top-2", *(name for name in found if name is not None)]
 
 
-def main_cells(chosen_on: Asked, judged_on: Asked) -> Cells:
+def main_cells(judged_on: Asked, names: Iterable[str]) -> Cells:
     """Headings and cells: contenders down; accuracy, energy, cost."""
     body = []
-    for name in (*TOP_K, "random", *cheapest_by_cost(chosen_on)):
+    for name in names:
         one = judged_on[name]
         accuracy, energy, cost = one.accuracy_interval(), one.energy_interval(), one.cost_interval()
         body.append([name, f"{accuracy:.2f}", f"{energy:.2f}", f"{cost:.4f}"])
@@ -135,7 +168,7 @@ def main_cells(chosen_on: Asked, judged_on: Asked) -> Cells:
 def equal_accuracy_cells(chosen_on: Asked, judged_on: Asked) -> Cells:
     """Headings and cells: what (z, gamma) saves where it is as accurate as Top-k or homogeneous selection."""
     body = []
-    for reference in (*TOP_K, *HOMOGENEOUS):
+    for reference in REFERENCES:
         families = ("JESA", "homogeneous") if reference in TOP_K else ("JESA",)
         for margin in MARGINS:
             found = at_equal_accuracy(chosen_on, families, reference, margin)
@@ -154,7 +187,7 @@ def at_equal_accuracy(chosen_on: Asked, families: Sequence[str], reference: str,
 def equal_energy_cells(chosen_on: Asked, judged_on: Asked) -> Cells:
     """Headings and cells: how much more accurate gamma < 1 is at the energy of homogeneous selection or Top-k."""
     body = []
-    for reference in (*TOP_K, *HOMOGENEOUS):
+    for reference in REFERENCES:
         found = most_accurate_as_cheap(chosen_on, ("JESA",), chosen_on[reference].energy.mean())
         if found is not None:
             accuracy, energy = judged_on[found].change_from(judged_on[reference])
@@ -207,8 +240,9 @@ _STYLES = {
 }
 
 
-def pareto(asked: Mapping[str, Answers]) -> Figure:
-    """Accuracy against energy per answer, a point per contender, Top-k with intervals; what is far off is named."""
+def pareto(asked: Mapping[str, Answers], inputs: str) -> Figure:
+    """Accuracy on a part of the inputs against energy per answer, a point per contender, Top-k with intervals; what is
+    far off is named."""
     figure = Figure(figsize=(9.5, 5.6), layout="constrained", dpi=110)
     axes = figure.add_subplot()
     places = {name: (float(one.energy.mean()), 100 * one.accuracy) for name, one in asked.items()}
@@ -234,7 +268,7 @@ def pareto(asked: Mapping[str, Answers]) -> Figure:
     ]
     axes.set_title(f"outside: {', '.join(far)}" if far else "", fontsize=9, loc="right")
     axes.set_xlabel("energy per answer [mJ]")
-    axes.set_ylabel("accuracy on test inputs [%]")
+    axes.set_ylabel(f"accuracy on {inputs} inputs [%]")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     return figure

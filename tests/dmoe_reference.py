@@ -43,10 +43,13 @@ def link_energy(round: Round, i: int, j: int, subcarriers: tuple[int, ...]) -> f
     """J for one hidden state from node i to expert j over these subcarriers together, without computation."""
     if i == j:
         return 0.0
-    total_rate = sum(rate(round, i, j, m) for m in subcarriers)
-    if total_rate == 0:
-        return np.inf
-    return round.config.transmit_power_w * len(subcarriers) * round.config.state_size_bit / total_rate
+    joules = 0.0
+    for sender, receiver in ((i, j), (j, i)) if round.config.return_transmission else ((i, j),):
+        total_rate = sum(rate(round, sender, receiver, m) for m in subcarriers)
+        if total_rate == 0:
+            return np.inf
+        joules += round.config.transmit_power_w * len(subcarriers) * round.config.state_size_bit / total_rate
+    return joules
 
 
 def attainable_threshold(round: Round, i: int, n: int) -> float:

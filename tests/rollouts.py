@@ -8,7 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from dmoe_builders import DES, INFERENCE, INFERENCE_JOINT, SEQUENTIAL, make
+from dmoe_builders import DES, SEQUENTIAL, make
 
 import dmoe_gym
 
@@ -17,7 +17,8 @@ ALL_IDS = tuple(dmoe_gym.ENVIRONMENTS)
 
 def system_of(env_id: str) -> str:
     """Ids of one system take the same scenarios."""
-    return "Inference" if env_id in (INFERENCE, INFERENCE_JOINT) else env_id.split("-")[0]
+    system, second = env_id.split("-")[:2]
+    return system if second != "Inference" else "Inference" if system == "DMoE" else "WDMoE Inference"
 
 
 def short_episodes(env_id: str, rounds: int = 2) -> dict[str, Any]:
@@ -26,13 +27,14 @@ def short_episodes(env_id: str, rounds: int = 2) -> dict[str, Any]:
         "DMoE": {"scenario": "scarce", "num_layers": rounds},
         "WDMoE": {"scenario": "testbed", "num_blocks": rounds},
         "Inference": {"scenario": "digits-scarce"},  # its model's layers, no fewer
+        "WDMoE Inference": {"scenario": "digits"},
         "ChannelAwareGating": {"scenario": "analog", "num_inputs": rounds},
     }.get(system_of(env_id), {})
 
 
 def steps_across_ends(env_id: str) -> int:
     """Steps in which an environment with short episodes ends more than once."""
-    return {DES: 60, SEQUENTIAL: 90, INFERENCE: 20, INFERENCE_JOINT: 20}.get(env_id, 7)
+    return 20 if "Inference" in env_id else {DES: 60, SEQUENTIAL: 90}.get(env_id, 7)
 
 
 def draw_actions(space: gym.Space, steps: int, num_envs: int, seed: int = 0) -> np.ndarray:

@@ -5,7 +5,7 @@ Permuted nodes get permuted corrections and the same value, and one set of weigh
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from gymnasium import spaces
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from agents.config import NetworkKind, TrainingConfig
 from agents.networks.heads import Split
-from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES
+from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, LINK_FEATURES, NODE_FEATURES, TOLD_FEATURES
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
 _ALGORITHMS = ("ppo", "a2c", "trpo")
@@ -40,59 +41,80 @@ class _Tower(nn.Module):
         return self.each(mixed), self.overall(mixed.mean(1))
 
 
-def _sizes(observation_space: spaces.Space, history: int) -> tuple[int, int]:
-    """Experts, and inputs of each."""
-    assert isinstance(observation_space, spaces.Box)  # the environment's is one vector
-    entries = observation_space.shape[0] // history
-    inputs = history * (len(NODE_FEATURES) + len(GLOBAL_FEATURES))
-    return (entries - len(GLOBAL_FEATURES)) // len(NODE_FEATURES), inputs
+class Layout(NamedTuple):
+    """How a vector of features is laid out.
 
+    Attributes:
+        experts: K.
+        acknowledged: are deliveries told, and features of links there?
+        history: observations that are stacked.
+    """
 
-def _by_node(observations: Tensor, history: int, experts: int) -> Tensor:
-    """(B, K, inputs): every node's own features and those of all, of observations (B, history x features)."""
-    batch, own = len(observations), len(NODE_FEATURES) * experts
-    frames = observations.view(batch, history, -1)
-    nodes = frames[..., :own].reshape(batch, -1, experts).transpose(1, 2)
-    common = frames[..., own:].flatten(1)[:, None].expand(-1, experts, -1)
-    return torch.cat([nodes, common], -1)
+    experts: int
+    acknowledged: bool = False
+    history: int = 1
+
+    @property
+    def inputs(self) -> int:
+        """How many numbers `by_node` gives every node."""
+        told = len(TOLD_FEATURES) + 2 * len(LINK_FEATURES) if self.acknowledged else 0
+        return self.history * (len(NODE_FEATURES) + len(GLOBAL_FEATURES) + told)
+
+    def by_node(self, observations: Tensor) -> Tensor:
+        """(B, K, inputs) of (B, history x features): a node's own, those of all, means over its links out and in."""
+        batch, experts = len(observations), self.experts
+        frames = observations.view(batch, self.history, -1)
+        sizes = [len(NODE_FEATURES) * experts, len(GLOBAL_FEATURES)]
+        own, common, told, links = frames.split([*sizes, *self._sizes_told(frames.shape[-1] - sum(sizes))], -1)
+        parts = [own.reshape(batch, -1, experts), common.flatten(1)[..., None].expand(-1, -1, experts)]
+        if self.acknowledged:
+            parts.append(told.reshape(batch, -1, experts))
+            square = links.new_zeros(batch, self.history * len(LINK_FEATURES), experts, experts)
+            square[..., ~torch.eye(experts, dtype=torch.bool)] = links.reshape(*square.shape[:2], -1)
+            parts += [square.sum(dim) / (experts - 1) for dim in (-1, -2)]
+        return torch.cat(parts, 1).transpose(1, 2)
+
+    def _sizes_told(self, left: int) -> tuple[int, int]:
+        told = len(TOLD_FEATURES) * self.experts if self.acknowledged else 0
+        return told, left - told
 
 
 class NodeActor(nn.Module):
     """Mean corrections (B, actions) of observations; untrained they are 0."""
 
-    def __init__(self, observation_space: spaces.Space, actions: int, history: int, width: int) -> None:
+    def __init__(self, layout: Layout, actions: int, width: int) -> None:
         super().__init__()
-        self.history = history
-        self.experts, inputs = _sizes(observation_space, history)
-        self.tower = _Tower(inputs, width, (actions - 1) // self.experts, 1)
+        self.layout = layout
+        self.tower = _Tower(layout.inputs, width, (actions - 1) // layout.experts, 1)
         for layer in (self.tower.each, self.tower.overall):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, observations: Tensor) -> Tensor:
-        each, relevance = self.tower(_by_node(observations, self.history, self.experts))
-        return torch.cat([each[..., 0], relevance, each[..., 1:].flatten(1)], -1)
+        each, relevance = self.tower(self.layout.by_node(observations))
+        further = each[..., 1:].transpose(1, 2).flatten(1)  # one kind of correction after the other
+        return torch.cat([each[..., 0], relevance, further], -1)
 
 
 class NodeCorrections(BaseFeaturesExtractor):
     """Mean corrections and value, side by side: (B, actions + 1)."""
 
-    def __init__(self, observation_space: spaces.Box, actions: int, history: int, width: int) -> None:
+    def __init__(self, observation_space: spaces.Box, layout: Layout, actions: int, width: int) -> None:
         super().__init__(observation_space, actions + 1)
-        self.actor = NodeActor(observation_space, actions, history, width)
-        self.critic = _Tower(_sizes(observation_space, history)[1], width, 1, 1)
+        self.actor = NodeActor(layout, actions, width)
+        self.critic = _Tower(layout.inputs, width, 1, 1)
 
     def forward(self, observations: Tensor) -> Tensor:
         """The features of a batch of observations (B, history x features)."""
-        value = self.critic(_by_node(observations, self.actor.history, self.actor.experts))[1]
+        value = self.critic(self.actor.layout.by_node(observations))[1]
         return torch.cat([self.actor(observations), value], -1)
 
 
 class NodePolicy(ActorCriticPolicy):
-    """Of on-policy learners; `log_std` has one entry for all nodes' prices, one for relevance, one for caution.
+    """Of on-policy learners; `log_std` has one entry for each kind of correction.
 
     Args:
-        history: observations that are stacked.
+        layout: of the features.
         width: of the hidden layers.
     """
 
@@ -102,26 +124,27 @@ class NodePolicy(ActorCriticPolicy):
         action_space: spaces.Box,
         lr_schedule: Schedule,
         *,
-        history: int = 1,
+        layout: Layout,
         width: int = 64,
         **options: Any,
     ) -> None:
-        sizes = {"actions": action_space.shape[0], "history": history, "width": width}
+        sizes = {"layout": Layout(*layout), "actions": action_space.shape[0], "width": width}
+        experts = layout[0]
+        # prices of all nodes, relevance, then one further kind after the other
+        self.kinds = [experts, 1, *[experts] * ((action_space.shape[0] - 1) // experts - 1)]
         options |= {"features_extractor_class": NodeCorrections, "features_extractor_kwargs": sizes}
         super().__init__(observation_space, action_space, lr_schedule, **options)
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.mlp_extractor = Split(self.features_dim)  # type: ignore[assignment]
         self.action_net, self.value_net = nn.Identity(), nn.Identity()  # type: ignore[assignment]
-        self.log_std = nn.Parameter(torch.full((3,), self.log_std_init))
+        self.log_std = nn.Parameter(torch.full((len(self.kinds),), self.log_std_init))
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Distribution:
         assert isinstance(self.action_dist, DiagGaussianDistribution)
-        assert isinstance(self.features_extractor, NodeCorrections)
-        experts = self.features_extractor.actor.experts
-        counts = torch.tensor([experts, 1, latent_pi.shape[1] - experts - 1])
-        return self.action_dist.proba_distribution(latent_pi, self.log_std.repeat_interleave(counts))
+        spread = self.log_std.repeat_interleave(torch.tensor(self.kinds))
+        return self.action_dist.proba_distribution(latent_pi, spread)
 
 
 class NodeNetworks(NetworkKind):
@@ -142,4 +165,7 @@ class NodeNetworks(NetworkKind):
             )
 
     def policy(self, recipe: TrainingConfig, env: BatchedVecEnv) -> tuple[type[BasePolicy], dict[str, Any]]:
-        return NodePolicy, {"history": recipe.history, "width": self.width}
+        config = env.core.config
+        assert isinstance(config, DMoEConfig)  # `check` has seen to it
+        layout = Layout(config.num_experts, config.acknowledged, recipe.history)
+        return NodePolicy, {"layout": layout, "width": self.width}

@@ -56,6 +56,9 @@ class DMoEConfig(SystemConfig):
         channel: the channel process, by its `kind` and parameters.
         relevance: the source of gate scores, by its `kind` and parameters; "trace:FILE" for recorded ones.
         csi: what the scheduler knows of the channel.
+        return_transmission: do answers travel back, each as large as the hidden state, over the same subcarrier in the
+            other direction? Then a link's spectral efficiency is that of both ways, 1 / (1 / r_ij + 1 / r_ji), in
+            observations, schedules, costs and slots; the unit of energies stays that of one way.
         slot_duration_s: T [s], the time that a round leaves for transmission; None for as long as it takes.
         relevance_budget: mean relevance asked for over the whole episode, instead of the threshold of every hidden
             state; None for the threshold.
@@ -84,6 +87,7 @@ class DMoEConfig(SystemConfig):
     channel: ChannelField = RayleighConfig()
     relevance: RelevanceField = DirichletConfig()
     csi: KnowledgeField = CSIConfig()
+    return_transmission: bool = False
     slot_duration_s: Positive | None = None
     relevance_budget: Fraction | None = None
     battery_j: Positive | None = None
@@ -101,6 +105,10 @@ class DMoEConfig(SystemConfig):
             )
         if self.harvest is not None and self.battery_j is None:
             raise ValueError("harvest without battery_j: valid is a battery that energy can arrive at")
+        if self.return_transmission and self.battery_j is not None:
+            raise ValueError(
+                "return_transmission = True with battery_j: valid is False, for a link has one energy and two payers"
+            )
         if self.acknowledged and self.slot_duration_s is None:
             raise ValueError("acknowledged = True without slot_duration_s: valid is a slot, in which links can fail")
         require_memory(
@@ -174,7 +182,12 @@ class DMoEConfig(SystemConfig):
         return not self.is_limited and self.csi.is_perfect
 
     def gain_law(self, rounds_passed: int) -> GainLaw | None:
-        """The law of the present gains given the observed ones when so many rounds have passed; None if unknown."""
+        """The law of the present gains given the observed ones when so many rounds have passed.
+
+        None if it is unknown, as that of a link there and back is.
+        """
+        if self.return_transmission:
+            return None
         return self.csi.law(self.channel, rounds_passed)
 
     def threshold_of_layer(self, layer: int) -> float:

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from dmoe_gym.channel import CSIConfig, GaussMarkovConfig
 from dmoe_gym.config import named
-from dmoe_gym.dmoe.config import Count, DMoEConfig, Fraction, Price
-from dmoe_gym.models.catalogue import named_model
+from dmoe_gym.dmoe.config import Count, DMoEConfig, Fraction
 from dmoe_gym.models.digits.relevance import ClassifierRelevanceConfig
-from dmoe_gym.models.process import ModelSource
+from dmoe_gym.models.process import ModelSizes, ModelSource
+from dmoe_gym.models.serving import ServingConfig
 
 
-class InferenceConfig(DMoEConfig):
+class InferenceConfig(ServingConfig, DMoEConfig):
     """A DMoE system that serves a real model: K and L are the model's, N is at most what it allows.
 
     Attributes:
-        model: who answers: "digits" (the classifier), "language" (this project's own language model) or "hf:FOLDER",
-            any mixture of experts that `dmoe_gym.models.huggingface` reads.
-        prompts: what a model of a folder is asked, JSON lines (`dmoe_gym.models.huggingface.prompts`); None for others.
-        wrong_answer_price: what a wrong answer costs, in units of E_ref: the cost of an episode's last round has
-            wrong_answer_price * (share of the nodes whose answer is wrong) (this project's choice).
         relevance: gate scores are always the model's; `inputs` says which part of its queries it is asked.
         threshold, importance_factor: z and gamma of JESA, which action 0 is; the default is what cost least of the
             grid of the experiment `inference` on validation inputs. No shortfall is priced: what leaving
-            experts out costs are wrong answers.
-        others: as in `DMoEConfig`. There is no relevance budget and no battery here.
+            experts out costs are wrong answers, in units of E_ref.
+        others: as in `ServingConfig` and `DMoEConfig`. There is no relevance budget and no battery here.
     """
 
+    of_the_model = ("num_experts", "num_layers", "num_states")
+
     model: str = "digits"
-    prompts: str | None = None
     num_experts: Annotated[int, Field(ge=2, le=1024)] = 6
     num_states: Count = 4
     num_subcarriers: Count = 64
@@ -40,28 +37,11 @@ class InferenceConfig(DMoEConfig):
     max_experts: Count = 3
     threshold: Fraction = 0.8
     importance_factor: Annotated[float, Field(ge=1e-6, le=1)] = 0.8
-    wrong_answer_price: Price = 50.0
     relevance: ModelSource = ClassifierRelevanceConfig()  # type: ignore[assignment]
 
-    @model_validator(mode="before")
     @classmethod
-    def _of_the_model(cls, fields: Any) -> Any:
-        """Gate scores, and the sizes that are not given, of the model named."""
-        if not isinstance(fields, dict):
-            return fields
-        model = fields.get("model", "digits")
-        source = named_model(model, fields.get("relevance"), fields.get("prompts"))
-        sizes = source.sizes()
-        own = {"num_experts": sizes.experts, "num_layers": sizes.layers, "num_states": sizes.most_states}
-        return {**own, **fields, "relevance": source}
-
-    def replace(self, **overrides: Any) -> Self:
-        """As in `DMoEConfig`; where `model` is another one, what the old one set is not kept: queries and sizes."""
-        if overrides.get("model", self.model) == self.model:
-            return super().replace(**overrides)
-        of_the_model = {"model", "prompts", "relevance", "num_experts", "num_layers", "num_states"}
-        kept = {name: getattr(self, name) for name in type(self).model_fields if name not in of_the_model}
-        return type(self)(**{**kept, **overrides})
+    def sizes_of(cls, sizes: ModelSizes, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {"num_experts": sizes.experts, "num_layers": sizes.layers, "num_states": sizes.most_states}
 
     @model_validator(mode="after")
     def _has_no_limits(self) -> InferenceConfig:

@@ -27,6 +27,7 @@ from dmoe_gym.dmoe.solvers.informed import informed_about, informed_bound
 from dmoe_gym.dmoe.viewer import VIEWER
 from dmoe_gym.policy import RandomActionPolicy
 from dmoe_gym.system import (
+    ACCURACY,
     COST,
     NOTHING,
     RELEVANCE,
@@ -166,7 +167,13 @@ def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Schedu
         named.update(BATTERY)
     if config.harvest is not None and config.harvest.known_mean_j is not None:
         named["JESA-harvest"] = tuned("JESA-harvest")
-    if config.acknowledged and isinstance(config.channel, BlockageConfig) and isinstance(config.csi, CSIConfig):
+    one_way = not config.return_transmission
+    if (
+        one_way
+        and config.acknowledged
+        and isinstance(config.channel, BlockageConfig)
+        and isinstance(config.csi, CSIConfig)
+    ):
         named.update(BLOCKAGE)
     if config.is_limited:
         named.pop("single-pass", None)
@@ -235,7 +242,7 @@ DMOE = System(
     viewer=VIEWER,
     scheduler_policy=JointPolicy,
     imitation={"DMoE-JESA-v0": ("ppo",), "DMoE-JESA-Sequential-v0": ("maskable_ppo",)},
-    published=("small", "paper", "scarce", "stale", "selective", "budget", "battery", "harvest", "mobile"),
+    published=("small", "paper", "scarce", "stale", "selective", "budget", "battery", "harvest", "blockage", "mobile"),
     page="dmoe.md",
 )
 # rounds without the assignment of subcarriers: its costs are no schedule's, so the bounds are not of them
@@ -249,7 +256,7 @@ INFERENCE = System(
         Metric("energy_per_answer_mJ", "energy per answer [mJ]", ".2f", charted=False),
         RELEVANCE,
         SHORTFALL,
-        Metric("accuracy", "accuracy", ".4f"),
+        ACCURACY,
     ),
     line_up=inference_line_up,
     bounds=INFERENCE_BOUNDS,

@@ -56,7 +56,7 @@ class ModelRelevance(RelevanceProcess):
     """Queries go through a model layer by layer, with the experts that were heard.
 
     `start` gives every node a query and opens the first layer, `hear` closes a layer, `advance` opens the next one, and
-    after the last one `correct` scores the answers. `gate_scores` are those of the current layer.
+    after the last one `right` scores the answers. `gate_scores` are those of the current layer.
     """
 
     @abstractmethod
@@ -64,8 +64,12 @@ class ModelRelevance(RelevanceProcess):
         """Add the answers of the experts heard, (batch, nodes, N, K) bool, to the hidden states of those rows."""
 
     @abstractmethod
+    def right(self, rows: np.ndarray) -> np.ndarray:
+        """(rows, nodes) how right each answer is from the hidden states as they are: 0 or 1, or its likelihood."""
+
     def correct(self, rows: np.ndarray) -> np.ndarray:
-        """(rows,) share of the nodes whose answer is right, from their hidden states as they are."""
+        """(rows,) mean over the nodes of how right their answers are."""
+        return self.right(rows).mean(1)
 
     @abstractmethod
     def start(self, rows: Rows, generators: Generators) -> None:

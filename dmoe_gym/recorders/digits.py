@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 
-from dmoe_gym.io.command_line import one_line_errors
 from dmoe_gym.models.digits import DOMAINS, load_inputs, load_model
 from dmoe_gym.models.digits.data import Part
 from dmoe_gym.models.digits.model import best_experts, infer
 from dmoe_gym.models.digits.weights import SHIPPED
-from dmoe_gym.recorders.versions import Overwrite, keep, versions
+from dmoe_gym.recorders.versions import record_command, versions
 from dmoe_gym.relevance import Trace
 
 # Images per domain of the trace that comes with the package: it stays under 300 kB.
@@ -60,14 +56,6 @@ def record_digits(part: Part = "test", images: int = IMAGES, experts: int = 2) -
     )
 
 
-@one_line_errors
-def record_digits_command(
-    out: Annotated[Path, typer.Option(help="The trace file.")],
-    part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    images: Annotated[int, typer.Option(help="Images per domain.")] = IMAGES,
-    experts: Annotated[int, typer.Option(help="Experts that every hidden state hears.")] = 2,
-    overwrite: Overwrite = False,
-) -> None:
-    """Record the gate scores of the project's own DMoE classifier of digits."""
-    trace = record_digits(part, images, experts)  # type: ignore[arg-type]  # the inputs check the part
-    keep(trace, out, overwrite)
+record_digits_command = record_command(
+    record_digits, "Record the gate scores of the project's own DMoE classifier of digits.", "images", IMAGES
+)

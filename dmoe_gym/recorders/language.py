@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import typer
 
-from dmoe_gym.io.command_line import one_line_errors
 from dmoe_gym.models.language.families import FAMILIES, MOST_TOKENS, Part
 from dmoe_gym.models.language.source import SHIPPED, LanguageSource
-from dmoe_gym.recorders.versions import Overwrite, keep, versions
+from dmoe_gym.recorders.versions import record_command, versions
 from dmoe_gym.relevance import Trace
 
 # Queries per family of the trace that comes with the package: it stays under 300 kB.
@@ -60,14 +56,6 @@ def record_language(part: Part = "test", queries: int = QUERIES, experts: int = 
     )
 
 
-@one_line_errors
-def record_language_command(
-    out: Annotated[Path, typer.Option(help="The trace file.")],
-    part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    queries: Annotated[int, typer.Option(help="Queries per family.")] = QUERIES,
-    experts: Annotated[int, typer.Option(help="Experts that every hidden state hears.")] = 2,
-    overwrite: Overwrite = False,
-) -> None:
-    """Record the gate scores of the project's own language model."""
-    trace = record_language(part, queries, experts)  # type: ignore[arg-type]  # the source checks the part
-    keep(trace, out, overwrite)
+record_language_command = record_command(
+    record_language, "Record the gate scores of the project's own language model.", "queries", QUERIES
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -56,6 +56,9 @@ class WDMoEConfig(SystemConfig):
         csi: what the scheduler knows of the channel.
     """
 
+    # the field that says `tokens_together`
+    together_field: ClassVar[str] = "num_tokens"
+
     num_devices: Count = 8
     num_tokens: Count = 32
     num_blocks: Count = 32
@@ -101,7 +104,14 @@ class WDMoEConfig(SystemConfig):
             f"num_devices = {self.num_devices}, num_tokens = {self.num_tokens} with this channel",
         )
         self.relevance.require_fit(
-            Sizes(self.num_blocks, self.num_devices, self.num_tokens, "num_blocks", "num_devices", "num_tokens")
+            Sizes(
+                self.num_blocks,
+                self.num_devices,
+                self.tokens_together,
+                "num_blocks",
+                "num_devices",
+                self.together_field,
+            )
         )
         return self
 
@@ -133,6 +143,11 @@ class WDMoEConfig(SystemConfig):
         speeds = np.linspace(*self.device_speed_range_flops, self.num_devices) if given is None else np.array(given)
         speeds.setflags(write=False)
         return speeds
+
+    @property
+    def tokens_together(self) -> int:
+        """How many tokens stand in one text, whose gate weights are drawn together: all."""
+        return self.num_tokens
 
     @property
     def payload_bit(self) -> float:

@@ -1,12 +1,14 @@
-"""The record of WDMoE."""
+"""The records of WDMoE."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import MappingProxyType
 
-from dmoe_gym.system import COST, RELEVANCE, SHORTFALL, ExactBound, LineUp, Metric, System, affordable_bounds
+from dmoe_gym.system import ACCURACY, COST, RELEVANCE, SHORTFALL, ExactBound, LineUp, Metric, System, affordable_bounds
 from dmoe_gym.wdmoe.config import WDMoEConfig
+from dmoe_gym.wdmoe.inference import INFERENCE_SCENARIOS, WDMoEInferenceConfig
 from dmoe_gym.wdmoe.physics.block import Allocation, Block, mean_relevance
 from dmoe_gym.wdmoe.physics.latency import cost, latency, reference_latency, shortfall
 from dmoe_gym.wdmoe.policies import JointPolicy
@@ -35,9 +37,9 @@ def _exact(block: Block) -> dict[str, float]:
     return allocation_terms(block, solve_exact(block))
 
 
-def _lower_bound(block: Block) -> dict[str, float]:
+def _lower_bound(block: Block, relevance: float | None = None) -> dict[str, float]:
     # a bound on the latency has no allocation, so no parts and no relevance of its own
-    least = lower_bound(block)
+    least = lower_bound(block, relevance)
     return {"cost": least / reference_latency(block.config), "latency_s": least}
 
 
@@ -50,6 +52,14 @@ def _few(config: WDMoEConfig) -> bool:
 
 
 BOUNDS = MappingProxyType({"exact": ExactBound(_exact, affordable=_few), "lower-bound": ExactBound(_lower_bound)})
+
+
+def _least_latency(block: Block) -> dict[str, float]:
+    """Every token at one device, whatever the gate says, and every answer right: every scheduler does this at least."""
+    return _lower_bound(block, 0.0)
+
+
+INFERENCE_BOUNDS = MappingProxyType({"lower-bound": ExactBound(_least_latency)})
 
 
 SCHEDULERS: dict[str, Callable[[WDMoEConfig], Scheduler]] = {
@@ -67,12 +77,15 @@ SCHEDULERS: dict[str, Callable[[WDMoEConfig], Scheduler]] = {
 def line_up(config: WDMoEConfig) -> LineUp:
     """The analytic policies of the WDMoE environments.
 
-    They share their episodes bit for bit, so the analytic policies all run on `WDMoE-Joint-v0`, where an allocation is
-    one action. The exact optimum is there for small blocks; elsewhere the lower bound stands for it.
+    They share their episodes bit for bit, so the analytic policies all run where an allocation is one action: on
+    `WDMoE-Joint-v0`, or where a model answers on `WDMoE-Inference-Joint-v0`. The exact optimum is there for small
+    blocks; elsewhere the lower bound stands for it. With a model a block's choice changes later ones, and no optimum is
+    known.
     """
-    bounds = affordable_bounds(BOUNDS, config)
+    serves = isinstance(config, WDMoEInferenceConfig)
+    bounds = affordable_bounds(INFERENCE_BOUNDS if serves else BOUNDS, config)
     return LineUp(
-        env_id="WDMoE-Joint-v0",
+        env_id="WDMoE-Inference-Joint-v0" if serves else "WDMoE-Joint-v0",
         policies={name: JointPolicy(build(config)) for name, build in SCHEDULERS.items()},
         bounds=bounds,
         random="random",
@@ -91,4 +104,12 @@ WDMOE = System(
     scheduler_policy=JointPolicy,
     published=("testbed", "mixtral", "crowd"),
     page="wdmoe.md",
+)
+INFERENCE = replace(
+    WDMOE,
+    name="WDMoE inference",
+    scenarios=INFERENCE_SCENARIOS,
+    metrics=(*WDMOE.metrics, ACCURACY),
+    bounds=INFERENCE_BOUNDS,
+    published=(),
 )

@@ -17,7 +17,7 @@ gym.register(
     id="Harbour-v0",
     entry_point="dmoe_gym.facades.single:SingleEnv",
     vector_entry_point="dmoe_gym.facades.vector:BatchedVectorEnv",
-    kwargs={"env_id": "DMoE-JESA-v0", **HARBOUR},
+    kwargs={"registered_id": "DMoE-JESA-v0", **HARBOUR},
 )
 
 if __name__ == "__main__":

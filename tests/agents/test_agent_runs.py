@@ -31,12 +31,21 @@ def _command(*arguments: str) -> Any:
     return CliRunner().invoke(app, list(arguments))
 
 
-def test_train_resume_and_evaluate(recipe_file: Path, tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
+def test_train_resume_and_evaluate(tiny: dict[str, Any], tmp_path: Path) -> None:
+    runs, recipe_file = tmp_path / "runs", tmp_path / "tiny.yaml"
+    tiny["evaluation"]["references"] = ["random", "JESA", "exact"]  # the whole line-up has its own tests
+    recipe_file.write_text(yaml.safe_dump(tiny))
     result = _command("train", str(recipe_file), "--runs", str(runs), "--jobs", "1")
     assert result.exit_code == 0, result.output
     folder = runs / RUN
     rows = read_csv(folder / "evaluations.csv")
+    last = [row["cost"] for row in rows if row["step"] == rows[-1]["step"]]
+    assert f"cost {np.mean(last):.4f} ({len(last)} held-out episodes; random " in result.output
+    for beside in ("reference JESA", "bound exact"):
+        cost = np.mean(
+            [row["cost"] for row in read_csv(runs / "tiny" / "references.csv") if row["policy"] == beside.split()[1]]
+        )
+        assert f"{beside} {cost:.4f}" in result.output
     assert {row["step"] for row in rows} >= {0, 512, 1024}
     assert load_config(folder / "config.yaml") == load_config(recipe_file)
     provenance = json.loads((folder / "provenance.json").read_text())
@@ -70,7 +79,7 @@ def test_train_resume_and_evaluate(recipe_file: Path, tmp_path: Path) -> None:
     assert resumed.exit_code == 0, resumed.output
     assert torch.load(folder / "checkpoint.pt", weights_only=True)["num_timesteps"] >= 1024
 
-    evaluated = _command("evaluate", str(folder), "--episodes", "3", "--jobs", "1")
+    evaluated = _command("evaluate", str(folder), "--episodes", "3", "--jobs", "1", "-p", "JESA", "-p", "exact")
     assert evaluated.exit_code == 0, evaluated.output
     assert {row["policy"] for row in read_csv(runs / "tiny" / "evaluation.csv")} >= {"tiny-seed0", "exact", "JESA"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from agents.__main__ import app
 from agents.config import load_config
 from agents.evaluate import load_learner, load_run
 from agents.learners import build_env
+from agents.shipped import WEIGHTS
 from dmoe_gym.evaluation import evaluate, held_out_seeds
 from dmoe_gym.io.files import read_csv
 from tests.agents.conftest import TINY
@@ -171,3 +173,10 @@ def test_what_is_shipped_is_whole_and_fits(path: Path) -> None:
     observation = env.reset()
     actions, _ = policy.predict(observation, **masks)  # type: ignore[arg-type]
     env.core.checked_actions(actions)
+
+
+def test_loading_weights_warns_of_nothing_that_belongs_to_learning():
+    for name in ("ppo_price_equivariant_small", "imitation_ppo_small"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            load_run(WEIGHTS / name)

@@ -10,7 +10,6 @@ from stable_baselines3 import PPO
 from agents.config import TrainingConfig
 from agents.learners import build_env, build_learner
 from agents.networks.nodes import NodePolicy
-from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES
 
 RECIPE = {
     "algorithm": "ppo",
@@ -29,32 +28,36 @@ def learner(scenario: str, **fields: object) -> PPO:
     return model
 
 
-def permuted(rows: np.ndarray, order: np.ndarray, per_node: int) -> np.ndarray:
-    """Rows of named entries, `per_node` for every node in turn, with the nodes in another order."""
-    own = rows[:, : per_node * len(order)].reshape(len(rows), per_node, -1)[..., order]
-    return np.concatenate([own.reshape(len(rows), -1), rows[:, per_node * len(order) :]], 1)
+def places(names: tuple[str, ...], order: np.ndarray) -> list[int]:
+    """Where every entry comes from if the nodes are put into another order, by the entries' names."""
+    moved = []
+    for name in names:
+        kind, _, nodes = name.rstrip("]").partition("[")
+        renamed = ",".join(str(order[int(node)]) for node in nodes.split(",")) if nodes else ""
+        moved.append(names.index(f"{kind}[{renamed}]" if nodes else name))
+    return moved
 
 
-@pytest.mark.parametrize(("scenario", "history"), [("battery", 1), ("battery", 3), ("stale", 1)])
+@pytest.mark.parametrize(("scenario", "history"), [("battery", 1), ("battery", 3), ("stale", 1), ("blockage", 2)])
 def test_permuted_nodes_get_permuted_corrections(scenario, history):
     model = learner(scenario, history=history)
     policy, generator = model.policy, np.random.default_rng(0)
     assert isinstance(policy, NodePolicy)
     for parameter in policy.parameters():
         torch.nn.init.normal_(parameter)
-    entries = policy.observation_space.shape[0] // history
-    experts = (entries - len(GLOBAL_FEATURES)) // len(NODE_FEATURES)
+    core = model.get_env().core
+    names, experts = core.feature_names, core.config.num_experts
     order = generator.permutation(experts)
-    frames = generator.normal(size=(7, history, entries)).astype(np.float32)
-    moved = np.stack([permuted(frames[:, frame], order, len(NODE_FEATURES)) for frame in range(history)], 1)
+    frames = generator.normal(size=(7, history, len(names))).astype(np.float32)
     with torch.no_grad():
-        outcomes = [policy.forward(torch.from_numpy(each.reshape(7, -1)), True) for each in (frames, moved)]
+        seen = (frames, frames[..., places(names, order)])
+        outcomes = [policy.forward(torch.from_numpy(each.reshape(7, -1)), True) for each in seen]
         (actions, values, _), (moved_actions, moved_values, _) = outcomes
     assert actions.std() > 0.01
-    for part in (slice(0, experts), slice(experts + 1, None)):
-        own, theirs = actions[:, part].numpy(), moved_actions[:, part].numpy()
-        np.testing.assert_allclose(theirs, own[:, order] if own.size else own, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(moved_actions[:, experts], actions[:, experts], rtol=1e-4, atol=1e-5)
+    # prices of all nodes, one entry of all together, then one further kind of nodes' entries after the other
+    further = range(experts + 1, actions.shape[1], experts)
+    own = [*order, experts, *(start + node for start in further for node in order)]
+    np.testing.assert_allclose(moved_actions, actions[:, own], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(moved_values, values, rtol=1e-4, atol=1e-5)
 
 

@@ -87,7 +87,6 @@ FORGED = {
     "an episode left out": (lambda task: task["costs"].pop(), "valid are 6, one for each of the seeds"),
     "no number": (lambda task: task["costs"].__setitem__(0, float("nan")), "valid are finite numbers"),
     "text for a number": (lambda task: task["costs"].__setitem__(0, "0.1"), "valid are finite numbers"),
-    "another version": (lambda task: task.update(configuration="c0"), "another version of the scenario"),
     "another environment": (lambda task: task.update(env_id="WDMoE-v0"), "env_id = 'WDMoE-v0'"),
     "an object": (packed(dtype="object"), "valid are a shape, a dtype among"),
     "damaged": (packed(zlib="AAAA"), "are damaged"),

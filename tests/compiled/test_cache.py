@@ -54,7 +54,7 @@ IMPORTS = {
 def suite(tmp_path: Path) -> Path:
     package = tmp_path / "dmoe_gym"
     (package / "compiled").mkdir(parents=True)
-    for name in ("__init__.py", "cache.py", "njit.py", "sources.py"):
+    for name in ("__init__.py", "cache.py", "forks.py", "njit.py", "sources.py"):
         shutil.copy(COMPILED / name, package / "compiled")
     (package / "__init__.py").touch()
     (package / "callee.py").write_text(CALLEE)

@@ -156,7 +156,8 @@ def growth(until: float, resets: int, cycles: int) -> Part:
                 before = held()
         grown, files = (after - first for after, first in zip(held(), before, strict=True))
         part.done += count
-        part.note += f"{count:,} {name}: {grown / 2**20:+.1f} MiB; "
+        told = f"{grown / 2**20:+.1f} MiB" if count > loaded else "too few to tell"
+        part.note += f"{count:,} {name}: {told}; "
         if count > loaded and (grown > 32 * 2**20 or files > 2):
             part.faults.append(f"{count} {name}: {grown / 2**20:.1f} MiB and {files} open files more")
     return part
@@ -315,7 +316,7 @@ def two_processes(until: float) -> Part:
         recipe, out = Path(folder) / "recipe.yaml", Path(folder)
         recipe.write_text(yaml.safe_dump(RECIPE))
         both = [_started("train", recipe, out) for _ in range(2)]
-        said = [_wait(process, max(60.0, until - time.monotonic())) for process in both]
+        said = [_wait(process, max(900.0, until - time.monotonic())) for process in both]
         part.done = 2
         codes = sorted(process.returncode for process in both)
         refused = [text for process, text in zip(both, said, strict=True) if process.returncode]

@@ -51,7 +51,7 @@ def test_answers_are_the_environments(name: str) -> None:
 
 def test_an_episodes_answers_do_not_depend_on_its_company() -> None:
     both, one = ask("top-1", "validation", 40, 2, "digits"), ask("top-1", "validation", 41, 1, "digits")
-    np.testing.assert_array_equal(both.image[1:], one.image)
+    np.testing.assert_array_equal(both.query[1:], one.query)
     np.testing.assert_array_equal(both.correct[1:], one.correct)
 
 

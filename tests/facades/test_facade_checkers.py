@@ -16,6 +16,7 @@ CASES = {
     "DMoE": {**SCENARIOS, "large": {"scenario": "large", "num_layers": 2}},
     "Inference": {name: {"scenario": name} for name in ("digits", "digits-scarce", "digits-stale", "language-stale")},
     "WDMoE": {name: {"scenario": name, "num_blocks": 2} for name in ("testbed", "mixtral", "crowd")},
+    "WDMoE Inference": {name: {"scenario": name} for name in ("digits", "language")},
     "ChannelAwareGating": {
         **{name: {"scenario": name} for name in ("analog", "digital", "coded", "stale")},
         "two experts": {"scenario": "analog", "top_k": 2},

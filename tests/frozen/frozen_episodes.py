@@ -19,7 +19,7 @@ import dmoe_gym  # noqa: F401  registers the environments
 
 FILE = Path(__file__).with_name("episodes.json")
 DMOE = ("small", "paper", "scarce", "large", "stale", "selective", "budget", "battery", "mobile", "recorded")
-INFERENCE = ("digits", "digits-scarce", "digits-stale")
+INFERENCE = ("digits", "digits-scarce", "digits-stale", "language", "language-scarce", "language-stale")
 WDMOE = ("testbed", "mixtral", "crowd")
 SCENARIOS = {
     "DMoE-DES-v0": ("small", "paper", "scarce", "large", "selective", "recorded"),

@@ -29,6 +29,7 @@ SMALL = {
         "max_experts": (1, 3),
     },
     "DMoE-Inference": {"num_subcarriers": (1, 16), "max_experts": (1, 4)},
+    "WDMoE-Inference": {"max_experts": (1, 4)},
     "WDMoE": {"num_devices": (1, 5), "num_tokens": (1, 4), "num_blocks": (1, 3), "max_experts": (1, 3)},
     "ChannelAwareGating": {"num_inputs": (1, 3), "top_k": (1, 4)},
 }
@@ -97,6 +98,8 @@ def drawn_value(rng: np.random.Generator, annotation: Any, metadata: Any = ()) -
     if annotation in (int, float):
         value = _number(rng, metadata)
         return int(value) if annotation is int else float(value)
+    if annotation is bool:
+        return bool(rng.integers(2))
     if annotation is str:
         return str(rng.choice(["", "x", "digits", "trace:nobody"]))
     if isinstance(annotation, type) and issubclass(annotation, StrictConfig):

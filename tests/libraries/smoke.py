@@ -1,7 +1,7 @@
 """Other libraries on the suite's environments, a few hundred steps each: `make libraries`.
 
 Each group of libraries gets a virtual environment of its own in `output/libraries`, made at the first call; the table
-that this prints stands in docs/guides/libraries.md. What a library needs beyond `gym.make` is in its function here.
+that this prints stands in docs/guides/other_libraries.md. What a library needs beyond `gym.make` is in its function.
 """
 
 from __future__ import annotations

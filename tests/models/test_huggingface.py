@@ -126,6 +126,17 @@ def test_who_is_not_heard_changes_later_gate_scores(folder, prompts):
     assert np.abs(seen[0][1].gate_scores - seen[1][1].gate_scores).max() > 1e-3
 
 
+def test_wdmoe_serves_any_model(folder, prompts):
+    """The model's sizes are the system's; four queries to a prompt unless told otherwise."""
+    env = gym.make("WDMoE-Inference-v0", model=f"hf:{folder}", prompts=str(prompts), query_states=4).unwrapped
+    config = env.config
+    assert (config.num_devices, config.num_blocks, config.num_tokens) == (4, 3, 16)
+    env.reset(seed=0)
+    ends = [env.step(env.action_space.sample())[2] for _ in range(3)]
+    assert ends == [False, False, True]
+    assert env.core.relevance.domains.shape == (1, 4)
+
+
 def test_a_model_is_in_memory_once_and_copies_name_it(folder, prompts):
     cores = [make(folder, prompts).unwrapped.core for _ in range(2)]
     cores.append(pickle.loads(pickle.dumps(cores[0])))

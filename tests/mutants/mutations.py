@@ -62,6 +62,7 @@ class Mutant:
     before: str
     after: str
     function: str
+    place: str  # its line, the change between « and »
 
     @property
     def name(self) -> str:
@@ -91,7 +92,10 @@ def mutants_of(root: Path, file: str) -> list[Mutant]:
         after = ast.unparse(ast.fix_missing_locations(changed))
         if isinstance(node, ast.expr):
             after = f"({after})"
-        mutant = Mutant(file, node.lineno, statement, start, end, before, after, function)
+        line = source.encode()[offsets[node.lineno - 1] : start].decode() + "«" + before.partition("\n")[0] + "»"
+        if "\n" not in before:
+            line += source.encode()[end : offsets[node.lineno]].decode()
+        mutant = Mutant(file, node.lineno, statement, start, end, before, after, function, line.strip())
         ast.parse(mutant.applied(source))
         found.append(mutant)
     return found

@@ -65,6 +65,13 @@ def test_bad_gate_weights_are_named(weights, words):
         Block(weights, np.ones(3), np.ones(3), TINY)
 
 
+def test_devices_have_a_speed():
+    block = Block(np.full((4, 3), 1 / 3), [1e-9] * 3, [1e-9] * 3, TINY, device_speeds=[1.0, 2.0, 4.0])
+    np.testing.assert_allclose(block.computation_time, TINY.token_flops / np.array([1.0, 2.0, 4.0]))
+    with pytest.raises(ValueError, match=r"device_speeds\[1\] = 0.9"):
+        Block(np.full((4, 3), 1 / 3), [1e-9] * 3, [1e-9] * 3, TINY, device_speeds=[1.0, 0.9, 4.0])
+
+
 def test_blocks_and_allocations_are_read_only_copies():
     gains = np.full(3, 1e-9)
     block = block_of(gains, TINY)
@@ -128,6 +135,19 @@ def test_parts_add_up_to_the_total(seed, name):
     )
     assert result.total == result.device_times.max()
     assert (result.device_times[~selected.any(axis=0)] == 0).all()
+
+
+def test_an_idle_device_is_in_no_mean():
+    """Parts are means over the devices that serve tokens: what the others have of bandwidth or speed is no part."""
+    block = draw_block(TINY, np.random.default_rng(2))
+    selected = np.zeros((4, 3), bool)
+    selected[:3, 0] = selected[3, 2] = True
+    parts = latency(block, Allocation(selected, [4e7, 3e7, 3e7]))
+    serving = [0, 2]
+    assert parts.device_times[1] == 0.0
+    for name in ("downlink", "uplink", "computation"):
+        assert getattr(parts, name) == pytest.approx(getattr(parts, f"device_{name}")[serving].mean(), rel=1e-12)
+    assert parts.waiting == pytest.approx((parts.total - parts.device_times[serving]).mean(), rel=1e-12)
 
 
 def test_a_device_without_bandwidth_takes_for_ever_if_it_has_tokens():

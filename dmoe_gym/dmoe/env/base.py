@@ -16,6 +16,7 @@ from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.batch import BATTERY, OBSERVED_PER_DRAWN, Batch, Rules, acknowledge, observe_rounds, round_of
 from dmoe_gym.dmoe.physics import Constants, Round, Schedule, check
+from dmoe_gym.dmoe.physics.round import in_turn
 from dmoe_gym.relevance import RelevanceProcess
 from dmoe_gym.relevance.process import DirichletRelevance
 
@@ -52,7 +53,12 @@ class DMoECore(BatchedCore):
         self.delivered, self.lost = np.zeros((2, num_envs, experts, experts), np.float32)
         # the default processes' draws are compiled into one pass with what is observed
         plain = type(self.channel) is RayleighChannel and type(self.knowledge) is PerfectKnowledge
-        self._gains_inside = plain and self.harvest is None and not config.acknowledged
+        outside = self.harvest is not None or config.acknowledged or config.return_transmission
+        self._gains_inside = plain and not outside
+        # (2, num_envs, K, K, M) gains of links there and back, true and observed; see `gains`
+        self._both_ways: np.ndarray | None = None
+        if config.return_transmission:
+            self._both_ways = np.zeros((2, *self.channel.gains.shape), np.float32)
         self._scores_inside = type(self.relevance) is DirichletRelevance
         self.rules = Rules.of(config)
         self.efficiency = np.zeros((num_envs, experts, experts, subcarriers), np.float32)
@@ -73,8 +79,8 @@ class DMoECore(BatchedCore):
             layer=self.layer,
             progress=self.progress,
             terminated=self.terminated,
-            gains=self.channel.gains,
-            observed_gains=self.knowledge.observed_gains,
+            gains=self.gains,
+            observed_gains=self.observed_gains,
             efficiency=self.efficiency,
             domains=self.relevance.domains,
             gate_scores=self.relevance.gate_scores,
@@ -87,6 +93,17 @@ class DMoECore(BatchedCore):
             terms=self.term_values,
             rewards=self.rewards,
         )
+
+    @property
+    def gains(self) -> np.ndarray:
+        """(num_envs, K, K, M) what costs are made of: the channel's, or where answers travel back the gain of one way
+        that would take as long as both do."""
+        return self.channel.gains if self._both_ways is None else self._both_ways[0]
+
+    @property
+    def observed_gains(self) -> np.ndarray:
+        """The same of the gains as they are observed."""
+        return self.knowledge.observed_gains if self._both_ways is None else self._both_ways[1]
 
     # --- spaces and observation
 
@@ -112,7 +129,8 @@ class DMoECore(BatchedCore):
     meaning = MappingProxyType(
         {
             "gate_scores": "(K, N, K): relevance of expert j for hidden state n of node i; sums to 1 over j",
-            "spectral_efficiency": "(K, K, M): log2(1 + SNR) of link i to j over subcarrier m [bit/s/Hz]; 0 if i = j",
+            "spectral_efficiency": "(K, K, M): log2(1 + SNR) of link i to j over subcarrier m [bit/s/Hz]; 0 if i = j; "
+            "of both ways with `return_transmission`",
             "threshold": "(1,): z gamma^l, the relevance that every hidden state of the round shall reach",
             "progress": "(1,): l / L, the share of the episode's rounds, this one included",
             "computation_energy": "(K,): a, what a node's expert takes per hidden state [E_ref / (K N D)]",
@@ -175,6 +193,11 @@ class DMoECore(BatchedCore):
 
     def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
         """Write what is observed of a round, and draw its gains and its gate scores if that is still to be done."""
+        if self._both_ways is not None:
+            snr = self.config.mean_snr
+            for kept, drawn in zip(self._both_ways, (self.channel.gains, self.knowledge.observed_gains), strict=True):
+                one_way = np.log1p(snr * drawn[rows].astype(np.float64))
+                kept[rows] = np.expm1(in_turn(one_way, one_way.swapaxes(1, 2))) / snr
         work = len(rows) / (1 if gains else OBSERVED_PER_DRAWN)
         observe_rounds(work, rows, first, gains, scores, self.constants, self.rules, self.batch)
         self._receive(rows, first, self.batch)

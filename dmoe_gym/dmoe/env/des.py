@@ -91,8 +91,8 @@ class DESCore(DMoECore):
         self.turn[rows] = 0
         self.selected[rows] = False
         for known, energies in (
-            (self.knowledge.observed_gains, self.link_energy),
-            (self.channel.gains, self.paid_energy),
+            (self.observed_gains, self.link_energy),
+            (self.gains, self.paid_energy),
         ):
             _allocate(len(rows), rows, self.efficiency, known, self.constants, self.subcarrier, energies)
             if self.paid_energy is self.link_energy:

@@ -18,13 +18,13 @@ from dmoe_gym.dmoe.env.joint import JointCore, PriceCore, apply_joint, encode_jo
 from dmoe_gym.dmoe.inference import InferenceConfig
 from dmoe_gym.dmoe.physics import Round, Schedule
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
-from dmoe_gym.models.process import ModelRelevance
+from dmoe_gym.models.serving import ServingCore
 
 # What an action of 1 means for a hidden state (this project's choice): a threshold four times as high, at most 1.
 LOG_STATE_FACTOR = float(np.log(4.0))
 
 
-class InferenceBase(DMoECore):
+class InferenceBase(ServingCore, DMoECore):
     """A round is a layer of a real model: who is heard shapes the gate scores of later layers and the answer.
 
     Observations are those of `DMoE-JESA-v0`; gate scores are the model's. Relevance and shortfall are reported and not
@@ -35,7 +35,6 @@ class InferenceBase(DMoECore):
 
     term_names = (*TERMS, "correct")
     config: InferenceConfig
-    relevance: ModelRelevance
 
     def __init__(self, num_envs: int, config: InferenceConfig) -> None:
         super().__init__(num_envs, config)
@@ -43,19 +42,8 @@ class InferenceBase(DMoECore):
 
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
         self._decide(actions, rows)
-        config, terms = self.config, self.terms
-        self.relevance.hear(rows, self.served)
-        joules = terms["energy_communication_J"][rows] + terms["energy_computation_J"][rows]
-        cost = joules / config.reference_energy_j
-        correct = np.zeros(len(rows))
-        last = self.layer[rows] == config.num_layers
-        if last.any():
-            correct[last] = self.relevance.correct(rows[last])
-            cost[last] += config.wrong_answer_price * (1 - correct[last])
-        terms["cost"][rows] = cost
-        terms["correct"][rows] = correct
-        self.rewards[rows] = -cost
-        self._finish_round(rows)
+        joules = self.terms["energy_communication_J"][rows] + self.terms["energy_computation_J"][rows]
+        self._answer(rows, self.served, joules / self.config.reference_energy_j)
 
     @abstractmethod
     def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
@@ -69,18 +57,11 @@ class InferenceBase(DMoECore):
         """The constraints on experts and subcarriers; a shortfall is no violation here, for none is priced."""
         return super().check(replace(round, threshold=0.0), schedule)
 
-    def priced(self, row: int) -> tuple[float, float]:
-        """The share of wrong answers, which an episode's last round gives, and their price."""
-        wrong = 1 - float(self.terms["correct"][row]) if self.terminated[row] else 0.0
-        return wrong, self.config.wrong_answer_price
-
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
-        """Adds accuracy, the share of right answers, and the energy of one answer [mJ]."""
-        means = super().metrics(means)
+        """Adds accuracy and the energy of one answer [mJ]."""
         joules = means["energy_communication_J"] + means["energy_computation_J"]
-        accuracy = means.pop("correct") * self.config.num_layers
         answers = self.config.num_experts / self.config.num_layers
-        return {**means, "accuracy": accuracy, "energy_per_answer_mJ": 1e3 * joules / answers}
+        return {**super().metrics(means), "energy_per_answer_mJ": 1e3 * joules / answers}
 
 
 class InferenceCore(InferenceBase):

@@ -18,7 +18,7 @@ class Choices(NamedTuple):
     """What a round was when its nodes decided: the core draws the next one in the same step."""
 
     gate_scores: np.ndarray  # (K, N, K)
-    gains: np.ndarray  # (K, K, M)
+    gains: np.ndarray  # (K, K, M), see `DMoECore.gains`
     threshold: float
     account: np.ndarray  # (2 + K,), see `charge.charge_served`
 
@@ -27,7 +27,7 @@ class Choices(NamedTuple):
         """Of a core's environment 0."""
         return cls(
             core.relevance.gate_scores[0].copy(),
-            core.channel.gains[0].copy(),
+            core.gains[0].copy(),
             float(core.threshold[0, 0]),
             core.account[0].copy(),
         )

@@ -89,7 +89,7 @@ def _energies_per_state(round: Round, schedule: Schedule) -> tuple[np.ndarray, n
     config = round.config
     free = ~schedule.allocated.any((0, 1))
     own_count = schedule.allocated.sum(-1)
-    own = (round.spectral_efficiency * schedule.allocated).sum(-1)
+    own = round.link_efficiency(schedule.allocated)
     efficiency = np.where(own_count > 0, own, np.where(free, round.spectral_efficiency, 0).max(-1))
     count = np.maximum(own_count, 1)
     error = _EFFICIENCY_ERROR * (count + efficiency)

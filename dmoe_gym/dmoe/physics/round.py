@@ -71,7 +71,7 @@ class Round:
         object.__setattr__(self, "threshold", threshold)
 
     @cached_property
-    def spectral_efficiency(self) -> np.ndarray:
+    def one_way_efficiency(self) -> np.ndarray:
         """log2(1 + SNR) [bit/s/Hz], (K, K, M); zero on the diagonal, which needs no radio."""
         snr = self.config.mean_snr * self.gains
         efficiency = np.where(snr > TINY_SNR, np.log2(1 + snr), snr / np.log(2))
@@ -79,9 +79,26 @@ class Round:
         efficiency.setflags(write=False)
         return efficiency
 
+    @cached_property
+    def spectral_efficiency(self) -> np.ndarray:
+        """`one_way_efficiency`, or where answers travel back that of both ways [bit/s/Hz], (K, K, M)."""
+        one_way = self.one_way_efficiency
+        if not self.config.return_transmission:
+            return one_way
+        efficiency = in_turn(one_way, one_way.swapaxes(0, 1))
+        efficiency.setflags(write=False)
+        return efficiency
+
+    def link_efficiency(self, allocated: np.ndarray) -> np.ndarray:
+        """(K, K) of links over all of their subcarriers, (K, K, M) bool, together [bit/s/Hz]."""
+        there = np.where(allocated, self.one_way_efficiency, 0.0).sum(-1)
+        if not self.config.return_transmission:
+            return there
+        return in_turn(there, np.where(allocated, self.one_way_efficiency.swapaxes(0, 1), 0.0).sum(-1))
+
     @property
     def rates(self) -> np.ndarray:
-        """B0 log2(1 + P0 gains / N0) [bit/s], (K, K, M); zero on the diagonal."""
+        """B0 times `spectral_efficiency` [bit/s], (K, K, M); zero on the diagonal."""
         return self.config.subcarrier_bandwidth_hz * self.spectral_efficiency
 
     @cached_property
@@ -126,6 +143,12 @@ class Schedule:
     def payload_states(self) -> np.ndarray:
         """(K, K) int: hidden states that travel from node i to node j."""
         return self.selected.sum(1)
+
+
+def in_turn(there: np.ndarray, back: np.ndarray) -> np.ndarray:
+    """1 / (1 / there + 1 / back), the spectral efficiency of sending the same there and then back; 0 if either is 0."""
+    total = there + back
+    return np.divide(there * back, total, out=np.zeros_like(total), where=total > 0)
 
 
 def require_fit(round: Round, schedule: Schedule) -> None:

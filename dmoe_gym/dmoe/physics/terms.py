@@ -297,13 +297,12 @@ def terms(round: Round, schedule: Schedule) -> Terms:
         ValueError: if the schedule's size is not the round's.
     """
     require_fit(round, schedule)
-    efficiency = np.where(schedule.allocated, round.spectral_efficiency, 0.0).sum(-1)
     constants = Constants.of(round.config)
     unit = round.config.energy_unit_j
     arguments = (
         round.gate_scores,
         schedule.selected,
-        efficiency,
+        round.link_efficiency(schedule.allocated),
         schedule.allocated.sum(-1),
         round.threshold,
         constants,
@@ -327,7 +326,7 @@ def terms(round: Round, schedule: Schedule) -> Terms:
 
 
 def energy(round: Round, schedule: Schedule) -> Energy:
-    """Energy of a round's forward transmission and computation [J]; see `terms`."""
+    """Energy of a round's transmission and computation [J]; see `terms`."""
     return terms(round, schedule).energy
 
 

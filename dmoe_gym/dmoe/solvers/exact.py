@@ -101,7 +101,8 @@ def lower_bound(round: Round) -> float:
 
     Proof: c subcarriers of a link take c / (sum of rates), at least 1 / (the best rate); so with every link on its best
     alone, whoever else wants it, no schedule costs more, and its cost is a sum of hidden states' own, each least.
-    With a slot, it holds for schedules of at most one subcarrier per link, as environments' actions are.
+    With a slot, or answers that travel back, it holds for schedules of at most one subcarrier per link, as
+    environments' actions are.
 
     Raises:
         ValueError: for a round under a relevance budget or with batteries.
@@ -119,9 +120,9 @@ def solve_exact(round: Round, *, time_limit_s: float | None = None) -> Schedule:
 
     Where the lower bound's subcarriers are distinct it is attained and returned at once; otherwise HiGHS solves
     the joint program, without the choices that the gap between the best known schedule and the bound already rules
-    out: with such a choice forced the bound (`forcing_cost`) is above the known schedule. With a slot, it is the best
-    schedule of at most one subcarrier per link, as environments' actions are; links that would not deliver cannot be
-    in it, since failing on purpose never pays.
+    out: with such a choice forced the bound (`forcing_cost`) is above the known schedule. With a slot, or answers that
+    travel back, it is the best schedule of at most one subcarrier per link, as environments' actions are; links that
+    would not deliver cannot be in it, since failing on purpose never pays.
 
     Raises:
         ValueError: if time_limit_s is not positive, or for a round under a relevance budget or with batteries.

@@ -91,11 +91,7 @@ class CausalRelevance(ModelRelevance):
                 wanted = torch.cat([self._model.own_heard(layer, hidden[:, :-states]), wanted], 1)
             self._keep(some, self._model.close_layer(layer, hidden, wanted))
 
-    def correct(self, rows: np.ndarray) -> np.ndarray:
-        return self.right(rows).mean(1)
-
     def right(self, rows: np.ndarray) -> np.ndarray:
-        """(rows, nodes) how right each answer is: 0 or 1, or its likelihood (`Questions.by_likelihood`)."""
         places = self._places(rows)
         with torch.no_grad():
             logits = self._model.logits(self._flat(rows), self._padding(rows)).float()

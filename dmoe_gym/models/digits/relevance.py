@@ -56,7 +56,6 @@ class ClassifierRelevance(ModelRelevance):
         for name, given, valid in (
             ("num_states", states, model.config.states),
             ("num_experts", experts, model.config.experts),
-            ("num_experts", nodes, model.config.experts),
         ):
             if given != valid:
                 raise ValueError(f"{name} = {given}: valid is {valid}, which the classifier has")
@@ -101,19 +100,11 @@ class ClassifierRelevance(ModelRelevance):
         work = len(rows) * self.domains.shape[1] / _IMAGES_PER_ROUND
         _close(work, rows, self.layer, self.hidden, self.model.weights, self.gate_scores, heard)
 
-    def correct(self, rows: np.ndarray) -> np.ndarray:
-        """(rows,) share of the nodes whose image would be classified rightly from its hidden states as they are."""
+    def right(self, rows: np.ndarray) -> np.ndarray:
         right = np.zeros((len(rows), self.domains.shape[1]), np.bool_)
         work = len(rows) / _IMAGES_PER_ROUND
         _answer(work, rows, self.hidden, self.model.weights, self.inputs.labels, self.images, right)
-        return right.mean(1)
-
-    def confidence(self) -> np.ndarray:
-        """(batch, nodes) probability that the network gives to the right class, from the hidden states as they are."""
-        class_scores = self.model.class_scores(self.hidden).astype(np.float64)
-        odds = np.exp(class_scores - class_scores.max(-1, keepdims=True))
-        labels = self.inputs.labels[self.images]
-        return np.take_along_axis(odds, labels[..., None], axis=-1)[..., 0] / odds.sum(-1)
+        return right
 
 
 @serial_or_parallel

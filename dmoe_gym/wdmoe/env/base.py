@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -119,7 +120,7 @@ class WDMoECore(BatchedCore):
             "progress": "(1,): block / blocks, this one included",
         }
     )
-    term_names = (
+    term_names: ClassVar[tuple[str, ...]] = (
         "cost",
         "latency_s",
         "latency_downlink_s",
@@ -137,7 +138,8 @@ class WDMoECore(BatchedCore):
         self.constants = Constants.of(config)
         self.fading = config.channel.process(num_envs, (2, devices), 1)
         self.knowledge = config.csi.knowledge(self.fading)
-        self.relevance = config.relevance.process(num_envs, 1, config.num_tokens, devices)
+        together = config.tokens_together
+        self.relevance = config.relevance.process(num_envs, config.num_tokens // together, together, devices)
         self.path_gains = np.ones((num_envs, devices))
         # (num_envs, direction, device): downlink, uplink
         self.gains = np.ones((num_envs, 2, devices))
@@ -178,8 +180,16 @@ class WDMoECore(BatchedCore):
 
     @property
     def gate_weights(self) -> np.ndarray:
-        """(num_envs, J, U) float32: of the one node there is, the base station."""
-        return self.relevance.gate_scores[:, 0]
+        """(num_envs, J, U) float32, of all tokens at the base station."""
+        return self.relevance.gate_scores.reshape(self.selected.shape)
+
+    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        self._decide(actions, rows)
+        self._finish_round(rows)
+
+    @abstractmethod
+    def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        """Write selected, bandwidth, rewards and the terms that `charge` writes."""
 
     # --- episodes
 

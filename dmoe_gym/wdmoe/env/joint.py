@@ -38,9 +38,8 @@ class JointCore(WDMoECore):
         config = self.config
         return spaces.Box(-1, 1, (config.num_devices * (1 + config.num_tokens),), np.float32)
 
-    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+    def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
         _step(self.gate_weights.size / 1024, rows, actions, *self._arrays())
-        self._finish_round(rows)
 
     def encode(self, schedule: Allocation) -> np.ndarray:
         """The action that decodes to a valid allocation that uses all of the bandwidth.
@@ -147,9 +146,8 @@ class DiscountCore(WDMoECore):
     def _action_space(self) -> spaces.Space:
         return spaces.Box(-1, 1, (2 * self.config.num_devices,), np.float32)
 
-    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+    def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
         _step_discounts(self.gate_weights.size / 128, rows, actions, *self._arrays())
-        self._finish_round(rows)
 
 
 @njit
