@@ -95,6 +95,7 @@ def register_environments() -> None:
     register("DMoE-Inference-v0", "dmoe_gym.dmoe.env.inference:InferenceCore", inference)
     register("DMoE-Inference-Joint-v0", "dmoe_gym.dmoe.env.inference:InferenceJointCore", inference)
     register("WDMoE-v0", "dmoe_gym.wdmoe.env.joint:DiscountCore", "dmoe_gym.wdmoe.system:WDMOE")
+    register("WDMoE-Residual-v0", "dmoe_gym.wdmoe.env.residual:ResidualCore", "dmoe_gym.wdmoe.system:WDMOE")
     register("WDMoE-Joint-v0", "dmoe_gym.wdmoe.env.joint:JointCore", "dmoe_gym.wdmoe.system:WDMOE")
     served = "dmoe_gym.wdmoe.system:INFERENCE"
     register("WDMoE-Inference-v0", "dmoe_gym.wdmoe.env.inference:InferenceCore", served)

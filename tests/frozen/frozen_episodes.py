@@ -24,13 +24,14 @@ WDMOE = ("testbed", "mixtral", "crowd")
 SCENARIOS = {
     "DMoE-DES-v0": ("small", "paper", "scarce", "large", "selective", "recorded"),
     "DMoE-JESA-v0": (*DMOE, "harvest", "blockage"),
-    "DMoE-JESA-Sequential-v0": DMOE,
-    "DMoE-JESA-Price-v0": DMOE,
+    "DMoE-JESA-Sequential-v0": (*DMOE, "harvest", "blockage"),
+    "DMoE-JESA-Price-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-JESA-Residual-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-Inference-v0": INFERENCE,
     "DMoE-Inference-Joint-v0": INFERENCE,
     "WDMoE-v0": WDMOE,
     "WDMoE-Joint-v0": WDMOE,
+    "WDMoE-Residual-v0": WDMOE,
     "ChannelAwareGating-v0": ("analog", "digital", "coded", "stale"),
 }
 # "ID/SCENARIO", every one of them
@@ -102,8 +103,10 @@ def fingerprint(env_id: str, scenario: str) -> dict[str, Any]:
 def main() -> None:
     """Write the file."""
     told = json.loads(FILE.read_text())
-    told = {key: told.get(key) or fingerprint(*key.split("/", 1)) for key in KEYS}
-    FILE.write_text(json.dumps(told, indent=1) + "\n")
+    for key in KEYS:
+        if key not in told:
+            told[key] = fingerprint(*key.split("/", 1))
+            FILE.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

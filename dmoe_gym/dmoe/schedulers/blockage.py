@@ -8,7 +8,7 @@ import numpy as np
 
 from dmoe_gym.channel import BlockageConfig, CSIConfig
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Corrections, Scheduler, observed_rounds, seen
+from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Corrections, Observation, Scheduler, observed_rounds, seen
 from dmoe_gym.dmoe.solvers.blockage import blockage_jesa, filter_links
 from dmoe_gym.dmoe.solvers.delivery import ChannelLaw
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
@@ -106,9 +106,7 @@ class FilterJESA(Correctable):
         )  # fmt: skip
         return memory
 
-    def fill_corrected(
-        self, observation: Mapping[str, np.ndarray], corrections: Corrections, *schedule: np.ndarray
-    ) -> None:
+    def fill_corrected(self, observation: Observation, corrections: Corrections, *schedule: np.ndarray) -> None:
         layers, blocked = self.layers(observation), observation["blocked"]
         rounds = observed_rounds(observation, *schedule)
         for row, (scores, efficiency, threshold, chosen, route) in enumerate(rounds):

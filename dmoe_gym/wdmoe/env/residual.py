@@ -1,0 +1,107 @@
+"""WDMoE-Residual-v0: an action corrects what `priced-optimal` believes of the devices, and its bandwidths.
+
+Residual policy learning (Silver et al., arXiv 1812.06298; Johannink et al., arXiv 1812.03201).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+import numpy as np
+from gymnasium import spaces
+
+from dmoe_gym.wdmoe.config import WDMoEConfig
+from dmoe_gym.wdmoe.env.joint import JointCore, encode_joint
+from dmoe_gym.wdmoe.schedulers import Observed, Priced
+
+# What an action of 1 multiplies by (this project's choice).
+TIME_FACTOR = 2.0
+BANDWIDTH_FACTOR = 2.0
+# One of each per device, and what it means.
+DEVICE_FEATURES = MappingProxyType(
+    {
+        "downlink": "log of the downlink's spectral efficiency over an equal share of the band",
+        "uplink": "the same of the uplink",
+        "computation": "log of its time per token over the mean device's",
+        "demand": "U times its mean gate weight over all tokens, less 1",
+        "best": "U times the share of tokens that weigh it most, less 1",
+    }
+)
+GLOBAL_FEATURES = MappingProxyType({"relevance_budget": "as in `WDMoE-v0`", "progress": "as in `WDMoE-v0`"})
+LARGEST, LEAST = 5.0, 1e-3
+
+
+class ResidualCore(JointCore):
+    """One step corrects `priced-optimal`, which decides the block; action 0 is it, bit for bit.
+
+    Stock learners take the one flat vector that is observed: features of order one, clipped to +-5, whose length
+    depends on U alone; `env.unwrapped.feature_names` names them. All are functions of the present observation of
+    `WDMoE-v0`.
+    """
+
+    entries = MappingProxyType(
+        {
+            "time": f"U: a token on device u is believed to take {TIME_FACTOR:g}^entry times as long",
+            "bandwidth": f"U: what bandwidth device u gets is multiplied by {BANDWIDTH_FACTOR:g}^entry",
+        }
+    )
+    meaning = MappingProxyType(
+        {"features": "(5*U + 2,): 5 features of every device, feature after feature, and 2 of all"}
+    )
+    alone = "features"
+
+    def __init__(self, num_envs: int, config: WDMoEConfig) -> None:
+        self.features = np.zeros(
+            (num_envs, len(DEVICE_FEATURES) * config.num_devices + len(GLOBAL_FEATURES)), np.float32
+        )
+        self.underneath = Priced(config)
+        super().__init__(num_envs, config)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the entries of an observation mean: "demand[3]" is of device 3."""
+        devices = range(self.config.num_devices)
+        return tuple(f"{name}[{device}]" for name in DEVICE_FEATURES for device in devices) + tuple(GLOBAL_FEATURES)
+
+    def _observations(self) -> dict[str, np.ndarray]:
+        # what the scheduler underneath sees
+        self.inputs = super()._observations()
+        return {"features": self.features}
+
+    def _observation_space(self) -> spaces.Space:
+        return spaces.Box(-LARGEST, LARGEST, self.features.shape[1:], np.float32)
+
+    def _action_space(self) -> spaces.Space:
+        return spaces.Box(-1, 1, (2 * self.config.num_devices,), np.float32)
+
+    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        times, shares = np.split(actions[rows].astype(np.float64), 2, axis=1)
+        blocks = Observed.of(self.config, {name: values[rows] for name, values in self.inputs.items()})
+        longer = TIME_FACTOR**times
+        believed = replace(
+            blocks,
+            downlink_cn0=blocks.downlink_cn0 / longer,
+            uplink_cn0=blocks.uplink_cn0 / longer,
+            computation_time=blocks.computation_time * longer,
+        )
+        selected, bandwidth = self.underneath.decide(believed)
+        joint = np.zeros((self.num_envs, self.config.num_devices * (1 + self.config.num_tokens)), np.float32)
+        joint[rows] = encode_joint(selected, bandwidth * BANDWIDTH_FACTOR**shares)
+        super().step(joint, rows)
+
+    def _observe_round(self, rows: np.ndarray) -> None:
+        super()._observe_round(rows)
+        seen = {name: values[rows].astype(np.float64) for name, values in self.inputs.items()}
+        weights, devices = seen["gate_weights"], self.config.num_devices
+        computation = np.maximum(seen["computation_time"], LEAST)
+        best = weights.argmax(2)[..., None] == np.arange(devices)
+        parts = [
+            np.log(np.maximum(seen["downlink_efficiency"], LEAST)),
+            np.log(np.maximum(seen["uplink_efficiency"], LEAST)),
+            np.log(computation / computation.mean(1, keepdims=True)),
+            devices * weights.mean(1) - 1,
+            devices * best.mean(1) - 1,
+            *(seen[name] for name in GLOBAL_FEATURES),
+        ]
+        self.features[rows] = np.clip(np.concatenate(parts, axis=1), -LARGEST, LARGEST)

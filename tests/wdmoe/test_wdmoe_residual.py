@@ -1,0 +1,69 @@
+"""WDMoE-Residual-v0: action 0, what entries do, and the features."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dmoe_gym.facades.view import View
+from dmoe_gym.registration import create_core
+from dmoe_gym.wdmoe.policies import JointPolicy, Priced
+from dmoe_gym.wdmoe.scenarios import SCENARIOS
+
+RESIDUAL, JOINT = "WDMoE-Residual-v0", "WDMoE-Joint-v0"
+
+
+def started(env_id: str, scenario: str, size: int = 3, **overrides):
+    core = create_core(env_id, size, scenario, overrides)
+    core.seed(core.all_rows, [(5, row) for row in range(size)])
+    core.start(core.all_rows)
+    return core
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_action_0_is_priced_optimal_bit_for_bit(scenario):
+    residual, joint = (started(env_id, scenario, num_blocks=3) for env_id in (RESIDUAL, JOINT))
+    policy = JointPolicy(Priced(joint.config))
+    zero = np.zeros((3, *residual.action_space.shape), np.float32)
+    while not joint.terminated.all():
+        joint.step(policy.actions(View(joint).batch()), joint.all_rows)
+        residual.step(zero, residual.all_rows)
+        for field in ("rewards", "term_values", "selected", "bandwidth"):
+            np.testing.assert_array_equal(getattr(residual, field), getattr(joint, field), err_msg=field)
+
+
+def test_a_slower_device_gets_fewer_tokens_and_a_bandwidth_entry_its_factor():
+    tokens = {}
+    for value in (-1.0, 0.0, 1.0):
+        core = started(RESIDUAL, "testbed", 32)
+        actions = np.zeros((32, 8), np.float32)
+        actions[:, 1] = value
+        core.step(actions, core.all_rows)
+        tokens[value] = core.selected[:, :, 1].sum()
+    assert tokens[-1.0] > tokens[0.0] > tokens[1.0]
+    plain, wider = (started(RESIDUAL, "testbed", 8) for _ in range(2))
+    actions = np.zeros((8, 8), np.float32)
+    plain.step(actions, plain.all_rows)
+    actions[:, 4] = 1.0
+    wider.step(actions, wider.all_rows)
+    used = (plain.bandwidth[:, [0, 1]] > 0).all(1)
+    assert used.any()
+    ratio = (wider.bandwidth[used, 0] / wider.bandwidth[used, 1]) / (
+        plain.bandwidth[used, 0] / plain.bandwidth[used, 1]
+    )
+    np.testing.assert_allclose(ratio, 2.0, rtol=1e-4)
+
+
+def test_some_environments_alone_step_as_in_the_batch_and_features_follow_the_observation():
+    whole, part = (started(RESIDUAL, "testbed") for _ in range(2))
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (3, 8)).astype(np.float32)
+    whole.step(actions, whole.all_rows)
+    part.step(actions, np.array([1]))
+    np.testing.assert_array_equal(whole.features[1], part.features[1])
+    names = whole.feature_names
+    assert len(names) == whole.features.shape[1]
+    weights = whole.gate_weights.astype(float)
+    np.testing.assert_allclose(whole.features[:, names.index("demand[2]")], 4 * weights.mean(1)[:, 2] - 1, rtol=1e-5)
+    share = (weights.argmax(2) == 2).mean(1)
+    np.testing.assert_allclose(whole.features[:, names.index("best[2]")], 4 * share - 1, rtol=1e-5)
