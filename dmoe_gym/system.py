@@ -85,15 +85,12 @@ class ExactBound(Bound):
 
 
 class InformedBound(Bound):
-    """A function of one round as observed, of how many preceded it, and of the true one as far as its law: what a round
-    is expected to cost at least.
-    """
+    """A function of one round as observed and of how many preceded it: what a round is expected to cost at least."""
 
     kind, reads = "informed", "the observed round and the law of the rest"
 
     def means(self, rounds: Sequence[Any], observed: Sequence[Any]) -> Terms:
-        pairs = zip(observed, rounds, strict=True)
-        return _means([self.function(seen, passed, true) for passed, (seen, true) in enumerate(pairs)])
+        return _means([self.function(round, passed) for passed, round in enumerate(observed)])
 
 
 class ClairvoyantBound(Bound):

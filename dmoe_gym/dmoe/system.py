@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -38,6 +38,7 @@ from dmoe_gym.system import (
     LineUp,
     Metric,
     System,
+    Terms,
     affordable_bounds,
 )
 
@@ -78,10 +79,17 @@ def _clairvoyant(rounds: list[Round]) -> dict[str, float]:
     return _cost_alone(clairvoyant(rounds).cost)
 
 
-def _informed(observed: Round, rounds_passed: int, true: Round) -> dict[str, float]:
-    if known_about(true.config):
-        return _cost_alone(blockage_bound(true))
+def _informed(observed: Round, rounds_passed: int) -> dict[str, float]:
     return _cost_alone(informed_bound(observed, rounds_passed))
+
+
+class Informed(InformedBound):
+    """Where links are blocked, a function of the true rounds, of whose states it takes the law alone."""
+
+    def means(self, rounds: Sequence[Round], observed: Sequence[Round]) -> Terms:
+        if known_about(rounds[0].config):
+            return ExactBound(lambda round: _cost_alone(blockage_bound(round))).means(rounds, observed)
+        return super().means(rounds, observed)
 
 
 def _least_energy(round: Round) -> dict[str, float]:
@@ -99,7 +107,7 @@ BOUNDS = MappingProxyType(
         "exact": ExactBound(_exact, rounds_stand_alone),
         "lower-bound": ExactBound(_lower_bound, rounds_stand_alone),
         "clairvoyant": ClairvoyantBound(_clairvoyant, lambda config: not rounds_stand_alone(config)),
-        "informed": InformedBound(_informed, lambda config: informed_about(config) or known_about(config)),
+        "informed": Informed(_informed, lambda config: informed_about(config) or known_about(config)),
     }
 )
 INFERENCE_BOUNDS = MappingProxyType({"lower-bound": ExactBound(_least_energy)})

@@ -90,8 +90,10 @@ def _schedule(axes: Axes, scene: Scene) -> None:
     whole_ticks(axes, nodes)
     whole_ticks(axes, nodes, vertical=True)
     if numbered and (left := batteries(scene)):
-        axes.set_yticks(range(nodes), [f"{node}: {share}" for node, share in enumerate(left)], size=9)
-        axes.set(ylabel="node i: battery left" + " (arrived)" * (scene.round.harvested is not None))
+        # millijoules that arrived are in the text; here a plus has to do
+        shares = [share.split("(")[0] + "+" * ("(" in share) for share in left]
+        axes.set_yticks(range(nodes), [f"{node}: {share}" for node, share in enumerate(shares)], size=9)
+        axes.set(ylabel="", title=axes.get_title() + "; batteries" + ", + filled" * (scene.round.harvested is not None))
     if scene.round.blocked is not None:
         rows, columns = np.nonzero(scene.round.blocked & ~np.eye(nodes, dtype=bool))
         axes.plot(columns, rows, "x", color="black", ms=min(16.0, 160 / nodes), mew=1.5, alpha=0.45)
