@@ -144,7 +144,7 @@ def test_damaged_files_are_named_and_left_alone(tmp_path: Path) -> None:
     assert file.read_text() == "algorithm: ["
     missing = _command("evaluate", str(tmp_path / "nothing"))
     assert missing.exit_code == 2
-    assert "is no run folder" in missing.output
+    assert "nothing: is not there" in missing.output
 
 
 class _InterruptedAfter(Teacher):

@@ -216,7 +216,7 @@ class ResidualCore(DMoECore):
     meaning = MappingProxyType(
         {
             "features": "(11*K + 4,): 11 features of every node, feature after feature, and 4 of all; "
-            "with `acknowledged` then 2 of every node and 3 of every link"
+            "with `acknowledged` (3*K*K + 10*K + 4,), then 2 more of every node and 3 of every link"
         }
     )
     alone = "features"
@@ -229,6 +229,9 @@ class ResidualCore(DMoECore):
         # what the scheduler underneath remembers
         self.remembered: Remembered = {}
         self.uncertain = not config.csi.is_perfect
+        if config.acknowledged:
+            told = "11 features of every node, feature after feature, 4 of all, 2 more of every node, 3 of every link"
+            self.meaning = MappingProxyType({"features": f"(3*K*K + 10*K + 4,): {told}"})
         self.entries = {
             "price": f"K: what node i's radio and expert take is multiplied by {PRICE_FACTOR:g}^entry",
             "relevance": f"1: the threshold (enforced) or the price of relevance, times {RELEVANCE_FACTOR:g}^entry",

@@ -43,7 +43,8 @@ class OuterLoopJESA(Scheduler):
                 "1, and from 0 to 1"
             )
         super().__init__(config)
-        self.step_db, self.down_db, self.keep = float(step_db), step_db * target / (1 - target), 1 - forget
+        self.step_db, self.target, self.forget = float(step_db), float(target), float(forget)
+        self.down_db, self.keep = step_db * target / (1 - target), 1 - forget
 
     def remember(self, memory: Remembered, observation: Mapping[str, np.ndarray]) -> Remembered:
         offset = memory.get("offset_db", np.zeros_like(observation["lost"]))
