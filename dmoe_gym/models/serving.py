@@ -88,4 +88,5 @@ class ServingCore(BatchedCore):
     def metrics(self, means: dict[str, float]) -> dict[str, float]:
         """Adds accuracy, the share of right answers."""
         means = super().metrics(means)
-        return {**means, "accuracy": means.pop("correct") * self.rounds_per_episode}
+        accuracy = means.pop("correct") * self.rounds_per_episode
+        return {**means, "accuracy": accuracy}
