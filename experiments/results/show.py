@@ -122,7 +122,7 @@ def curves(comparisons: Sequence[Comparison], runs: Mapping[str, Mapping[str, An
         comparisons: whose learned rows may have curves.
         runs: provenance by recipe and training seed.
     """
-    drawn = [comparison for comparison in comparisons if any(_curves(runs, line.name) for line in comparison.learned)]
+    drawn = [comparison for comparison in comparisons if any(_curves(runs, line) for line in comparison.learned)]
     if not drawn:
         return None
     rows = -(-len(drawn) // COLUMNS)
@@ -147,7 +147,7 @@ def _curve(axes: Axes, comparison: Comparison, runs: Mapping[str, Mapping[str, A
         axes.axhline(cost, linestyle=style, color=colour, lw=1, label=label)
     lowest = strongest
     for number, line in enumerate(comparison.learned):
-        found = _curves(runs, line.name)
+        found = _curves(runs, line)
         if not found:
             continue
         colour = LEARNED[number % len(LEARNED)]
@@ -167,14 +167,16 @@ def _curve(axes: Axes, comparison: Comparison, runs: Mapping[str, Mapping[str, A
     axes.legend(fontsize=6)
 
 
-def _curves(runs: Mapping[str, Mapping[str, Any]], name: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Minutes and costs of every run of a recipe that tells them."""
+def _curves(runs: Mapping[str, Mapping[str, Any]], line: Line) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Minutes and costs of every run of a recipe; none if some do not tell, or if they are of other episodes."""
     found = []
-    for run in runs.get(name, {}).values():
+    for run in runs.get(line.name, {}).values():
         if run.get("curve") and run.get("cpu_seconds") and run.get("steps"):
             steps, costs = np.array(run["curve"], float).T
             found.append((steps / run["steps"] * run["cpu_seconds"] / 60, costs))
-    return found
+    # a row on fewer episodes than its curve is beside lines that the curve cannot be read against
+    ends = [costs[-1] for _, costs in found]
+    return found if found and np.isclose(np.mean(ends), line.cost.mean, rtol=1e-4) else []
 
 
 PAGE, GAPS, CURVES = "docs/results.md", "docs/images/results_gaps.png", "docs/images/results_curves.png"
