@@ -267,7 +267,7 @@ def test_pages_and_pictures(analytic: list[Row], checkout: Path) -> None:
     keep([{"setting": "small", "scheduler": "mine", "ms": 0.25}, other], Path("results"))
     assert read_times(Path("results")) == {"small": {"mine": 0.25}, "x": {"y": 1.0}}
     run = {"git_commit": "c" * 40, "git_dirty": True, "cpu_seconds": 120, "steps": 4000}
-    runs = {"mine": {str(seed): {**run, "curve": [[0, 9.0], [4000, 2.0]]} for seed in range(4)}}
+    runs = {"mine": {str(seed): {**run, "curve": [[0, 9.0], [4000, full.learned[0].cost.mean]]} for seed in range(4)}}
     runs["mine"]["3"] = {"git_commit": "unknown"}
     training = Training.of(config, runs["mine"])
     assert training == Training("PPO", 4000, 2.0, ("an unknown commit", "ccccccc with changes"))
@@ -289,6 +289,9 @@ def test_pages_and_pictures(analytic: list[Row], checkout: Path) -> None:
     assert "none yet" in table
     assert all(png(figure).startswith(b"\x89PNG") for figure in page.pictures.values())
     assert len(page.pictures) == 3
+    # a curve over other episodes than its row's is not drawn beside lines of the row's
+    runs["mine"]["0"]["curve"][-1][1] *= 1.01
+    assert len(shown([full, empty], {"mine": training}, runs, ["crowd"]).pictures) == 2
     assert curves([full], {"mine": {"0": run}}) is None  # of runs that tell no curve none is drawn
 
 
