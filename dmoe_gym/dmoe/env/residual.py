@@ -213,7 +213,7 @@ class ResidualCore(DMoECore):
     """
 
     decides_rounds = True
-    meaning = MappingProxyType(
+    meaning: Mapping[str, str] = MappingProxyType(
         {
             "features": "(11*K + 4,): 11 features of every node, feature after feature, and 4 of all; "
             "with `acknowledged` (3*K*K + 10*K + 4,), then 2 more of every node and 3 of every link"
@@ -231,7 +231,7 @@ class ResidualCore(DMoECore):
         self.uncertain = not config.csi.is_perfect
         if config.acknowledged:
             told = "11 features of every node, feature after feature, 4 of all, 2 more of every node, 3 of every link"
-            self.meaning = MappingProxyType({"features": f"(3*K*K + 10*K + 4,): {told}"})
+            self.meaning = {"features": f"(3*K*K + 10*K + 4,): {told}"}
         self.entries = {
             "price": f"K: what node i's radio and expert take is multiplied by {PRICE_FACTOR:g}^entry",
             "relevance": f"1: the threshold (enforced) or the price of relevance, times {RELEVANCE_FACTOR:g}^entry",
