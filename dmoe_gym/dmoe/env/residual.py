@@ -5,6 +5,7 @@ scheduler, bit for bit, so a learner starts where analysis ends."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple, Self
 
