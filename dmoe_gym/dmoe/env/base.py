@@ -126,7 +126,7 @@ class DMoECore(BatchedCore):
             **limits,
         }
 
-    meaning = MappingProxyType(
+    meaning: Mapping[str, str] = MappingProxyType(
         {
             "gate_scores": "(K, N, K): relevance of expert j for hidden state n of node i; sums to 1 over j",
             "spectral_efficiency": "(K, K, M): log2(1 + SNR) of link i to j over subcarrier m [bit/s/Hz]; 0 if i = j; "
