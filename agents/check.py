@@ -20,6 +20,7 @@ from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 from agents.config import ALGORITHMS, TrainingConfig
 from agents.imitation import teacher_scheduler
@@ -73,7 +74,8 @@ def check_hyperparameters(algorithm: type[BaseAlgorithm], name: str, values: Map
     open_ended = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
     valid = [each for each, said in parameters.items() if said.kind not in (2, 4) and each not in _TAKEN]
     try:
-        hints = get_type_hints(algorithm.__init__)
+        # Stable-Baselines3's alias of environments names VecEnv, which not every algorithm's module knows
+        hints = get_type_hints(algorithm.__init__, localns={"VecEnv": VecEnv})
     except (NameError, TypeError):  # of an own algorithm, whose annotations cannot be resolved
         hints = {}
     for key, value in values.items():
