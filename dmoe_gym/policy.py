@@ -59,7 +59,7 @@ def as_batch(observation: Mapping[str, np.ndarray], key: str, dimensions: int) -
 
 
 class BatchPolicy(ABC):
-    """A policy without state whose actions are computed for whole batches.
+    """A policy whose actions are computed for whole batches; it remembers nothing unless `remember` does.
 
     Attributes:
         key, dimensions: an entry of the observation and its axes, to tell one observation from a batch.
@@ -72,6 +72,10 @@ class BatchPolicy(ABC):
     def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
         """One action per observation of a batch."""
 
+    def remember(self, memory: Remembered, observation: Mapping[str, np.ndarray]) -> Remembered:
+        """What is remembered when a batch is observed, for `actions` to find beside it; nothing here."""
+        return {}
+
     def predict(
         self,
         observation: Mapping[str, np.ndarray],
@@ -79,10 +83,11 @@ class BatchPolicy(ABC):
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """The action(s), one per observation."""
+        """The action(s), one per observation, and what is remembered: to be handed back, where it is anything."""
         batch, batched = as_batch(observation, self.key, self.dimensions)
-        actions = self.actions(batch)
-        return actions if batched else actions[0], None
+        memory = self.remember(state or {}, batch)
+        actions = self.actions({**batch, **memory} if memory else batch)
+        return actions if batched else actions[0], memory or None
 
 
 class Scheduler(ABC):
@@ -130,18 +135,9 @@ class SchedulerPolicy(BatchPolicy):
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
 
-    def predict(
-        self,
-        observation: Mapping[str, np.ndarray],
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """The action(s), and what the scheduler remembers: to be handed back, where it remembers anything."""
-        batch, batched = as_batch(observation, self.key, self.dimensions)
-        memory = self.scheduler.remember(state or {}, batch)
-        actions = self.actions({**batch, **memory})
-        return actions if batched else actions[0], memory or None
+    def remember(self, memory: Remembered, observation: Mapping[str, np.ndarray]) -> Remembered:
+        """As the scheduler does."""
+        return self.scheduler.remember(memory, observation)
 
 
 class ConstantPolicy(BatchPolicy):

@@ -125,8 +125,17 @@ class Split(nn.Module):
         return features[:, -1:]
 
 
-class HeadsInside(ActorCriticPolicy):
-    """A policy whose features extractor, `extractor`, says everything: no layer here depends on the sizes."""
+class OutputsInside(ActorCriticPolicy):
+    """A policy whose features extractor makes the action's parameters and the value: no layer here learns anything."""
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.mlp_extractor = Split(self.features_dim)  # type: ignore[assignment]
+        self.action_net, self.value_net = nn.Identity(), nn.Identity()  # type: ignore[assignment]
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+
+class HeadsInside(OutputsInside):
+    """An equivariant one, around its `extractor`."""
 
     extractor: ClassVar[type[BaseFeaturesExtractor]]
 
@@ -143,8 +152,3 @@ class HeadsInside(ActorCriticPolicy):
         options["features_extractor_class"] = self.extractor
         options["features_extractor_kwargs"] = {"prices": Prices(*prices), "width": width}
         super().__init__(checked(observation_space), action_space, lr_schedule, **options)
-
-    def _build(self, lr_schedule: Schedule) -> None:
-        self.mlp_extractor = Split(self.features_dim)  # type: ignore[assignment]
-        self.action_net, self.value_net = nn.Identity(), nn.Identity()  # type: ignore[assignment]
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]

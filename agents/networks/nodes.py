@@ -11,13 +11,13 @@ import torch
 from gymnasium import spaces
 from pydantic import Field
 from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from agents.config import NetworkKind, TrainingConfig
-from agents.networks.heads import Split
+from agents.networks.heads import OutputsInside
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, LINK_FEATURES, NODE_FEATURES, TOLD_FEATURES
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
@@ -64,8 +64,8 @@ class Layout(NamedTuple):
         """(B, K, inputs) of (B, history x features): a node's own, those of all, means over its links out and in."""
         batch, experts = len(observations), self.experts
         frames = observations.view(batch, self.history, -1)
-        sizes = [len(NODE_FEATURES) * experts, len(GLOBAL_FEATURES)]
-        own, common, told, links = frames.split([*sizes, *self._sizes_told(frames.shape[-1] - sum(sizes))], -1)
+        sizes = [len(NODE_FEATURES) * experts, len(GLOBAL_FEATURES), self.acknowledged * len(TOLD_FEATURES) * experts]
+        own, common, told, links = frames.split([*sizes, frames.shape[-1] - sum(sizes)], -1)
         parts = [own.reshape(batch, -1, experts), common.flatten(1)[..., None].expand(-1, -1, experts)]
         if self.acknowledged:
             parts.append(told.reshape(batch, -1, experts))
@@ -74,24 +74,19 @@ class Layout(NamedTuple):
             parts += [square.sum(dim) / (experts - 1) for dim in (-1, -2)]
         return torch.cat(parts, 1).transpose(1, 2)
 
-    def _sizes_told(self, left: int) -> tuple[int, int]:
-        told = len(TOLD_FEATURES) * self.experts if self.acknowledged else 0
-        return told, left - told
-
 
 class NodeActor(nn.Module):
-    """Mean corrections (B, actions) of observations; untrained they are 0."""
+    """Mean corrections (B, actions) of what every node gets (B, K, inputs); untrained they are 0."""
 
     def __init__(self, layout: Layout, actions: int, width: int) -> None:
         super().__init__()
-        self.layout = layout
         self.tower = _Tower(layout.inputs, width, (actions - 1) // layout.experts, 1)
         for layer in (self.tower.each, self.tower.overall):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, observations: Tensor) -> Tensor:
-        each, relevance = self.tower(self.layout.by_node(observations))
+    def forward(self, nodes: Tensor) -> Tensor:
+        each, relevance = self.tower(nodes)
         further = each[..., 1:].transpose(1, 2).flatten(1)  # one kind of correction after the other
         return torch.cat([each[..., 0], relevance, further], -1)
 
@@ -101,16 +96,17 @@ class NodeCorrections(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: spaces.Box, layout: Layout, actions: int, width: int) -> None:
         super().__init__(observation_space, actions + 1)
+        self.layout = layout
         self.actor = NodeActor(layout, actions, width)
         self.critic = _Tower(layout.inputs, width, 1, 1)
 
     def forward(self, observations: Tensor) -> Tensor:
         """The features of a batch of observations (B, history x features)."""
-        value = self.critic(self.actor.layout.by_node(observations))[1]
-        return torch.cat([self.actor(observations), value], -1)
+        nodes = self.layout.by_node(observations)
+        return torch.cat([self.actor(nodes), self.critic(nodes)[1]], -1)
 
 
-class NodePolicy(ActorCriticPolicy):
+class NodePolicy(OutputsInside):
     """Of on-policy learners; `log_std` has one entry for each kind of correction.
 
     Args:
@@ -136,10 +132,8 @@ class NodePolicy(ActorCriticPolicy):
         super().__init__(observation_space, action_space, lr_schedule, **options)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        self.mlp_extractor = Split(self.features_dim)  # type: ignore[assignment]
-        self.action_net, self.value_net = nn.Identity(), nn.Identity()  # type: ignore[assignment]
         self.log_std = nn.Parameter(torch.full((len(self.kinds),), self.log_std_init))
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+        super()._build(lr_schedule)
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Distribution:
         assert isinstance(self.action_dist, DiagGaussianDistribution)
