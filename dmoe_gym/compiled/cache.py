@@ -32,7 +32,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLoca
 from numba.core.sigutils import normalize_signature
 from numba.core.types import BaseTuple
 
-from dmoe_gym.compiled.sources import compiled_part
+from dmoe_gym.compiled.sources import Asked, Source
 
 # packages whose modules can be compiled into each other
 _OURS = ("dmoe_gym", "agents", "baselines", "experiments")
@@ -90,18 +90,29 @@ def _module_file(name: str) -> Path | None:
 
 
 @cache
+def _source(file: Path, whole: bool) -> Source:
+    """A file taken apart; modules share most of what they use."""
+    return Source.of(file.read_bytes(), whole)
+
+
+@cache
 def _stamp(module: str, file: str) -> str:
     """A digest of what can be compiled of a module and of all it uses from the suite, and of the compiler's options."""
-    files = {module: Path(file)}
-    parts = {}
+    files, parts = {module: Path(file)}, {}
+    wanted: dict[str, Asked] = {module: set()}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        parts[name], used = compiled_part(files[name].read_bytes(), whole=name.startswith("dmoe_gym.compiled."))
-        for other in used:
-            found = None if other in files or other.partition(".")[0] not in _OURS else _module_file(other)
-            if found is not None:
-                files[other] = found
+        asked = None if name.startswith("dmoe_gym.compiled.") else wanted[name]
+        parts[name], requests = _source(files[name], asked is None).compiled_part(asked)
+        for other, names in requests:
+            found = _module_file(other) if other.partition(".")[0] in _OURS else None
+            if found is None:
+                continue
+            known = wanted.get(other, set())
+            more = None if names is None or known is None else known | names
+            if other not in wanted or more != known:
+                files[other], wanted[other] = found, more
                 waiting.append(other)
     options = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))
     options = [item for item in options if item[0] not in _WITHOUT_EFFECT]

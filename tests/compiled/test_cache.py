@@ -135,6 +135,23 @@ def test_what_cannot_be_compiled_may_change(suite):
     assert run(suite)[0] == 30.0
 
 
+def test_what_decides_a_constant_is_covered_however_far_away(suite):
+    """A constant made by a plain function of another module that calls a further one; and a name handed on by a module
+    that uses it itself where nothing is compiled."""
+    package = suite / "dmoe_gym"
+    callee = CALLEE.replace("FACTOR = 2.0", "from dmoe_gym.maker import make\nFACTOR = make()")
+    maker = "def make():\n    return inner()\ndef inner():\n    return {value}\n"
+    between = "from dmoe_gym.callee import FACTOR, scaled\ndef plain():\n    return FACTOR, scaled\n"
+    (package / "callee.py").write_text(callee)
+    (package / "maker.py").write_text(maker.format(value=2.0))
+    (package / "between.py").write_text(between)
+    write_kernel(package, "by way of another")
+    assert run(suite)[::2] == (20.0, 0)
+    assert run(suite)[::2] == (20.0, 1)
+    (package / "maker.py").write_text(maker.format(value=3.0))
+    assert run(suite)[0] == 30.0
+
+
 def test_fields_of_a_tuple_in_another_order_are_another_type(suite):
     package = suite / "dmoe_gym"
     kernel = "from dmoe_gym.compiled.njit import njit\n@njit\ndef kernel(pair):\n    return pair.first\n"
