@@ -104,6 +104,9 @@ class BlockageChannel(ChannelProcess):
         self.chance[rows] = np.where(self.blocked[rows], 1 - self.rates[rows, 1], self.rates[rows, 0])
         self._settle(rows, one)
 
+    def obstacles(self, row: int) -> dict[str, np.ndarray]:
+        return {"blocked": self.blocked[row].copy(), "blocked_chance": self.chance[row].copy()}
+
     def _settle(self, rows: np.ndarray, drawn: np.ndarray) -> None:
         """Who is blocked, and what that leaves of the gains."""
         self.blocked[rows] = drawn[rows] < self.chance[rows]

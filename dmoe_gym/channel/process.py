@@ -100,6 +100,10 @@ class ChannelProcess(RandomProcess):
         self.gains = np.zeros((batch, *links, subcarriers), np.float32)
         self.mean_gains = np.ones((batch, 1, 1, 1), np.float32)
 
+    def obstacles(self, row: int) -> dict[str, np.ndarray]:
+        """Which links of one environment are blocked, and with what chance, by the fields of a `Round`; none here."""
+        return {}
+
 
 class ChannelConfig(Component):
     """What a channel is: builds its process, and says what is known of its law."""

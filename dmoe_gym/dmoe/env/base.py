@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dmoe_gym.channel.blockage import BlockageChannel
 from dmoe_gym.channel.csi import PerfectKnowledge
 from dmoe_gym.channel.fading import RayleighChannel
 from dmoe_gym.compiled.draws import compiled
@@ -218,17 +217,11 @@ class DMoECore(BatchedCore):
 
     def round(self, row: int) -> Round:
         """The true current round of one environment."""
-        return self._round(row, self.channel.gains, **self.obstacles(row))
+        return self._round(row, self.channel.gains, **self.channel.obstacles(row))
 
     def observed_round(self, row: int) -> Round:
         """The current round of one environment as the scheduler sees it; the true one under perfect knowledge."""
         return self._round(row, self.knowledge.observed_gains)
-
-    def obstacles(self, row: int) -> dict[str, np.ndarray]:
-        """Which links of one environment are blocked, and with what chance, by the fields of a `Round`."""
-        if not isinstance(self.channel, BlockageChannel):
-            return {}
-        return {"blocked": self.channel.blocked[row].copy(), "blocked_chance": self.channel.chance[row].copy()}
 
     def harvested(self, row: int) -> np.ndarray | None:
         """What arrived at the batteries of one environment [E_ref / (K N D)]."""

@@ -47,7 +47,7 @@ class Decided:
     Attributes:
         config: of the environment.
         gate_scores, gains, threshold, account, harvested: as in `round_of`; the account as it was when the round began.
-        obstacles: as `DMoECore.obstacles`.
+        obstacles: as `ChannelProcess.obstacles`.
         selected: (K, N, K) bool; subcarrier: (K, K), -1 for none.
         efficiency: (K, K, M), as the scheduler saw it.
     """
@@ -108,7 +108,7 @@ class DMoERecorder(Recorder[DMoECore, Decided]):
             float(core.threshold[row, 0]),
             self.accounts[row].copy(),
             core.harvested(row),
-            core.obstacles(row),
+            core.channel.obstacles(row),
             core.selected[row].copy(),
             core.subcarrier[row].copy(),
             core.efficiency[row].copy(),
@@ -137,7 +137,7 @@ class DMoERecorder(Recorder[DMoECore, Decided]):
         threshold = float(core.threshold[row, 0])
         gate_scores, gains = core.relevance.gate_scores[row], core.channel.gains[row]
         account, harvested = self.accounts[row], core.harvested(row)
-        return round_of(core.config, gate_scores, gains, threshold, account, harvested, **core.obstacles(row))
+        return round_of(core.config, gate_scores, gains, threshold, account, harvested, **core.channel.obstacles(row))
 
 
 def active_part(schedule: Schedule) -> Schedule:
