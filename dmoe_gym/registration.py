@@ -92,6 +92,7 @@ def register_environments() -> None:
     register("DMoE-JESA-Sequential-v0", "dmoe_gym.dmoe.env.sequential:SequentialCore", dmoe, masked=True)
     register("DMoE-JESA-Price-v0", "dmoe_gym.dmoe.env.joint:PriceCore", dmoe)
     register("DMoE-JESA-Residual-v0", "dmoe_gym.dmoe.env.residual:ResidualCore", dmoe)
+    register("DMoE-Nodes-v0", "dmoe_gym.dmoe.env.nodes:NodesCore", "dmoe_gym.dmoe.system:NODES")
     register("DMoE-Inference-v0", "dmoe_gym.dmoe.env.inference:InferenceCore", inference)
     register("DMoE-Inference-Joint-v0", "dmoe_gym.dmoe.env.inference:InferenceJointCore", inference)
     register("WDMoE-v0", "dmoe_gym.wdmoe.env.joint:DiscountCore", "dmoe_gym.wdmoe.system:WDMOE")
