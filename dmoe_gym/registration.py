@@ -154,7 +154,7 @@ def systems() -> dict[str, System]:
     return {record.name: record for record in records}
 
 
-def line_up_of(env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
+def line_up_of(env_id: str, scenario: str | None = None, /, **overrides: Any) -> LineUp:
     """The analytic policies and bounds of an environment.
 
     Raises:
