@@ -11,9 +11,10 @@ import torch
 from gymnasium import spaces
 from pydantic import Field
 from stable_baselines3.common.distributions import DiagGaussianDistribution, Distribution
-from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.policies import BasePolicy, ContinuousCritic
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.td3.policies import Actor, TD3Policy
 from torch import Tensor, nn
 
 from agents.config import NetworkKind, TrainingConfig
@@ -22,7 +23,6 @@ from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, LINK_FEATURES, NODE_FEATURES, TOLD_FEATURES
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
-_ALGORITHMS = ("ppo", "a2c", "trpo")
 
 
 class _Tower(nn.Module):
@@ -141,8 +141,77 @@ class NodePolicy(OutputsInside):
         return self.action_dist.proba_distribution(latent_pi, spread)
 
 
+class _Squashed(nn.Module):
+    """An off-policy learner's actor: (B, history x features) to actions (B, actions) within the box."""
+
+    def __init__(self, layout: Layout, actions: int, width: int) -> None:
+        super().__init__()
+        self.layout, self.actor = layout, NodeActor(layout, actions, width)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return torch.tanh(self.actor(self.layout.by_node(observations)))
+
+
+class _NodeValue(nn.Module):
+    """The value (B, 1) of observations and actions side by side, (B, history x features + actions)."""
+
+    def __init__(self, layout: Layout, actions: int, width: int) -> None:
+        super().__init__()
+        self.layout, self.actions = layout, actions
+        self.tower = _Tower(layout.inputs + 2 * ((actions - 1) // layout.experts + 1), width, 1, 1)
+
+    def forward(self, joined: Tensor) -> Tensor:
+        observations, actions = joined[:, : -self.actions], joined[:, -self.actions :]
+        experts = self.layout.experts
+        relevance = actions[:, experts, None, None].expand(-1, experts, 1)
+        each = torch.cat([actions[:, :experts], actions[:, experts + 1 :]], 1)
+        own = torch.cat([each.view(len(joined), -1, experts).transpose(1, 2), relevance], -1)
+        # corrections cost on either side of the best one
+        return self.tower(torch.cat([self.layout.by_node(observations), own, own**2], -1))[1]
+
+
+class NodeTD3Policy(TD3Policy):
+    """Of TD3 and DDPG; arguments as of `NodePolicy`."""
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Box,
+        lr_schedule: Schedule,
+        *,
+        layout: Layout,
+        width: int = 64,
+        **options: Any,
+    ) -> None:
+        self.sizes = (Layout(*layout), action_space.shape[0], width)
+        super().__init__(observation_space, action_space, lr_schedule, net_arch=[], **options)
+
+    def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
+        """The actor; untrained it corrects nothing."""
+        actor = super().make_actor(features_extractor)
+        actor.mu = _Squashed(*self.sizes).to(self.device)  # type: ignore[assignment]
+        return actor
+
+    def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
+        """The critics, or their targets."""
+        critic = super().make_critic(features_extractor)
+        for index in range(critic.n_critics):
+            critic.q_networks[index] = _NodeValue(*self.sizes).to(self.device)
+            setattr(critic, f"qf{index}", critic.q_networks[index])
+        return critic
+
+
+_POLICIES: dict[str, type[BasePolicy]] = {
+    "ppo": NodePolicy,
+    "a2c": NodePolicy,
+    "trpo": NodePolicy,
+    "td3": NodeTD3Policy,
+    "ddpg": NodeTD3Policy,
+}
+
+
 class NodeNetworks(NetworkKind):
-    """Weights that all nodes share, for on-policy learners in `DMoE-JESA-Residual-v0`.
+    """Weights that all nodes share, for the learners of `_POLICIES` in `DMoE-JESA-Residual-v0`.
 
     Attributes:
         width: of the hidden layers.
@@ -152,14 +221,14 @@ class NodeNetworks(NetworkKind):
     width: Annotated[int, Field(ge=1, le=1024)] = 64
 
     def check(self, recipe: TrainingConfig) -> None:
-        if recipe.env_id != "DMoE-JESA-Residual-v0" or recipe.algorithm not in _ALGORITHMS:
+        if recipe.env_id != "DMoE-JESA-Residual-v0" or recipe.algorithm not in _POLICIES:
             raise ValueError(
                 f"network = 'nodes' with algorithm = {recipe.algorithm!r} and env_id = {recipe.env_id!r}: "
-                f"valid is {', '.join(_ALGORITHMS)} in DMoE-JESA-Residual-v0"
+                f"valid is {', '.join(_POLICIES)} in DMoE-JESA-Residual-v0"
             )
 
     def policy(self, recipe: TrainingConfig, env: BatchedVecEnv) -> tuple[type[BasePolicy], dict[str, Any]]:
         config = env.core.config
         assert isinstance(config, DMoEConfig)  # `check` has seen to it
         layout = Layout(config.num_experts, config.acknowledged, recipe.history)
-        return NodePolicy, {"layout": layout, "width": self.width}
+        return _POLICIES[recipe.algorithm], {"layout": layout, "width": self.width}
