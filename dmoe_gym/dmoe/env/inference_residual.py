@@ -50,7 +50,7 @@ class InferenceResidualCore(InferenceCore):
             "threshold": "K: the same of node i's own hidden states, on top",
         }
     )
-    meaning = MappingProxyType({"features": "(7*K + 4,): 7 features of every node, feature after feature, and 4 of all"})
+    meaning = MappingProxyType({"features": "(7*K + 4,): 7 features of every node, feature after feature, 4 of all"})
     alone = "features"
     config: InferenceConfig
 
