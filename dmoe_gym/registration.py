@@ -93,6 +93,8 @@ def register_environments() -> None:
     register("DMoE-JESA-Price-v0", "dmoe_gym.dmoe.env.joint:PriceCore", dmoe)
     register("DMoE-JESA-Residual-v0", "dmoe_gym.dmoe.env.residual:ResidualCore", dmoe)
     register("DMoE-Inference-v0", "dmoe_gym.dmoe.env.inference:InferenceCore", inference)
+    residual = "dmoe_gym.dmoe.env.inference_residual:InferenceResidualCore"
+    register("DMoE-Inference-Residual-v0", residual, inference)
     register("DMoE-Inference-Joint-v0", "dmoe_gym.dmoe.env.inference:InferenceJointCore", inference)
     register("WDMoE-v0", "dmoe_gym.wdmoe.env.joint:DiscountCore", "dmoe_gym.wdmoe.system:WDMOE")
     register("WDMoE-Residual-v0", "dmoe_gym.wdmoe.env.residual:ResidualCore", "dmoe_gym.wdmoe.system:WDMOE")

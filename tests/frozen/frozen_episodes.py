@@ -29,6 +29,7 @@ SCENARIOS = {
     "DMoE-JESA-Residual-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-Inference-v0": INFERENCE,
     "DMoE-Inference-Joint-v0": INFERENCE,
+    "DMoE-Inference-Residual-v0": INFERENCE,
     "WDMoE-v0": WDMOE,
     "WDMoE-Joint-v0": WDMOE,
     "WDMoE-Residual-v0": WDMOE,
