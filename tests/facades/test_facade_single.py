@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dmoe_builders import ENV_IDS, JOINT, SEQUENTIAL, make
 
-from dmoe_gym.dmoe import Round, Schedule, scenario
+from dmoe_gym.dmoe import Round, Schedule
 from dmoe_gym.registration import system_of
 
 

@@ -279,7 +279,7 @@ def test_rows_are_the_agents_of_the_parallel_environment(options):
     rows = NodesVecEnv("DMoE-Nodes-v0", 2, **options)
     nodes_of = rows.core.config.num_experts
     assert rows.num_envs == 2 * nodes_of
-    assert rows.seed(4)[:: nodes_of] == list(dict.fromkeys(rows.seed(4)))
+    assert rows.seed(4)[::nodes_of] == list(dict.fromkeys(rows.seed(4)))
     envs = [nodes(**options) for _ in range(2)]
     seen = rows.reset()
     observed = [env.reset(seed=4, options={"environment_index": index})[0] for index, env in enumerate(envs)]

@@ -30,6 +30,7 @@ SCENARIOS = {
     "DMoE-Nodes-v0": ("small", "scarce", "stale", "budget", "battery", "harvest", "blockage"),
     "DMoE-Inference-v0": INFERENCE,
     "DMoE-Inference-Joint-v0": INFERENCE,
+    "DMoE-Inference-Residual-v0": INFERENCE,
     "WDMoE-v0": WDMOE,
     "WDMoE-Joint-v0": WDMOE,
     "WDMoE-Residual-v0": WDMOE,
