@@ -66,17 +66,18 @@ class NodesEnv(ParallelEnv):
         **overrides: Any,
     ) -> None:
         options = {"reward": reward, "collision": collision, "observe": observe}
-        self.core: Any = create_core(NODES_ID, 1, scenario, {**options, **overrides})
+        core: Any = create_core(NODES_ID, 1, scenario, {**options, **overrides})
+        self.core: Any = core
         self.render_mode = render_mode
         self._viewer = watched(self.core, NODES_ID, render_mode, Viewer.modes[:2])
         self._team = reward == "team"
-        self.possible_agents = [f"node_{node}" for node in range(self.core.config.num_experts)]
+        self.possible_agents = [f"node_{node}" for node in range(core.config.num_experts)]
         self.agents: list[str] = []
-        action, observed = self.core.node_action_space(), self.core.node_observation_space()
+        action, observed = core.node_action_space(), core.node_observation_space()
         self._check = ActionCheck(action, 1)
         self.observation_spaces = {agent: spaces.Dict(observed.spaces) for agent in self.possible_agents}
         self.action_spaces = {agent: spaces.MultiDiscrete(action.nvec) for agent in self.possible_agents}
-        central = {key: space for key, space in self.core.observation_space.spaces.items() if key not in PAST}
+        central = {key: space for key, space in core.observation_space.spaces.items() if key not in PAST}
         self.state_space = gym.spaces.flatten_space(spaces.Dict(central))
 
     @property

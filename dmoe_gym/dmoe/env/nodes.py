@@ -40,9 +40,9 @@ class Nodes(NamedTuple):
     def empty(cls, batch: int, config: NodesConfig) -> Self:
         """Of no round."""
         experts, states, subcarriers = config.num_experts, config.num_states, config.num_subcarriers
-        past = np.zeros((2, batch, experts, states, experts), np.float32)
-        figures = np.zeros((5, batch, experts))
-        return cls(*past, np.zeros((batch, experts, subcarriers), np.float32), *figures)
+        asked, arrived = np.zeros((2, batch, experts, states, experts), np.float32)
+        announced = np.zeros((batch, experts, subcarriers), np.float32)
+        return cls(asked, arrived, announced, *np.zeros((5, batch, experts)))
 
 
 class NodesCore(JointCore):
