@@ -18,6 +18,7 @@ from agents.config import ALGORITHMS, NetworkKind, TrainingConfig
 from agents.networks.heads import POLICIES
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.io.files import read_tensors, tensor_bytes, write_whole
+from dmoe_gym.registration import system_of
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
@@ -35,6 +36,7 @@ def build_env(config: TrainingConfig, seed: int, num_envs: int | None = None, *,
         ValueError: for an unknown id, scenario or override, or observations that cannot be stacked or normalized.
     """
     overrides = {**config.overrides, **(config.training_overrides if training else {})}
+    system_of(config.env_id).configuration(config.scenario, overrides)  # fields of it, no options of the facade
     size = num_envs or config.num_envs
     env: VecEnv = BatchedVecEnv(config.env_id, size, scenario=config.scenario, history=config.history, **overrides)
     space = env.observation_space
@@ -132,7 +134,7 @@ class LearnedPolicy:
         self.model = model
         self.normalizer = model.get_vec_normalize_env()
         env, seen = model.get_env(), model.observation_space
-        single = batch_of(env).view.observation_space if env is not None else seen
+        single = batch_of(env).single_observation_space if env is not None else seen
         self.history = spaces.flatdim(seen) // spaces.flatdim(single)
 
     def predict(

@@ -221,3 +221,26 @@ class DMoEConfig(SystemConfig):
         if self.relevance_budget is not None:
             return 0.0
         return float(self.threshold * self.importance_factor**layer)
+
+
+class NodesConfig(DMoEConfig):
+    """A DMoE system whose nodes schedule for themselves.
+
+    Attributes:
+        collision: what happens when links take one subcarrier. "lost": all of them transmit in vain, and their hidden
+            states fall back on their own node's expert where no other is left. "repair": as in `DMoE-JESA-v0`.
+        reward: of a node: "team", an equal part of the central reward; or "own", minus what it spends itself, radio
+            and expert, and its own priced shortfall.
+        observe: "own", or "neighbours" to see which subcarriers every node used in the last round, too.
+        others: as in `DMoEConfig`.
+    """
+
+    collision: Literal["lost", "repair"] = "lost"
+    reward: Literal["team", "own"] = "team"
+    observe: Literal["own", "neighbours"] = "own"
+
+    @model_validator(mode="after")
+    def _shares_its_budget(self) -> NodesConfig:
+        if self.reward == "own" and self.relevance_budget is not None:
+            raise ValueError("reward = 'own': valid under a relevance budget, which the nodes share, is 'team'")
+        return self

@@ -18,6 +18,8 @@ from dmoe_gym.system import NOTHING, ClairvoyantBound
 
 # Training seeds stay below this number; held-out episodes start at it and belong to no training run.
 FIRST_HELD_OUT_SEED = 1_000_000
+# The most episodes of an evaluation, whose rows are kept in memory.
+MOST_EPISODES = 1_000_000
 
 
 # Episodes on which hyperparameters are compared; the training seeds of studies start there too.
@@ -28,10 +30,12 @@ def held_out_seeds(count: int, offset: int = 0) -> range:
     """The seeds of `count` held-out episodes, the same for every policy.
 
     Raises:
-        ValueError: if count is not positive or offset is negative.
+        ValueError: if count is not positive or above `MOST_EPISODES`, or offset is negative.
     """
-    if count < 1 or offset < 0:
-        raise ValueError(f"count = {count}, offset = {offset}: valid are at least 1 and at least 0")
+    if not 1 <= count <= MOST_EPISODES or offset < 0:
+        raise ValueError(
+            f"episodes = {count}, offset = {offset}: valid are 1 to {MOST_EPISODES:,} episodes from an offset of 0 on"
+        )
     return range(FIRST_HELD_OUT_SEED + offset, FIRST_HELD_OUT_SEED + offset + count)
 
 
