@@ -134,7 +134,7 @@ class LearnedPolicy:
         self.model = model
         self.normalizer = model.get_vec_normalize_env()
         env, seen = model.get_env(), model.observation_space
-        single = batch_of(env).view.observation_space if env is not None else seen
+        single = batch_of(env).single_observation_space if env is not None else seen
         self.history = spaces.flatdim(seen) // spaces.flatdim(single)
 
     def predict(

@@ -27,6 +27,7 @@ SCENARIOS = {
     "DMoE-JESA-Sequential-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-JESA-Price-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-JESA-Residual-v0": (*DMOE, "harvest", "blockage"),
+    "DMoE-Nodes-v0": ("small", "scarce", "stale", "budget", "battery", "harvest", "blockage"),
     "DMoE-Inference-v0": INFERENCE,
     "DMoE-Inference-Joint-v0": INFERENCE,
     "DMoE-Inference-Residual-v0": INFERENCE,
