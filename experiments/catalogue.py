@@ -8,6 +8,7 @@ from experiments.gating.accuracies import GatingNetworks, GatingTuning
 from experiments.gating.sweep import Gating
 from experiments.inference import Inference, LanguageClaims
 from experiments.language_model import LanguageModel
+from experiments.mismatch import Mismatch
 from experiments.optima import Optima
 from experiments.results.show import Results
 from experiments.results.store import Learned, References
@@ -33,6 +34,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Asymptotics,
         Tuning,
         Strongest,
+        Mismatch,
         Optima,
         GatingTuning,
         GatingNetworks,
