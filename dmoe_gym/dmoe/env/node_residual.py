@@ -54,11 +54,13 @@ class NodeResidualCore(NodesCore):
         self.short = np.zeros((num_envs, experts))
         self.remembered: Remembered = {}
         self.base = Nodes.empty(num_envs, config)
-        self.entries = {
+        entries = {
             "price": f"K*K: of node i, what expert j's computation takes is multiplied by {PRICE_FACTOR:g}^entry",
-            "boldness": "K: toll of subcarriers that do not come out even in shares",
-            **({"caution": f"K*K: the odds that link i to j is blocked, times {CAUTION_FACTOR:g}^entry"} if blocked else {}),
+            "boldness": "K: above 0 the node may use what does not come out even in shares, below 0 it cedes its own",
         }
+        if blocked:
+            entries["caution"] = f"K*K: the odds that link i to j is blocked, times {CAUTION_FACTOR:g}^entry"
+        self.entries = MappingProxyType(entries)
         super().__init__(num_envs, config)
 
     def _observations(self) -> dict[str, np.ndarray]:
@@ -82,9 +84,10 @@ class NodeResidualCore(NodesCore):
         return actions
 
     @property
-    def layout(self) -> dict[str, int]:
-        """Features of each expert and of the node, for networks that share weights over experts."""
-        return {"each": len(EXPERT_FEATURES), "common": len(OWN_FEATURES)}
+    def feature_names(self) -> tuple[str, ...]:
+        """What the entries of a node's observation mean: "score[3]" is of expert 3."""
+        experts = range(self.config.num_experts)
+        return (*(f"{name}[{expert}]" for name in EXPERT_FEATURES for expert in experts), *OWN_FEATURES)
 
     def corrections(self, actions: np.ndarray) -> NodeCorrections:
         """What actions (B, K, entries) mean."""
@@ -98,17 +101,21 @@ class NodeResidualCore(NodesCore):
         seen = {key: values if everyone else values[rows] for key, values in (self.inputs | self.remembered).items()}
         saving = self.config.residual.reward == "saving"
         if saving:
-            self._settle(rows, *self.underneath.schedule(seen), self.base, dry=True)
-        self._settle(rows, *self.underneath.corrected(seen, self.corrections(actions[rows])), self.nodes)
+            selected, subcarrier = self.underneath.schedule(seen)
+            self._settle(rows, selected, subcarrier, self.base, dry=True)
+        selected, subcarrier = self.underneath.corrected(seen, self.corrections(actions[rows]))
+        self._settle(rows, selected, subcarrier, self.nodes)
         if saving:
             self.rewards[rows] += self.base.cost[rows].sum(1)
         self._finish_round(rows)
 
-    def _settle(self, rows: np.ndarray, selected: np.ndarray, subcarrier: np.ndarray, nodes: Nodes, dry: bool = False) -> None:
-        actions = np.zeros((self.num_envs, *super()._action_space().shape), np.int64)
+    def _settle(
+        self, rows: np.ndarray, selected: np.ndarray, subcarrier: np.ndarray, nodes: Nodes, dry: bool = False
+    ) -> None:
+        """Charge schedules of the environments in `rows`; a `dry` run leaves batteries and budgets as they are."""
+        actions = np.zeros((self.num_envs, *super()._action_space().shape), np.int64)  # type: ignore[misc]
         actions[rows] = encode_joint(selected, subcarrier)
-        if dry:
-            kept = self.account.copy()
+        kept = self.account.copy()
         settle_nodes(
             len(rows), rows, actions, self.config.collision == "lost", self.constants, self.lasting, self.rules,
             self.batch, nodes,

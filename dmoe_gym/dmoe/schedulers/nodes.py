@@ -98,7 +98,9 @@ class Shares(NodeScheduler):
         owner = owners(config.num_experts, config.num_subcarriers)
         self.mine = owner == np.arange(config.num_experts)[:, None]
         # what does not come out even
-        self.rest = np.arange(config.num_subcarriers) >= config.num_subcarriers // config.num_experts * config.num_experts
+        self.rest = (
+            np.arange(config.num_subcarriers) >= config.num_subcarriers // config.num_experts * config.num_experts
+        )
         self.closed = np.where(self.mine, 0.0, np.inf)[None, :, None, :]
 
     def remember(self, memory: Remembered, observation: Mapping[str, np.ndarray]) -> Remembered:
@@ -147,14 +149,15 @@ class Remembering(NodeScheduler):
         self.generator = np.random.default_rng(seed)
 
     def remember(self, memory: Remembered, observation: Mapping[str, np.ndarray]) -> Remembered:
-        asked, arrived = (observation[key].any(2) for key in ("asked", "arrived"))
+        asked, arrived = observation["asked"].any(2), observation["arrived"].any(2)
         if not memory:
-            memory = {"used": np.full(asked.shape, -1, np.int64), **self.nothing(len(asked))}
-        first = self.layers(observation) == 1
+            size = len(observation["asked"])
+            memory = {"used": np.full(observation["spectral_efficiency"].shape[:3], -1, np.int64), **self.nothing(size)}
+        first: np.ndarray = self.layers(observation) == 1
         memory["used"][first] = -1
         rows, nodes, links = np.nonzero(memory["used"] >= 0)
         tried = (rows, nodes, links, memory["used"][rows, nodes, links])
-        lost = (asked & ~arrived)[rows, nodes, links]
+        lost = np.asarray(asked & ~arrived)[rows, nodes, links]
         self.learn(memory, first, tried, lost)
         return memory
 
