@@ -209,12 +209,13 @@ class NodesLearnedPolicy(LearnedPolicy):
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """Actions (..., K, entries) of observations (..., K, features)."""
-        seen = np.asarray(observation)
-        *leading, features = seen.shape
-        starts = None if episode_start is None else np.repeat(episode_start, leading[-1])
+        """Actions (..., K x entries) of observations (..., K x features), node after node."""
+        seen, env = np.asarray(observation), self.model.get_env()
+        assert env is not None  # `as_policy` has looked
+        features = batch_of(env).single_observation_space.shape[0]
+        starts = None if episode_start is None else np.repeat(episode_start, seen.shape[-1] // features)
         actions, state = super().predict(seen.reshape(-1, features), state, starts, deterministic)
-        return actions.reshape(*leading, -1), state
+        return actions.reshape(*seen.shape[:-1], -1), state
 
 
 # A larger buffer is not kept: an interrupted run fills it anew.

@@ -35,21 +35,22 @@ class NodeResidualCore(NodesCore):
     """Every node corrects what fixed shares with DES inside each would do; action 0 is that rule, bit for bit.
 
     Where links are blocked and deliveries are told the rule trusts a filter of the node's own links. As one environment
-    rows are nodes; `dmoe_gym.facades.nodes.NodesVecEnv` makes each a row of its own. With
+    it has all nodes' features and actions, node after node; `dmoe_gym.facades.nodes.NodesVecEnv` makes each a row. With
     `residual={"reward": "saving"}` a reward is what the round costs less than it would under action 0.
     """
 
     alone = "features"
     meaning: Mapping[str, str] = MappingProxyType(
-        {"features": "(K, 11*K + 5): of every node 11 features of each expert, feature after feature, and 5 of its own"}
+        {"features": "(11*K*K + 5*K,): node after node, 11 features of each expert, feature by feature, 5 of its own"}
     )
 
     def __init__(self, num_envs: int, config: NodesConfig) -> None:
+        self.config = config
         blocked = isinstance(config.channel, BlockageConfig) and config.acknowledged and not config.csi.is_perfect
         self.underneath = Shares(config, blocked)
         experts = config.num_experts
         self.kinds = 2 if blocked else 1
-        self.features = np.zeros((num_envs, experts, len(EXPERT_FEATURES) * experts + len(OWN_FEATURES)), np.float32)
+        self.features = np.zeros((num_envs, experts * len(self.feature_names)), np.float32)
         self.outcomes = np.zeros((num_envs, experts, experts))
         self.short = np.zeros((num_envs, experts))
         self.remembered: Remembered = {}
@@ -72,16 +73,20 @@ class NodeResidualCore(NodesCore):
 
     def _action_space(self) -> spaces.Space:
         experts = self.config.num_experts
-        return spaces.Box(-1, 1, (experts, self.kinds * experts + 1), np.float32)
+        return spaces.Box(-1, 1, (experts * (self.kinds * experts + 1),), np.float32)
 
     def node_observation_space(self) -> spaces.Space:
-        return spaces.Box(-LARGEST, LARGEST, self.features.shape[2:], np.float32)
+        return spaces.Box(-LARGEST, LARGEST, (len(self.feature_names),), np.float32)
+
+    def node_views(self, observations: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+        seen = self.features if observations is None else observations["features"]
+        return {"features": seen.reshape(len(seen), self.config.num_experts, -1)}
 
     def node_action_space(self) -> spaces.Space:
         return spaces.Box(-1, 1, (self.kinds * self.config.num_experts + 1,), np.float32)
 
     def joined(self, actions: np.ndarray) -> np.ndarray:
-        return actions
+        return actions.reshape(len(actions), -1)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -90,8 +95,9 @@ class NodeResidualCore(NodesCore):
         return (*(f"{name}[{expert}]" for name in EXPERT_FEATURES for expert in experts), *OWN_FEATURES)
 
     def corrections(self, actions: np.ndarray) -> NodeCorrections:
-        """What actions (B, K, entries) mean."""
-        exponents, experts = actions.astype(np.float64), self.config.num_experts
+        """What actions (B, K x entries), node after node, mean."""
+        experts = self.config.num_experts
+        exponents = actions.reshape(len(actions), experts, -1).astype(np.float64)
         prices, boldness, caution = np.split(exponents, [experts, experts + 1], axis=2)
         factors = CAUTION_FACTOR**caution if self.kinds == 2 else np.ones_like(prices)
         return NodeCorrections(PRICE_FACTOR**prices, boldness[..., 0], factors)
@@ -161,4 +167,4 @@ class NodeResidualCore(NodesCore):
             np.broadcast_to(owns, nodes), 5 * self.nodes.shortfall[rows], 2 * self.short[rows],
         ]  # fmt: skip
         flat = np.concatenate([np.concatenate(of_experts, -1), np.stack(of_node, -1)], -1)
-        return np.clip(flat, -LARGEST, LARGEST)
+        return np.clip(flat, -LARGEST, LARGEST).reshape(len(rows), -1)
