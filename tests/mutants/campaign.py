@@ -72,8 +72,8 @@ _LIBRARIES = [
     *("stable_baselines3", "sb3_contrib", "hypothesis", "pettingzoo", "mo_gymnasium", "transformers"),
     *("matplotlib", "pydantic"),
 ]
-# seconds of the processor: of one test that is asked, and of all that one change is tried with; less at first, `--seconds
-# 2`, and then the whole takes less in all: what was noticed is not tried again
+# seconds of the processor: of one test that is asked, and of all that one change is tried with; with fewer first
+# (`--seconds 3`) and then the whole it takes less in all, as what was noticed is not tried again
 _TEST_LIMIT_S, _TOGETHER_LIMIT_S = 2.0, 8.0
 _KILLED, _SURVIVED, _UNREACHED = "noticed", "survived", "not reached"
 _OURS = ("dmoe_gym", "agents", "baselines", "experiments", "tests")
