@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -13,7 +13,8 @@ import numpy as np
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.rounds import JESA, Random, TopK
-from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
+from dmoe_gym.dmoe.schedulers.scheduler import Observation, Scheduler, seen
+from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.evaluation import Interval, percent_change
 from dmoe_gym.evaluation.run import BATCH
 from dmoe_gym.models.digits.relevance import ClassifierRelevance
@@ -30,7 +31,7 @@ class Contender:
     """A scheduler with the configuration fields that it runs under.
 
     Attributes:
-        family: "JESA", "homogeneous" (gamma = 1), "top-k", "random".
+        family: "JESA", "homogeneous" (gamma = 1), "free" (a threshold per layer), "top-k", "random".
         build: from the configuration.
         overrides: z and gamma.
     """
@@ -51,6 +52,35 @@ def contenders() -> dict[str, Contender]:
             overrides = {"threshold": z, "importance_factor": gamma}
             found[f"{family} z={z:g} gamma={gamma:g}"] = Contender(family, JESA, overrides)
     return found
+
+
+class PerLayer(JESA):
+    """JESA with thresholds that are free in every layer, where the importance factor's fall as z gamma^l."""
+
+    def __init__(self, config: InferenceConfig, thresholds: Sequence[float]) -> None:
+        super().__init__(config)
+        self.thresholds = np.array(thresholds, np.float32)
+
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        size, scores, efficiency, _ = seen(observation)
+        thresholds = self.thresholds[self.layers(observation) - 1]
+        jesa_batch(size, scores, efficiency, thresholds, self.constants, selected, subcarrier)
+
+
+FREE = "free z="
+
+
+def free_name(thresholds: Sequence[float]) -> str:
+    """The name of the contender with these thresholds (L,)."""
+    return FREE + "/".join(f"{z:g}" for z in thresholds)
+
+
+def contender(name: str) -> Contender:
+    """One of `contenders`, or of `free_name`."""
+    if name.startswith(FREE):
+        thresholds = [float(z) for z in name.removeprefix(FREE).split("/")]
+        return Contender("free", partial(PerLayer, thresholds=thresholds))
+    return contenders()[name]
 
 
 @dataclass(frozen=True)
@@ -103,16 +133,18 @@ class Answers:
         return Interval.of(right.ravel(), self.units), percent_change(self.energy, reference.energy)
 
 
-def ask(contender: str, inputs: str, first_seed: int, episodes: int, scenario: str) -> Answers:
+def ask(
+    name: str, inputs: str, first_seed: int, episodes: int, scenario: str, overrides: Mapping[str, Any] | None = None
+) -> Answers:
     """Episodes of a contender on a part of the inputs, one per seed; those of the same seeds and inputs are paired."""
-    chosen = contenders()[contender]
-    relevance = {"inputs": inputs}
-    config = inference_scenario(scenario).replace(**chosen.overrides, relevance=relevance)
+    chosen = contender(name)
+    fields = {**chosen.overrides, **(overrides or {}), "relevance": {"inputs": inputs}}
+    config = inference_scenario(scenario).replace(**fields)
     policy = JointPolicy(chosen.build(config))
     parts = []
     for first in range(first_seed, first_seed + episodes, BATCH):
         count = min(BATCH, first_seed + episodes - first)
-        core = create_core(ENV_ID, count, scenario, {**chosen.overrides, "relevance": relevance})
+        core = create_core(ENV_ID, count, scenario, fields)
         core.seed(core.all_rows, [(seed, 0) for seed in range(first, first + count)])
         parts.append(_run(core, policy))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in ("query", "correct", "energy", "cost")}
