@@ -186,10 +186,12 @@ def equal_energy_cells(chosen_on: Asked, judged_on: Asked, groups: Groups) -> Ce
     return ["scheduler", "reference", "accuracy [points]", "energy [%]"], body
 
 
-def higher_accuracy(chosen_on: Asked, judged_on: Asked, families: tuple[str, ...], who: str) -> str:
+def higher_accuracy(
+    chosen_on: Asked, judged_on: Asked, families: tuple[str, ...], who: str, references: Sequence[str] = HOMOGENEOUS
+) -> str:
     """The abstract's claim on accuracy, and what was measured here of these families, as an item of a list."""
     measured = []
-    for reference in HOMOGENEOUS:
+    for reference in references:
         found = most_accurate_as_cheap(chosen_on, families, chosen_on[reference].energy.mean())
         if found is not None:
             measured.append((judged_on[found].change_from(judged_on[reference])[0], reference))
