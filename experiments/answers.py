@@ -19,6 +19,7 @@ from dmoe_gym.evaluation import Interval, percent_change
 from dmoe_gym.evaluation.run import BATCH
 from dmoe_gym.models.digits.relevance import ClassifierRelevance
 from dmoe_gym.models.language.families import END
+from dmoe_gym.policy import SchedulerPolicy
 from dmoe_gym.registration import create_core
 
 ENV_ID = "DMoE-Inference-Joint-v0"
@@ -140,42 +141,57 @@ def ask(
     chosen = contender(name)
     fields = {**chosen.overrides, **(overrides or {}), "relevance": {"inputs": inputs}}
     config = inference_scenario(scenario).replace(**fields)
-    policy = JointPolicy(chosen.build(config))
-    parts = []
-    for first in range(first_seed, first_seed + episodes, BATCH):
-        count = min(BATCH, first_seed + episodes - first)
-        core = create_core(ENV_ID, count, scenario, fields)
-        core.seed(core.all_rows, [(seed, 0) for seed in range(first, first + count)])
-        parts.append(_run(core, policy))
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in ("query", "correct", "energy", "cost")}
-    shares = {name: np.sum([part[name] for part in parts], 0) / episodes for name in ("by_expert", "by_rank")}
-    return Answers(wrong_answer_price=config.wrong_answer_price / config.num_layers, **joined, **shares)
+    by_expert, by_rank = np.zeros((2, config.num_layers, config.num_experts))
 
-
-def _run(core: Any, policy: JointPolicy) -> dict[str, np.ndarray]:
-    """One batch of episodes; the shares of served hidden states are sums over its episodes."""
-    core.start(core.all_rows)
-    sums = {name: np.zeros(core.num_envs) for name in core.terms}
-    by_expert, by_rank = [], []
-    while not core.terminated.any():
-        observation = {key: values.copy() for key, values in core.observations.items()}
-        actions, _ = policy.predict(observation)
-        core.step(core.checked_actions(actions), core.all_rows)
-        for name, values in core.terms.items():
-            sums[name] += values
-        selected = core.selected.copy()
+    def watch(observation: Observation, layer: int, selected: np.ndarray) -> None:
         order = np.argsort(-observation["gate_scores"], axis=-1, kind="stable")
-        by_expert.append(selected.mean((1, 2)).sum(0))
-        by_rank.append(np.take_along_axis(selected, order, axis=-1).mean((1, 2)).sum(0))
-    means = core.metrics({name: values / core.rounds_per_episode for name, values in sums.items()})
-    return {
-        "query": queries(core.relevance),
-        "correct": core.relevance.right(core.all_rows) == 1,
-        "energy": means["energy_per_answer_mJ"],
-        "cost": means["cost"],
-        "by_expert": np.stack(by_expert),
-        "by_rank": np.stack(by_rank),
-    }
+        by_expert[layer] += selected.mean((1, 2)).sum(0) / episodes
+        by_rank[layer] += np.take_along_axis(selected, order, axis=-1).mean((1, 2)).sum(0) / episodes
+
+    policy = JointPolicy(chosen.build(config))
+    found = answered(ENV_ID, scenario, fields, policy, range(first_seed, first_seed + episodes), watch)
+    return Answers(
+        found["query"],
+        found["correct"],
+        found["energy_per_answer_mJ"],
+        found["cost"],
+        config.wrong_answer_price / config.num_layers,
+        by_expert,
+        by_rank,
+    )
+
+
+def answered(
+    env_id: str,
+    scenario: str,
+    fields: Mapping[str, Any],
+    policy: SchedulerPolicy,
+    seeds: range,
+    watch: Callable[[Observation, int, np.ndarray], None] = lambda *_: None,
+) -> dict[str, np.ndarray]:
+    """An episode of an environment with a model per seed: its means (E,), and query and correct (E, queries).
+
+    Args:
+        watch: called in every round with what was observed, the round's number from 0 and what was selected.
+    """
+    parts = []
+    for first in seeds[::BATCH]:
+        some = range(first, min(first + BATCH, seeds.stop))
+        core: Any = create_core(env_id, len(some), scenario, fields)
+        core.seed(core.all_rows, [(seed, 0) for seed in some])
+        core.start(core.all_rows)
+        sums = {name: np.zeros(core.num_envs) for name in core.terms}
+        for layer in range(core.rounds_per_episode):
+            observation = {key: values.copy() for key, values in core.observations.items()}
+            actions, _ = policy.predict(observation)
+            core.step(core.checked_actions(actions), core.all_rows)
+            watch(observation, layer, core.selected)
+            for name, values in core.terms.items():
+                sums[name] += values
+        means = core.metrics({name: values / core.rounds_per_episode for name, values in sums.items()})
+        right = core.relevance.right(core.all_rows) == 1
+        parts.append({**means, "query": queries(core.relevance), "correct": right})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def queries(process: Any) -> np.ndarray:
