@@ -8,6 +8,7 @@ from experiments.gating.accuracies import GatingNetworks, GatingTuning
 from experiments.gating.sweep import Gating
 from experiments.inference import Inference, LanguageClaims
 from experiments.language_model import LanguageModel
+from experiments.learned_answers import LearnedAnswers
 from experiments.mismatch import Mismatch
 from experiments.optima import Optima
 from experiments.results.show import Results
@@ -35,6 +36,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Tuning,
         Strongest,
         Mismatch,
+        LearnedAnswers,
         Optima,
         GatingTuning,
         GatingNetworks,
