@@ -7,7 +7,6 @@ A folder `NAME` holds `policy.safetensors`, `recipe.yaml`, `manifest.json` (dige
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from agents.run_folder import (
 )
 from dmoe_gym.evaluation import Row, charted_means, line_up_of
 from dmoe_gym.evaluation.statistics import Interval
-from dmoe_gym.io.files import read_csv, read_tensors, tensor_bytes, write_json, write_whole
+from dmoe_gym.io.files import read_bytes, read_csv, read_json, read_tensors, tensor_bytes, write_json, write_whole
 
 TENSORS, RECIPE, MANIFEST, CARD = "policy.safetensors", "recipe.yaml", "manifest.json", "README.md"
 FORMAT = 1
@@ -83,7 +82,7 @@ def export_run(
         "seed": int(seed),
         "steps": steps,
         "sha256": {TENSORS: _digest(tensors), RECIPE: _digest(recipe)},
-        "provenance": json.loads((run / PROVENANCE).read_text()),
+        "provenance": read_json(read_bytes(run / PROVENANCE, "provenance"), str(run / PROVENANCE)),
         "cpu_minutes": float(f"{status.cpu_seconds / 60:.2g}") if status else None,
         "results": _results([row for row in evaluations if row["step"] == evaluations[-1]["step"]], references, config),
     }
@@ -105,7 +104,7 @@ def read_export(path: Path) -> tuple[TrainingConfig, dict[str, Tensor]]:
         if not (path / name).is_file():
             raise ValueError(f"{path}: holds no whole weights, {name} is missing")
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
+        manifest = read_json(read_bytes(path / MANIFEST, "manifest"), "manifest")
         digests = manifest["sha256"]
         known = manifest["format"] == FORMAT and {TENSORS, RECIPE} <= set(digests)
     except (ValueError, KeyError, TypeError) as error:

@@ -11,13 +11,15 @@ from gymnasium import spaces
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
-from agents.config import ALGORITHMS, NetworkKind, TrainingConfig
+from agents.config import ALGORITHMS, SCHEDULED, NetworkKind, TrainingConfig, scheduled
 from agents.networks.heads import POLICIES
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.io.files import read_tensors, tensor_bytes, write_whole
+from dmoe_gym.registration import system_of
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
@@ -35,6 +37,7 @@ def build_env(config: TrainingConfig, seed: int, num_envs: int | None = None, *,
         ValueError: for an unknown id, scenario or override, or observations that cannot be stacked or normalized.
     """
     overrides = {**config.overrides, **(config.training_overrides if training else {})}
+    system_of(config.env_id).configuration(config.scenario, overrides)  # fields of it, no options of the facade
     size = num_envs or config.num_envs
     env: VecEnv = BatchedVecEnv(config.env_id, size, scenario=config.scenario, history=config.history, **overrides)
     space = env.observation_space
@@ -107,6 +110,10 @@ def _default_policy(config: TrainingConfig, env: VecEnv) -> str:
 def _hyperparameters(config: TrainingConfig, env: VecEnv) -> dict[str, Any]:
     """As the algorithm takes them: YAML has no tuples and no objects."""
     values = dict(config.hyperparameters)
+    for key in SCHEDULED:
+        start = scheduled(key, values.get(key))
+        if start is not None:
+            values[key] = LinearSchedule(start, 0.0, 1.0)
     if isinstance(values.get("train_freq"), list):
         values["train_freq"] = tuple(values["train_freq"])
     if isinstance(values.get("action_noise"), int | float):
@@ -132,7 +139,7 @@ class LearnedPolicy:
         self.model = model
         self.normalizer = model.get_vec_normalize_env()
         env, seen = model.get_env(), model.observation_space
-        single = batch_of(env).view.observation_space if env is not None else seen
+        single = batch_of(env).single_observation_space if env is not None else seen
         self.history = spaces.flatdim(seen) // spaces.flatdim(single)
 
     def predict(

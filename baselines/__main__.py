@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -110,9 +111,15 @@ def compare(
     """Show rows of several evaluations in one table; of a policy that is in several files, the first one's."""
     rows: dict[tuple[str, int], Row] = {}
     for one in file:
+        here = set()
         for row in read_csv(one):
             if not {"policy", "env_id", "scenario", "configuration", "seed", "cost"} <= set(row):
                 raise ValueError(f"{one}: is no file that `evaluate` wrote")
+            if not isinstance(row["cost"], int | float) or not isfinite(row["cost"]):
+                raise ValueError(f"{one}: cost = {row['cost']!r:.60}, valid are finite numbers")
+            if (row["policy"], row["seed"]) in here:
+                raise ValueError(f"{one}: {row['policy']!r:.60} has seed {row['seed']} twice")
+            here.add((row["policy"], row["seed"]))
             rows.setdefault((row["policy"], row["seed"]), row)
     kinds = {row["configuration"] for row in rows.values()}
     if len(kinds) != 1:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import inspect
 import json
 import math
@@ -21,12 +22,13 @@ import numpy as np
 
 from dmoe_gym.evaluation import evaluate, held_out_seeds, line_up_of
 from dmoe_gym.evaluation.table import markdown_table
-from dmoe_gym.io.files import read_json, regular_file
+from dmoe_gym.io.files import read_bytes, read_json
 from dmoe_gym.io.provenance import provenance
 from dmoe_gym.policy import Policy, SchedulerPolicy, decide
 from dmoe_gym.registration import ENVIRONMENTS, system_of
 
 FORMAT = "dmoe_gym leaderboard 1"
+FIELDS = {"format", "name", "about", "provenance", "tasks"}
 # Held-out episodes that no table of this project looks at.
 OFFSET, EPISODES, REPLAYED = 500_000, 100, 5
 # The most that one task's actions may take when they are unpacked [B], and characters of the texts in a file.
@@ -173,7 +175,7 @@ def checked(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: one line, naming the file and what is wrong.
     """
-    content = read_json(regular_file(path, "file").read_bytes(), str(path))
+    content = read_json(read_bytes(path, "file"), str(path))
     try:
         _check(content)
     except ValueError as error:
@@ -184,9 +186,14 @@ def checked(path: Path) -> dict[str, Any]:
 def _check(content: Mapping[str, Any]) -> None:
     if content.get("format") != FORMAT:
         raise ValueError(f"format = {content.get('format')!r:.99}: valid is {FORMAT!r}")
+    if set(content) != FIELDS or not isinstance(content["provenance"], dict):
+        raise ValueError(f"has the fields {', '.join(content):.200}; valid are {', '.join(sorted(FIELDS))}")
     for field in ("name", "about"):
-        if not isinstance(content.get(field), str) or not len(content[field]) <= MOST_TEXT:
-            raise ValueError(f"{field}: valid is text of at most {MOST_TEXT} characters")
+        text = content[field]
+        if not isinstance(text, str) or not len(text) <= MOST_TEXT or not text.isprintable():
+            raise ValueError(f"{field}: valid is one line of text of at most {MOST_TEXT} characters")
+    if not content["name"].strip():
+        raise ValueError("name: is empty")
     played, known = content.get("tasks"), {task.name: task for task in TASKS}
     if not isinstance(played, dict) or not played or set(played) - set(known):
         raise ValueError(f"tasks: valid are {', '.join(known)}")
@@ -199,7 +206,11 @@ def _check(content: Mapping[str, Any]) -> None:
 
 def _check_task(task: Task, result: Mapping[str, Any]) -> None:
     env_id, costs = result.get("env_id"), result.get("costs")
-    if env_id not in ENVIRONMENTS or line_up_of(env_id).env_id != line_up_of(task.env_id).env_id:
+    if (
+        not isinstance(env_id, str)
+        or env_id not in ENVIRONMENTS
+        or line_up_of(env_id).env_id != line_up_of(task.env_id).env_id
+    ):
         raise ValueError(f"env_id = {env_id!r:.99}: valid are {task.env_id} and ids that share its episodes")
     if not isinstance(costs, list) or len(costs) != EPISODES:
         raise ValueError(f"costs: valid are {EPISODES}, one for each of the seeds from {task.seeds.start}")
@@ -245,23 +256,35 @@ def board(entries: Sequence[Mapping[str, Any]]) -> str:
     """The page's tables, in Markdown: mean costs, an entry per line, the least of every task in bold.
 
     Entries stand in the order of their mean ratio to the least cost of each task, those that miss a task at the end.
+
+    Raises:
+        ValueError: if two entries have one name.
     """
+    names = [_shown(each["name"]) for each in entries]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"name = {name!r:.99}: two entries have it; valid are different names")
     sections = []
     for env_id in dict.fromkeys(task.env_id for task in TASKS):
         tasks = [task for task in TASKS if task.env_id == env_id]
         costs = {
-            each["name"].replace("|", "/"): [
+            name: [
                 float(np.mean(each["tasks"][task.name]["costs"])) if task.name in each["tasks"] else math.inf
                 for task in tasks
             ]
-            for each in entries
+            for name, each in zip(names, entries, strict=True)
         }
         least = np.min(list(costs.values()), axis=0)
         ranked = sorted(costs, key=lambda name: float(np.mean(np.divide(costs[name], least))))
         body = [[name, *map(_cell, costs[name], least)] for name in ranked if min(costs[name]) < math.inf]
         sections.append(f"## {env_id}\n\n{markdown_table(['entry', *(task.scenario for task in tasks)], body)}")
-    notes = "".join(f"- **{each['name']}**: {each['about']}\n" for each in entries)
+    notes = "".join(f"- **{name}**: {_shown(each['about'])}\n" for name, each in zip(names, entries, strict=True))
     return "\n".join([*sections, "## Entries\n", notes])
+
+
+def _shown(text: str) -> str:
+    """A text by others as a page shows it: no markup, no cell of a table."""
+    return html.escape(text, quote=False).replace("|", "/")
 
 
 def _cell(cost: float, least: float) -> str:

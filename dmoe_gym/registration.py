@@ -92,7 +92,10 @@ def register_environments() -> None:
     register("DMoE-JESA-Sequential-v0", "dmoe_gym.dmoe.env.sequential:SequentialCore", dmoe, masked=True)
     register("DMoE-JESA-Price-v0", "dmoe_gym.dmoe.env.joint:PriceCore", dmoe)
     register("DMoE-JESA-Residual-v0", "dmoe_gym.dmoe.env.residual:ResidualCore", dmoe)
+    register("DMoE-Nodes-v0", "dmoe_gym.dmoe.env.nodes:NodesCore", "dmoe_gym.dmoe.system:NODES")
     register("DMoE-Inference-v0", "dmoe_gym.dmoe.env.inference:InferenceCore", inference)
+    residual = "dmoe_gym.dmoe.env.inference_residual:InferenceResidualCore"
+    register("DMoE-Inference-Residual-v0", residual, inference)
     register("DMoE-Inference-Joint-v0", "dmoe_gym.dmoe.env.inference:InferenceJointCore", inference)
     register("WDMoE-v0", "dmoe_gym.wdmoe.env.joint:DiscountCore", "dmoe_gym.wdmoe.system:WDMOE")
     register("WDMoE-Residual-v0", "dmoe_gym.wdmoe.env.residual:ResidualCore", "dmoe_gym.wdmoe.system:WDMOE")
@@ -154,7 +157,7 @@ def systems() -> dict[str, System]:
     return {record.name: record for record in records}
 
 
-def line_up_of(env_id: str, scenario: str | None = None, **overrides: Any) -> LineUp:
+def line_up_of(env_id: str, scenario: str | None = None, /, **overrides: Any) -> LineUp:
     """The analytic policies and bounds of an environment.
 
     Raises:

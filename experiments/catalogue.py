@@ -9,6 +9,8 @@ from experiments.gating.sweep import Gating
 from experiments.inference import Inference
 from experiments.language_claims import LanguageClaims
 from experiments.language_model import LanguageModel
+from experiments.learned_answers import LearnedAnswers
+from experiments.mismatch import Mismatch
 from experiments.optima import Optima
 from experiments.results.show import Results
 from experiments.results.store import Learned, References
@@ -34,6 +36,8 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Asymptotics,
         Tuning,
         Strongest,
+        Mismatch,
+        LearnedAnswers,
         Optima,
         GatingTuning,
         GatingNetworks,

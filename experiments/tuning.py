@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -62,7 +63,9 @@ def tunable_in(scenario: str) -> list[str]:
     return [name for name in names if name != "JESA" or config.relevance_budget is not None]
 
 
-def tune(scenario: str, name: str, budget: int = BUDGET) -> dict[str, Any]:
+def tune(
+    scenario: str, name: str, budget: int = BUDGET, overrides: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """The parameters of least mean cost on training episodes (seeds from 0).
 
     Half of the budget goes to the grid, all its candidates on the same episodes; the other half to a finer grid between
@@ -70,6 +73,7 @@ def tune(scenario: str, name: str, budget: int = BUDGET) -> dict[str, Any]:
 
     Args:
         budget: episodes of all candidates together.
+        overrides: of the scenario.
 
     Returns:
         parameters; cost, their mean on the second episodes; candidates and episodes per candidate of both halves.
@@ -80,7 +84,7 @@ def tune(scenario: str, name: str, budget: int = BUDGET) -> dict[str, Any]:
     known = tunable_in(scenario)
     if name not in known:
         raise ValueError(f"scheduler = {name!r}: tunable in {scenario!r} are {', '.join(known) or 'none'}")
-    config = named_scenario(scenario)
+    config = named_scenario(scenario).replace(**overrides)
     grid = TUNABLE[name][1]
     first, counts = 0, []
     best: Parameters = {}
@@ -94,7 +98,7 @@ def tune(scenario: str, name: str, budget: int = BUDGET) -> dict[str, Any]:
         for parameters in options:
             policy = JointPolicy(TUNABLE[name][0](config, **parameters))
             seeds = range(first, first + episodes)
-            rows = evaluate(policy, "DMoE-JESA-v0", scenario=scenario, seeds=seeds, check=False)
+            rows = evaluate(policy, "DMoE-JESA-v0", scenario=scenario, seeds=seeds, check=False, **overrides)
             costs.append(float(np.mean([row["cost"] for row in rows])))
         best, cost = options[int(np.argmin(costs))], min(costs)
         counts.append((len(options), episodes))

@@ -21,9 +21,7 @@ JOINT, SEQUENTIAL, PRICE, RESIDUAL, DES = (
 INFERENCE, INFERENCE_JOINT = "DMoE-Inference-v0", "DMoE-Inference-Joint-v0"
 # of any size and scenario; the inference ids have the sizes of their model
 ENV_IDS = tuple(
-    env_id
-    for env_id in dmoe_gym.ENVIRONMENTS
-    if env_id.startswith("DMoE-") and env_id not in (INFERENCE, INFERENCE_JOINT)
+    env_id for env_id in dmoe_gym.ENVIRONMENTS if env_id.startswith("DMoE-") and not env_id.startswith("DMoE-Inference")
 )
 
 # Numbers in which every formula can be done by hand: gain 1 is 1 bit/s/Hz, gain 3 is 2 bit/s/Hz, one hidden state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -20,6 +20,10 @@ Count = Annotated[int, Field(ge=1, le=65_536)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+# What a scheduler may be mistaken about: not sizes, and not what there is to observe.
+BELIEVABLE = ("channel", "csi", "mean_snr_db", "slot_duration_s", "relevance_budget", "battery_j", "harvest")
+
+
 class ResidualConfig(StrictConfig):
     """What `DMoE-JESA-Residual-v0` corrects and rewards; other ids do not look at it.
 
@@ -28,10 +32,13 @@ class ResidualConfig(StrictConfig):
         reward: "cost" for minus the round's cost; "saving" for what the round costs less than under action 0, which
             runs beside on the same episode. The sums of both differ by what no action changes, so they have the same
             best policy, and a saving varies far less from episode to episode.
+        believes: fields of `BELIEVABLE` that the scheduler underneath takes for other than they are, and their values:
+            one that was tuned for one law, on another.
     """
 
     underneath: str | None = None
     reward: Literal["cost", "saving"] = "cost"
+    believes: dict[str, Any] = Field(default_factory=dict, max_length=20)
 
 
 class DMoEConfig(SystemConfig):
@@ -109,6 +116,11 @@ class DMoEConfig(SystemConfig):
             raise ValueError(
                 "return_transmission = True with battery_j: valid is False, for a link has one energy and two payers"
             )
+        if self.residual.believes:
+            try:
+                self.believed()
+            except ValueError as error:
+                raise ValueError(f"residual.believes: {error}") from None
         if self.acknowledged and self.slot_duration_s is None:
             raise ValueError("acknowledged = True without slot_duration_s: valid is a slot, in which links can fail")
         require_memory(
@@ -126,6 +138,20 @@ class DMoEConfig(SystemConfig):
         channel = self.channel.numbers(links, self.num_subcarriers) + self.csi.numbers(gains)
         # observations are copied, spaces have two ends, actions are 64 bit, memory of viewers
         return channel + 12 * gains + 16 * links * self.num_states + 40 * links + 4 * self.num_layers
+
+    def believed(self) -> DMoEConfig:
+        """The system as the scheduler that `residual` corrects takes it to be.
+
+        Raises:
+            ValueError: naming a field that it cannot be mistaken about, or what the system refuses.
+        """
+        believes = self.residual.believes
+        other = self.replace(**believes, residual=self.residual.replace(believes={}))
+        for name in believes:
+            if name not in BELIEVABLE or (getattr(self, name) is None) != (getattr(other, name) is None):
+                valid = f"{', '.join(BELIEVABLE)}, each where the configuration has one"
+                raise ValueError(f"{name} = {str(believes[name])[:60]}: valid are {valid}")
+        return other
 
     @property
     def mean_snr(self) -> float:
@@ -195,3 +221,26 @@ class DMoEConfig(SystemConfig):
         if self.relevance_budget is not None:
             return 0.0
         return float(self.threshold * self.importance_factor**layer)
+
+
+class NodesConfig(DMoEConfig):
+    """A DMoE system whose nodes schedule for themselves.
+
+    Attributes:
+        collision: what happens when links take one subcarrier. "lost": all of them transmit in vain, and their hidden
+            states fall back on their own node's expert where no other is left. "repair": as in `DMoE-JESA-v0`.
+        reward: of a node: "team", an equal part of the central reward; or "own", minus what it spends itself, radio
+            and expert, and its own priced shortfall.
+        observe: "own", or "neighbours" to see which subcarriers every node used in the last round, too.
+        others: as in `DMoEConfig`.
+    """
+
+    collision: Literal["lost", "repair"] = "lost"
+    reward: Literal["team", "own"] = "team"
+    observe: Literal["own", "neighbours"] = "own"
+
+    @model_validator(mode="after")
+    def _shares_its_budget(self) -> NodesConfig:
+        if self.reward == "own" and self.relevance_budget is not None:
+            raise ValueError("reward = 'own': valid under a relevance budget, which the nodes share, is 'team'")
+        return self

@@ -13,7 +13,7 @@ from dmoe_gym.channel import (
     TappedDelayLineConfig,
 )
 from dmoe_gym.config import named
-from dmoe_gym.dmoe.config import DMoEConfig, ResidualConfig
+from dmoe_gym.dmoe.config import DMoEConfig, NodesConfig, ResidualConfig
 from dmoe_gym.dmoe.harvest import SunConfig
 from dmoe_gym.relevance import TraceConfig
 
@@ -91,6 +91,9 @@ SCENARIOS = MappingProxyType(
         ),
     }
 )
+
+# The same systems where every node schedules for itself.
+NODES_SCENARIOS = MappingProxyType({name: NodesConfig(**dict(config)) for name, config in SCENARIOS.items()})
 
 # What makes each scenario hard, one sentence each.
 HARDNESS = MappingProxyType(

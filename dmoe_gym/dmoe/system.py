@@ -13,7 +13,7 @@ from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.inference import INFERENCE_SCENARIOS, InferenceConfig
 from dmoe_gym.dmoe.physics import Round, terms
 from dmoe_gym.dmoe.policies import DESPolicy, JointPolicy
-from dmoe_gym.dmoe.scenarios import SCENARIOS
+from dmoe_gym.dmoe.scenarios import NODES_SCENARIOS, SCENARIOS
 from dmoe_gym.dmoe.schedulers.episode import BatteryJESA
 from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneous, Random, SinglePass, TopK, ValueGreedy
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
@@ -255,6 +255,7 @@ DMOE = System(
 )
 # rounds without the assignment of subcarriers: its costs are no schedule's, so the bounds are not of them
 SELECTION = replace(DMOE, name="DMoE, DES alone", line_up=des_line_up, bounds=NOTHING, imitation=NOTHING, published=())
+NODES = replace(DMOE, name="DMoE, every node for itself", scenarios=NODES_SCENARIOS, imitation=NOTHING, published=())
 INFERENCE = System(
     name="DMoE inference",
     scenarios=INFERENCE_SCENARIOS,

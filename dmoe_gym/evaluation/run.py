@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 
-from dmoe_gym.facades.view import View, create_view
+from dmoe_gym.facades.view import View, checked_seed, create_view
 from dmoe_gym.policy import Policy, SchedulerPolicy, decide
 from dmoe_gym.registration import create_core, system_of
 from dmoe_gym.system import NOTHING, ClairvoyantBound
 
 # Training seeds stay below this number; held-out episodes start at it and belong to no training run.
 FIRST_HELD_OUT_SEED = 1_000_000
+# The most episodes of an evaluation, whose rows are kept in memory.
+MOST_EPISODES = 1_000_000
 
 
 # Episodes on which hyperparameters are compared; the training seeds of studies start there too.
@@ -28,10 +30,12 @@ def held_out_seeds(count: int, offset: int = 0) -> range:
     """The seeds of `count` held-out episodes, the same for every policy.
 
     Raises:
-        ValueError: if count is not positive or offset is negative.
+        ValueError: if count is not positive or above `MOST_EPISODES`, or offset is negative.
     """
-    if count < 1 or offset < 0:
-        raise ValueError(f"count = {count}, offset = {offset}: valid are at least 1 and at least 0")
+    if not 1 <= count <= MOST_EPISODES or offset < 0:
+        raise ValueError(
+            f"episodes = {count}, offset = {offset}: valid are 1 to {MOST_EPISODES:,} episodes from an offset of 0 on"
+        )
     return range(FIRST_HELD_OUT_SEED + offset, FIRST_HELD_OUT_SEED + offset + count)
 
 
@@ -80,14 +84,17 @@ def evaluate(
         (`timing.time_per_decision` counts all that a decision takes, in processor time).
 
     Raises:
-        ValueError: for an unknown id, scenario or override, or an action outside the action space.
+        ValueError: for an unknown id, scenario or override, what is no policy, seeds that are no different whole
+            numbers of at least 0, or an action outside the action space.
     """
-    seeds = list(seeds)
+    seeds = _different(seeds)
+    if batch < 1:
+        raise ValueError(f"batch = {batch!r}: valid are whole numbers of at least 1")
     rows: list[Row] = []
     for first in range(0, len(seeds), batch):
         chunk = seeds[first : first + batch]
         view = create_view(env_id, len(chunk), scenario, overrides)
-        view.core.seed(view.core.all_rows, [(seed, 0) for seed in chunk])
+        view.core.seed(view.core.all_rows, [checked_seed(seed) for seed in chunk])
         results = _run(view, policy, check, progress)
         label = _label(name or type(policy).__name__, env_id, scenario, view.core.config)
         rows += [{**label, "seed": seed, **result} for seed, result in zip(chunk, results, strict=True)]
@@ -118,7 +125,7 @@ def evaluate_bound(
     """
     if jobs == 0:
         raise ValueError("jobs = 0: valid are whole numbers of at least 1, or -1 for one per core")
-    seeds = list(seeds)
+    seeds = _different(seeds)
     system = system_of(env_id)
     config = system.configuration(scenario, overrides)
     known = system.bounds_of(config)
@@ -189,6 +196,14 @@ def evaluate_line_up(
     return rows
 
 
+def _different(seeds: Sequence[int]) -> list[int]:
+    """Seeds of as many episodes: rows of one episode twice would pass for two draws."""
+    found = list(seeds)
+    if len({checked_seed(seed, f"seeds[{place}]") for place, seed in enumerate(found)}) < len(found) or not found:
+        raise ValueError(f"seeds = {found[:9]}: valid are one or more, each of them once")
+    return found
+
+
 def _label(policy: str, env_id: str, scenario: str | None, config: Any) -> Row:
     """Who acted and where; rows of one configuration and one seed are of one episode, whatever the id."""
     digest = hashlib.sha256(repr(config).encode()).hexdigest()[:12]
@@ -198,6 +213,8 @@ def _label(policy: str, env_id: str, scenario: str | None, config: Any) -> Row:
 
 def _run(view: View, policy: Policy, check: bool, progress: Progress | None) -> list[Row]:
     core = view.core
+    if isinstance(policy, type) or not callable(getattr(policy, "predict", None)):
+        raise ValueError(f"policy = {policy!r:.99}: valid is an object with Stable-Baselines3's predict")
     told = 0.0
     takes_masks = core.masked and "action_masks" in inspect.signature(policy.predict).parameters
     check = check and core.decides_rounds
@@ -246,7 +263,7 @@ def _run(view: View, policy: Policy, check: bool, progress: Progress | None) -> 
 
 def _bound_episode(name: str, env_id: str, scenario: str | None, overrides: dict[str, Any], seed: int) -> Row:
     core = create_core(env_id, 1, scenario, overrides)
-    core.seed([0], [(seed, 0)])
+    core.seed([0], [checked_seed(seed)])
     core.start(core.all_rows)
     bound = system_of(env_id).bounds[name]
     rounds, observed = [], []

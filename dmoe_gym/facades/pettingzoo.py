@@ -10,12 +10,15 @@ from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
 from dmoe_gym.actions import ActionCheck
-from dmoe_gym.dmoe.env.nodes import Charged, Choices, charge_nodes
-from dmoe_gym.facades.view import FRAMES_PER_SECOND, View, seeded_pair, watched
+from dmoe_gym.facades.view import FRAMES_PER_SECOND, seeded_pair, watched
 from dmoe_gym.registration import create_core
 from dmoe_gym.rendering import Viewer
 
-ENV_ID = "DMoE-JESA-v0"
+NODES_ID = "DMoE-Nodes-v0"
+# What a node has of its own past and what it hears, which the central observation lacks.
+PAST = ("asked", "arrived", "announced")
+# Figures of a node's infos, by name, and where `NodesCore.nodes` has them.
+FIGURES = {"energy_J": "energy_j", "relevance": "relevance", "shortfall": "shortfall", "collisions": "collisions"}
 
 
 class NodesEnv(ParallelEnv):
@@ -62,38 +65,20 @@ class NodesEnv(ParallelEnv):
         render_mode: str | None = None,
         **overrides: Any,
     ) -> None:
-        for name, given, valid in (
-            ("reward", reward, ("team", "own")),
-            ("collision", collision, ("lost", "repair")),
-            ("observe", observe, ("own", "neighbours")),
-        ):
-            if given not in valid:
-                raise ValueError(f"{name} = {given!r}: valid are {', '.join(map(repr, valid))}")
-        self.core: Any = create_core(ENV_ID, 1, scenario, overrides)
-        config: Any = self.core.config
-        if reward == "own" and config.relevance_budget is not None:
-            raise ValueError("reward = 'own': valid under a relevance budget, which the nodes share, is 'team'")
+        options = {"reward": reward, "collision": collision, "observe": observe}
+        core: Any = create_core(NODES_ID, 1, scenario, {**options, **overrides})
+        self.core: Any = core
         self.render_mode = render_mode
-        self._viewer = watched(self.core, ENV_ID, render_mode, Viewer.modes[:2])
-        self._own_reward, self._lost, self._neighbours = reward == "own", collision == "lost", observe == "neighbours"
-        nodes, states, subcarriers = config.num_experts, config.num_states, config.num_subcarriers
-        self.possible_agents = [f"node_{node}" for node in range(nodes)]
+        self._viewer = watched(self.core, NODES_ID, render_mode, Viewer.modes[:2])
+        self._team = reward == "team"
+        self.possible_agents = [f"node_{node}" for node in range(core.config.num_experts)]
         self.agents: list[str] = []
-        self._asked = np.zeros((nodes, states, nodes), np.float32)
-        self._arrived = np.zeros_like(self._asked)
-        self._announced = np.zeros((nodes, subcarriers), np.float32)
-        self._flat = View(self.core, flat=True)
-        self.state_space = self._flat.observation_space
-        action = spaces.MultiDiscrete(np.r_[np.full(states * nodes, 2), np.full(nodes - 1, subcarriers)])
+        action, observed = core.node_action_space(), core.node_observation_space()
         self._check = ActionCheck(action, 1)
-        space: Any = self.core.observation_space
-        upper = space.spaces
-        observation: dict[str, spaces.Space] = {
-            key: spaces.Box(0, float(upper[key].high.max()) if key in upper else 1, value.shape, np.float32)
-            for key, value in self._observation(0).items()
-        }
-        self.observation_spaces = {agent: spaces.Dict(observation) for agent in self.possible_agents}
+        self.observation_spaces = {agent: spaces.Dict(observed.spaces) for agent in self.possible_agents}
         self.action_spaces = {agent: spaces.MultiDiscrete(action.nvec) for agent in self.possible_agents}
+        central = {key: space for key, space in core.observation_space.spaces.items() if key not in PAST}
+        self.state_space = gym.spaces.flatten_space(spaces.Dict(central))
 
     @property
     def config(self) -> Any:
@@ -125,10 +110,7 @@ class NodesEnv(ParallelEnv):
             self.core.seed([0], [pair])
         self.core.start(self.core.all_rows)
         self.agents = list(self.possible_agents)
-        for past in (self._asked, self._arrived, self._announced):
-            past[:] = 0
-        nothing = {"energy_J": 0.0, "relevance": 0.0, "shortfall": 0.0, "collisions": 0.0}
-        return self._observations(), {agent: dict(nothing) for agent in self.agents}
+        return self._observations(), self._infos()
 
     def step(self, actions: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
         """Apply one action per node.
@@ -140,41 +122,22 @@ class NodesEnv(ParallelEnv):
         core = self.core
         if not self.agents:
             raise RuntimeError("no episode is running: call reset() before step()")
-        choices = Choices.of(core)
-        joint = self._joint(actions)
-        if self._lost:
-            charged = charge_nodes(core, choices, *_decoded(joint, core.config), collide=True)
-            core.term_values[0] = charged.terms
-            core.rewards[0] = -charged.terms[0]
-            core.skip_round(core.all_rows)
-        else:
-            core.step(core.checked_actions(joint[None]), core.all_rows)
-            charged = charge_nodes(core, choices, core.selected[0].copy(), core.subcarrier[0].copy(), collide=False)
-        self._remember(charged)
-        rewards = -charged.own_cost if self._own_reward else equal_parts(core.rewards.item(0), len(self.agents))
+        core.step(core.joined(self._joint(actions)[None]), core.all_rows)
+        rewards = equal_parts(core.rewards.item(0), len(self.agents)) if self._team else core.node_rewards[0]
         ended = bool(core.terminated[0])
-        infos = {
-            agent: {
-                "energy_J": float(charged.energy_j[node]),
-                "relevance": float(charged.relevance[node]),
-                "shortfall": float(charged.shortfall[node]),
-                "collisions": float(charged.collisions[node]),
-            }
-            for node, agent in enumerate(self.agents)
-        }
         results = (
             self._observations(),
             dict(zip(self.agents, rewards.tolist(), strict=True)),
             dict.fromkeys(self.agents, ended),
             dict.fromkeys(self.agents, False),
-            infos,
+            self._infos(),
         )
         if ended:
             self.agents = []
         return results
 
     def _joint(self, actions: Any) -> np.ndarray:
-        """The central action: all nodes' bits, then all their wishes."""
+        """Actions of all nodes, (K, entries)."""
         if not isinstance(actions, dict) or actions.keys() != set(self.agents):
             given = ", ".join(map(str, actions)) if isinstance(actions, dict) else type(actions).__name__
             raise ValueError(f"actions: has {given or 'nothing'}; valid is one of each of {', '.join(self.agents)}")
@@ -184,36 +147,28 @@ class NodesEnv(ParallelEnv):
                 parts.append(self._check.single(actions[agent])[0])
             except ValueError as error:
                 raise ValueError(f"{agent}: {error}") from None
-        bits = self.config.num_states * self.config.num_experts
-        return np.concatenate([part[:bits] for part in parts] + [part[bits:] for part in parts])
-
-    def _remember(self, charged: Charged) -> None:
-        self._asked[:] = charged.selected
-        self._arrived[:] = charged.served
-        self._announced[:] = 0
-        node, receiver = np.nonzero(charged.subcarrier >= 0)
-        self._announced[node, charged.subcarrier[node, receiver]] = 1
-
-    def _observation(self, node: int) -> dict[str, np.ndarray]:
-        own = {
-            key: value.copy()
-            if value.shape == (1,) or key == "computation_energy"
-            else np.atleast_1d(value[node]).copy()
-            for key, value in self.core.first_observation.items()
-        }
-        past = {"asked": self._asked[node].copy(), "arrived": self._arrived[node].copy()}
-        return {**own, **past, **({"announced": self._announced.copy()} if self._neighbours else {})}
+        return np.stack(parts)
 
     def _observations(self) -> dict[str, dict[str, np.ndarray]]:
-        return {agent: self._observation(node) for node, agent in enumerate(self.possible_agents)}
+        views = self.core.node_views()
+        return {
+            agent: {key: values[0, node].copy() for key, values in views.items()}
+            for node, agent in enumerate(self.possible_agents)
+        }
+
+    def _infos(self) -> dict[str, dict[str, float]]:
+        figures = {name: getattr(self.core.nodes, of)[0].tolist() for name, of in FIGURES.items()}
+        return {
+            agent: {name: values[node] for name, values in figures.items()} for node, agent in enumerate(self.agents)
+        }
 
     def global_state(self) -> dict[str, np.ndarray]:
         """The central observation, for critics that are trained in one place."""
-        return {key: value.copy() for key, value in self.core.first_observation.items()}
+        return {key: value.copy() for key, value in self.core.first_observation.items() if key not in PAST}
 
     def state(self) -> np.ndarray:
         """`global_state` as one vector, as `DMoE-JESA-Flat-v0` shows it."""
-        return self._flat.first()
+        return np.concatenate([value.ravel() for _, value in sorted(self.global_state().items())])
 
     def render(self) -> Any:
         """A picture (rgb_array) or text (ansi)."""
@@ -235,12 +190,3 @@ def equal_parts(reward: float, count: int) -> np.ndarray:
     parts = np.full(count, np.round(reward / count / digit) * digit)
     parts[-1] = reward - (count - 1) * parts[0]
     return parts
-
-
-def _decoded(joint: np.ndarray, config: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Selections (K, N, K) bool and subcarriers (K, K) int64 of a central action."""
-    nodes, states = config.num_experts, config.num_states
-    selected = joint[: nodes * states * nodes].reshape(nodes, states, nodes) == 1
-    subcarrier = np.full((nodes, nodes), -1, np.int64)
-    subcarrier[~np.eye(nodes, dtype=bool)] = joint[nodes * states * nodes :]
-    return selected, subcarrier

@@ -41,7 +41,13 @@ class BatchedVecEnv(VecEnv):
             last axis, zeros before the episode's first (SB3's `StackedObservations`).
         max_episode_steps: after so many steps an episode is truncated; None for no limit.
         scenario, overrides: as in `gym.make`.
+
+    Attributes:
+        single_observation_space: of a row, before observations are stacked.
     """
+
+    # rows of every environment, which learners take for environments
+    rows_each = 1
 
     def __init__(
         self,
@@ -62,20 +68,44 @@ class BatchedVecEnv(VecEnv):
         # read by VecEnv.__init__ through get_attr
         self.render_mode = render_mode
         self._stack: Any = None
-        space: Any = self.view.observation_space
+        rows = self.core.num_envs * self.rows_each
+        space, action_space = self._spaces()
+        self.single_observation_space: Any = space
         if history > 1:
-            self._stack = StackedObservations(self.core.num_envs, int(history), space)
+            self._stack = StackedObservations(rows, int(history), space)
             space = self._stack.stacked_observation_space
-        super().__init__(self.core.num_envs, space, self.view.action_space)
+        super().__init__(rows, space, action_space)
         self.metadata: dict[str, Any] = {**self.metadata, "render_fps": FRAMES_PER_SECOND}
         self._actions: np.ndarray | None = None
         # from the first reset on: environments that end start again in the same step
         self._running = False
         self._started = time.time()
-        self._limit = StepLimit(self.num_envs, max_episode_steps)
-        self._return = np.zeros(self.num_envs)
-        self._length = np.zeros(self.num_envs, np.int64)
-        self._term_sums = np.zeros((self.num_envs, len(self.core.terms)))
+        self._limit = StepLimit(self.core.num_envs, max_episode_steps)
+        self._return = np.zeros((self.core.num_envs, self.rows_each))
+        self._length = np.zeros(self.core.num_envs, np.int64)
+        self._term_sums = np.zeros((self.core.num_envs, len(self.core.terms)))
+
+    # --- what a row is
+
+    def _spaces(self) -> tuple[Any, Any]:
+        """Observation and action space of a row."""
+        return self.view.observation_space, self.view.action_space
+
+    def _checked(self, actions: Any) -> np.ndarray:
+        """The core's actions from the rows'."""
+        return self.core.checked_actions(actions)
+
+    def _seen(self) -> Any:
+        """A copy of all rows' observations."""
+        return self.view.batch()
+
+    def _last_seen(self, environments: np.ndarray) -> list[Any]:
+        """A copy of each observation of some environments' rows."""
+        return self.view.rows(environments)
+
+    def _rewards(self) -> np.ndarray:
+        """(environments, rows of each) float64, of the last step."""
+        return self.core.rewards[:, None]
 
     @property
     def config(self) -> Any:
@@ -83,7 +113,7 @@ class BatchedVecEnv(VecEnv):
         return self.core.config
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Seed environment i with (seed, i) at the next reset; return what gives each environment's episodes alone.
+        """Seed environment i with (seed, i) at the next reset; return what gives each row's episodes alone.
 
         Raises:
             ValueError: for a seed that is no whole number of at least 0.
@@ -91,7 +121,7 @@ class BatchedVecEnv(VecEnv):
         number, index = checked_seed(int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed)
         if index:
             raise ValueError(f"seed = {seed!r}: is one environment's; valid for a batch is one below 2^128")
-        self._seeds = [told_seed(number, row) for row in range(self.num_envs)]
+        self._seeds = [told_seed(number, row // self.rows_each) for row in range(self.num_envs)]
         return list(self._seeds)
 
     def reset(self) -> Any:
@@ -102,7 +132,7 @@ class BatchedVecEnv(VecEnv):
         """
         if len(self._options) != self.num_envs:
             raise ValueError(f"options: {len(self._options)} given, valid is one mapping or {self.num_envs} of them")
-        pairs = [self._pair(row) for row in range(self.num_envs)]
+        pairs = [self._pair(row) for row in range(0, self.num_envs, self.rows_each)]
         rows = [row for row, pair in enumerate(pairs) if pair is not None]
         self.core.seed(rows, [pairs[row] for row in rows])  # type: ignore[misc]
         self.core.start(self.core.all_rows)
@@ -111,7 +141,7 @@ class BatchedVecEnv(VecEnv):
         self.reset_infos = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
-        seen = self.view.batch()
+        seen = self._seen()
         return seen if self._stack is None else deepcopy(self._stack.reset(seen))
 
     def _pair(self, row: int) -> tuple[int, int] | None:
@@ -129,7 +159,7 @@ class BatchedVecEnv(VecEnv):
         """
         if not self._running:
             raise RuntimeError("no episode is running: call reset() before step()")
-        self._actions = self.core.checked_actions(actions)
+        self._actions = self._checked(actions)
 
     def step_wait(self) -> tuple[Any, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Step every environment; those that end start their next episode at once.
@@ -142,42 +172,55 @@ class BatchedVecEnv(VecEnv):
         core = self.core
         core.step(self._actions, core.all_rows)
         self._actions = None
-        rewards, truncated = core.rewards.astype(np.float32), self._limit.count(core.all_rows)
-        dones = core.terminated | truncated
-        self._return += core.rewards
+        rewards, truncated = self._rewards(), self._limit.count(core.all_rows)
+        ended = core.terminated | truncated
+        self._return += rewards
         self._length += 1
         self._term_sums += core.term_values
-        rows = np.flatnonzero(dones)
+        rows = np.flatnonzero(ended)
         final: list[dict[str, Any]] = self._final_infos(rows) if len(rows) else []
-        if len(rows) == self.num_envs:
+        dones = np.repeat(ended, self.rows_each)
+        if len(final) == self.num_envs:
             infos = final
         else:
             infos = [{} for _ in range(self.num_envs)]
-            for row, info in zip(rows.tolist(), final, strict=True):
+            for row, info in zip(np.flatnonzero(dones).tolist(), final, strict=True):
                 infos[row] = info
         if len(rows):
             self._clear(rows)
             core.start(rows)
-        seen = self.view.batch()
+        seen = self._seen()
         if self._stack is not None:
             seen, infos = self._stack.update(seen, dones, infos)
-        return seen, rewards, dones, infos
+        return seen, rewards.ravel().astype(np.float32), dones, infos
 
     def _final_infos(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        """Of every row of some environments."""
         core = self.core
         rounds = np.array([max(1, core.decided_rounds(row)) for row in rows.tolist()])
         means = (self._term_sums[rows] / rounds[:, None]).T.tolist()
         elapsed = [round(time.time() - self._started, 6)] * len(rows)
-        totals, lengths = self._return[rows].tolist(), self._length[rows].tolist()
-        episodes = _records({"r": totals, "l": lengths, "t": elapsed, **dict(zip(core.terms, means, strict=True))})
-        return _records(
+        # of every environment, and then of its rows
+        episodes = _records(
             {
-                **dict(zip(core.terms, core.term_values[rows].T.tolist(), strict=True)),
-                "terminal_observation": self.view.rows(rows),
-                "TimeLimit.truncated": (~core.terminated[rows]).tolist(),
-                "episode": episodes,
+                "r": elapsed,  # its place
+                "l": self._length[rows].tolist(),
+                "t": elapsed,
+                **dict(zip(core.terms, means, strict=True)),
             }
         )
+        ends = _records(
+            {
+                **dict(zip(core.terms, core.term_values[rows].T.tolist(), strict=True)),
+                "TimeLimit.truncated": (~core.terminated[rows]).tolist(),
+            }
+        )
+        last_seen = iter(self._last_seen(rows))
+        return [
+            {**end, "terminal_observation": next(last_seen), "episode": {**episode, "r": total}}
+            for end, episode, totals in zip(ends, episodes, self._return[rows].tolist(), strict=True)
+            for total in totals
+        ]
 
     def _clear(self, rows: np.ndarray) -> None:
         self._limit.begin(rows)
@@ -212,7 +255,7 @@ class BatchedVecEnv(VecEnv):
         self, method_name: str, *method_args: Any, indices: int | Iterable[int] | None = None, **method_kwargs: Any
     ) -> list[Any]:
         """`action_masks`, or a method of the core that takes the environment's row first (`round`, `schedule`)."""
-        rows = list(self._rows(indices))
+        rows = [row // self.rows_each for row in self._rows(indices)]
         if method_name == "action_masks":
             masks = self.core.masks()
             return [masks[row].copy() for row in rows]
@@ -229,7 +272,7 @@ class BatchedVecEnv(VecEnv):
         """One picture per environment."""
         if self._viewer is None:
             return [None] * self.num_envs
-        return [self._viewer.render(self.core, row, "rgb_array") for row in range(self.num_envs)]
+        return [self._viewer.render(self.core, row, "rgb_array") for row in range(self.core.num_envs)]
 
 
 def _records(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> list[dict[str, Any]]:

@@ -36,8 +36,9 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             with needed_for(f"`{command.__name__}`"):
                 command(*arguments, **options)
-        except (ValueError, OSError, ImportError, TimeoutError) as error:
-            Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False)
+        except (ValueError, OSError, ImportError, TimeoutError, MemoryError) as error:
+            said = str(error) or "there is too little memory"
+            Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {said}", markup=False)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt as interrupt:
             told = str(interrupt) or "finished files are whole, unfinished ones were not written"
@@ -68,13 +69,15 @@ def overrides_of(assignments: Sequence[str]) -> dict[str, Any]:
     """Read key=value pairs, values as YAML: threshold=0.6, channel={kind: gauss_markov, doppler_hz: 20}.
 
     Raises:
-        ValueError: for an assignment without "=" or a value that is no YAML.
+        ValueError: for an assignment without "=", a value that is no YAML, or a field that is set twice.
     """
-    overrides = {}
+    overrides: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
             raise ValueError(f"--set {assignment!r}: valid is FIELD=VALUE")
+        if key in overrides:
+            raise ValueError(f"--set {assignment!r}: {key} is set already; valid is once")
         try:
             overrides[key] = parse_yaml(value)
         except ValueError as error:
@@ -107,6 +110,8 @@ def own_and_named(policies: Sequence[str]) -> tuple[dict[str, Any], list[str] | 
         except Exception as error:  # whatever a module of others raises
             said = " ".join(str(error).split())
             raise ValueError(f"policy = {policy!r}: {type(error).__name__}: {said}") from None
+        if (name or attribute) in own:
+            raise ValueError(f"policy = {policy!r}: {name or attribute} is another one; valid is NAME=MODULE:OBJECT")
         own[name or attribute] = found
     return own, names or None
 

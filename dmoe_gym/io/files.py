@@ -51,6 +51,23 @@ def regular_file(path: Path | str, name: str, valid: str = "a file's path") -> P
     return found
 
 
+# The most that a file of text by others may take, in memory it is a few times that.
+MOST_TEXT_BYTES = 2**28
+
+
+def read_bytes(path: Path | str, name: str, most: int = MOST_TEXT_BYTES) -> bytes:
+    """The content of a file by others.
+
+    Raises:
+        NoFileError, ValueError: as `regular_file`, and for a file of more than `most` bytes, of which nothing is read.
+    """
+    found = regular_file(path, name)
+    size = found.stat().st_size
+    if size > most:
+        raise ValueError(f"{name} = {str(path)!r}: takes {size:,} bytes, valid are at most {most:,}")
+    return found.read_bytes()
+
+
 def write_whole(path: Path | str, content: str | bytes) -> Path:
     """Write a file through a temporary one in the same folder and a rename; missing folders are made."""
     path = Path(path)
@@ -74,10 +91,10 @@ def read_json(content: str | bytes, what: str) -> dict[str, Any]:
     """A mapping from JSON of others.
 
     Raises:
-        ValueError: naming `what`, if it is no JSON, nested too deeply, or no mapping.
+        ValueError: naming `what`, if it is no JSON, nested too deeply, or no mapping, or if a key stands there twice.
     """
     try:
-        value = json.loads(content)
+        value = json.loads(content, object_pairs_hook=_keys_once)
     except RecursionError:
         raise ValueError(f"{what}: is nested too deeply") from None
     except ValueError as error:
@@ -85,6 +102,14 @@ def read_json(content: str | bytes, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{what}: holds {type(value).__name__}, valid is a mapping of fields")
     return value
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)[:60]} stands there twice")
+    return found
 
 
 def write_json(path: Path | str, value: Any) -> Path:
@@ -142,16 +167,21 @@ def read_csv(path: Path | str) -> list[dict[str, Any]]:
     """Rows of a CSV file, numbers as numbers; empty cells are left out.
 
     Raises:
-        ValueError: naming the file, if it is damaged.
+        ValueError: naming the file, if there is none, it is too large or damaged, or a column stands there twice.
     """
+    content = read_bytes(path, "file")
     try:
-        with open(path, newline="") as file:
-            rows = [{key: _number(cell) for key, cell in row.items() if cell != ""} for row in csv.DictReader(file)]
-    except (csv.Error, UnicodeDecodeError, AttributeError, TypeError) as error:
+        table = csv.DictReader(io.StringIO(content.decode(), newline=""))
+        lines = list(table)
+    except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: is not a readable CSV file ({error})") from None
-    if any(None in row for row in rows):
-        raise ValueError(f"{path}: a line has more cells than the header")
-    return rows
+    columns = table.fieldnames or []
+    for column in columns:
+        if columns.count(column) > 1:
+            raise ValueError(f"{path}: the column {column!r:.60} stands there twice")
+    if any(None in line or None in line.values() for line in lines):
+        raise ValueError(f"{path}: a line has more or fewer cells than the header")
+    return [{key: _number(cell) for key, cell in line.items() if cell != ""} for line in lines]
 
 
 def _number(cell: str) -> Any:

@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from dmoe_gym.io.files import regular_file
+
 # Bounds on a file [characters], on its nodes with all anchors expanded, and on how deeply they nest.
 MOST_CHARACTERS, MOST_NODES, DEEPEST = 200_000, 100_000, 50
 _SCALARS: dict[str, re.Pattern[str]] = {
@@ -57,9 +59,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     Raises:
         ValueError: naming the file, the line and what is wrong.
-        OSError: if it cannot be read.
     """
-    with path.open("rb") as file:
+    with regular_file(path, "file").open("rb") as file:
         content = file.read(MOST_CHARACTERS + 1)
     if len(content) > MOST_CHARACTERS:
         raise ValueError(f"{path}: is longer than {MOST_CHARACTERS:,} bytes, the most that is read")

@@ -101,7 +101,7 @@ class Scheduler(policy.Scheduler):
         bandwidth: "optimal" for the selection, or "equal" shares of all devices with tokens.
 
     Raises:
-        ValueError: for another `bandwidth`.
+        ValueError: for another `bandwidth` or `config`.
     """
 
     config: WDMoEConfig
@@ -109,6 +109,8 @@ class Scheduler(policy.Scheduler):
     def __init__(self, config: WDMoEConfig, bandwidth: Bandwidth = "optimal") -> None:
         if bandwidth not in ("equal", "optimal"):
             raise ValueError(f"bandwidth = {bandwidth!r}: valid are 'equal', 'optimal'")
+        if not isinstance(config, WDMoEConfig):
+            raise ValueError(f"config = {config!r:.99}: valid is a WDMoEConfig, as scenario(NAME) gives")
         super().__init__(config)
         self.bandwidth = bandwidth
 

@@ -24,7 +24,7 @@ from dmoe_gym.evaluation.optima import ENV_ID as OPTIMA_ENV
 from dmoe_gym.evaluation.optima import cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import FIRST_VALIDATION_SEED
 from dmoe_gym.evaluation.statistics import column
-from dmoe_gym.io.files import csv_text, read_csv
+from dmoe_gym.io.files import csv_text, read_bytes, read_csv, read_json
 from dmoe_gym.registration import line_up_of, system_of, systems
 from dmoe_gym.system import LineUp, System
 from experiments.episodes import episode_piece
@@ -220,15 +220,7 @@ def kept(row: Mapping[str, Any], system: System) -> Row:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path}: is no readable JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds {type(content).__name__}, valid is a mapping")
-    return content
+    return read_json(read_bytes(path, "file"), str(path)) if path.is_file() else {}
 
 
 class Learned(Experiment):

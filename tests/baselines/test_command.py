@@ -169,12 +169,37 @@ def test_evaluations_are_compared_across_files_of_the_same_episodes(own):
                     seeds=range(1_000_000, 1_000_002))  # fmt: skip
     assert f"{sum(row['cost'] for row in rows) / 2:.4f}" in result.output
     (own / "other.csv").write_text("policy,cost\nmine,1\n")
+    text = (own / "JESA.csv").read_text()
+    (own / "twice.csv").write_text(text + text.splitlines()[1] + "\n")
+    cost = str(read_csv(own / "JESA.csv")[0]["cost"])
+    for name, value in (("nan", "nan"), ("text", "low")):
+        (own / f"{name}.csv").write_text(text.replace(cost, value))
     for arguments, said in (
         (["JESA.csv", "random.csv"], "are of 2 configurations"),
         (["own.py"], "own.py: is not a readable CSV file"),
         (["other.csv"], "other.csv: is no file that `evaluate` wrote"),
         (["JESA.csv", "--reference", "nobody"], "reference = 'nobody': valid are JESA"),
+        (["twice.csv"], "twice.csv: 'JESA' has seed 1000000 twice"),
+        (["nan.csv"], "nan.csv: cost = nan, valid are finite numbers"),
+        (["text.csv"], "text.csv: cost = 'low', valid are finite numbers"),
     ):
         refused = runner.invoke(app, ["compare", *arguments])
         assert refused.exit_code == 2
         assert said in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "threshold=0.5", "--set", "threshold=0.6"], "threshold is set already; valid is once"),
+        (["--set", "scenario=paper"], "unexpected keyword argument 'scenario'; valid fields are"),
+        (["--set", "env_id=WDMoE-v0"], "unexpected keyword argument 'env_id'; valid fields are"),
+        (["--set", "check=false"], "unexpected keyword argument 'check'; valid fields are"),
+        (["--policy", "a=own:Best", "--policy", "a=own:Zeros"], "a is another one; valid is NAME=MODULE:OBJECT"),
+        (["--episodes", str(10**12)], "episodes = 1000000000000"),
+    ],
+)
+def test_what_is_given_is_used_or_refused_by_name(own, arguments, said):
+    result = runner.invoke(app, ["evaluate", *SMALL, "-p", "JESA", *arguments])
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr

@@ -87,6 +87,7 @@ FORGED = {
     "an episode left out": (lambda task: task["costs"].pop(), "valid are 6, one for each of the seeds"),
     "no number": (lambda task: task["costs"].__setitem__(0, float("nan")), "valid are finite numbers"),
     "text for a number": (lambda task: task["costs"].__setitem__(0, "0.1"), "valid are finite numbers"),
+    "no environment": (lambda task: task.update(env_id=["DMoE-JESA-v0"]), "env_id = "),
     "another environment": (lambda task: task.update(env_id="WDMoE-v0"), "env_id = 'WDMoE-v0'"),
     "an object": (packed(dtype="object"), "valid are a shape, a dtype among"),
     "damaged": (packed(zlib="AAAA"), "are damaged"),
@@ -120,11 +121,39 @@ def test_actions_of_other_episodes_are_found_out(whole, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"format": "x"}, {"name": 3}, {"about": "a" * 2001}, {"tasks": {}}, {"tasks": {"x": 1}}]
+    "change",
+    [
+        {"format": "x"},
+        {"name": 3},
+        {"name": " "},
+        {"name": "two\n## lines"},
+        {"about": "a" * 2001},
+        {"provenance": 3},
+        {"speed": 3},
+        {"tasks": {}},
+        {"tasks": {"x": 1}},
+    ],
 )
 def test_what_is_no_leaderboard_file_is_refused(whole, tmp_path, change):
     with pytest.raises(ValueError, match=f"{next(iter(change))}"):
         leaderboard.checked(written({**whole, **change}, tmp_path))
+
+
+def test_a_key_that_stands_twice_is_refused(whole, tmp_path):
+    """JSON leaves open which of the two counts; a reader that takes the last would hide the first."""
+    path = written(whole, tmp_path)
+    path.write_text(path.read_text().replace('"costs":', '"costs": [1.0], "costs":', 1))
+    with pytest.raises(ValueError, match="costs stands there twice"):
+        leaderboard.checked(path)
+
+
+def test_texts_of_others_are_no_markup_and_names_stand_once(whole):
+    odd = {**whole, "name": "<b>a|b</b>", "about": "<script>"}
+    page = leaderboard.board([odd, whole])
+    assert "&lt;b&gt;a/b&lt;/b&gt;" in page
+    assert "<" not in page
+    with pytest.raises(ValueError, match="name = 'mine': two entries have it"):
+        leaderboard.board([whole, whole])
 
 
 def test_every_cost_decides_which_episodes_are_played_again(monkeypatch):

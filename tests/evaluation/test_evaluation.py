@@ -1,5 +1,7 @@
 """Rows are paired, bounds bound, statistics do what they say."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -16,9 +18,11 @@ from dmoe_gym.evaluation import (
     held_out_seeds,
     line_up_of,
 )
+from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.io.command_line import print_table
 from dmoe_gym.policy import ConstantPolicy, Scheduler
 from dmoe_gym.registration import system_of
+from dmoe_gym.wdmoe.policies import WLR
 
 SEEDS = held_out_seeds(6)
 JOINT = "DMoE-JESA-v0"
@@ -77,6 +81,40 @@ def test_an_action_outside_the_space_is_refused():
     bad = ConstantPolicy(np.full(28, 99), "gate_scores", 3)
     with pytest.raises(ValueError, match="valid is MultiDiscrete"):
         evaluate(bad, JOINT, scenario="small", seeds=SEEDS)
+
+
+@pytest.mark.parametrize("seeds", [[1, 1], [1, np.int64(1)], [1.5], [-1], [True], ["1"], []])
+def test_seeds_are_different_whole_numbers_or_refused(seeds):
+    for run in (partial(evaluate, JointPolicy(JESA(scenario("small")))), partial(evaluate_bound, "lower-bound")):
+        with pytest.raises(ValueError, match=r"^seeds"):
+            run(JOINT, scenario="small", seeds=seeds)
+
+
+def test_the_seeds_that_a_vec_env_tells_are_its_episodes():
+    envs = BatchedVecEnv(JOINT, 2, scenario="small")
+    told = envs.seed(5)
+    policy = JointPolicy(JESA(scenario("small")))
+    observation, returns = envs.reset(), np.zeros(2)
+    for _ in range(envs.core.rounds_per_episode):
+        observation, rewards, *_ = envs.step(policy.predict(observation)[0])
+        returns += rewards
+    rows = evaluate(policy, JOINT, scenario="small", seeds=told)
+    np.testing.assert_allclose([row["return"] for row in rows], returns, rtol=1e-5)
+
+
+@pytest.mark.parametrize("policy", [None, JointPolicy, "JESA", JESA(scenario("small"))])
+def test_what_is_no_policy_is_refused(policy):
+    with pytest.raises(ValueError, match=r"^policy = .*predict"):
+        evaluate(policy, JOINT, scenario="small", seeds=[1])
+    with pytest.raises(ValueError, match=r"^batch = 0"):
+        evaluate(policy, JOINT, scenario="small", seeds=[1], batch=0)
+
+
+@pytest.mark.parametrize("scheduler", [JESA, WLR])
+def test_a_scheduler_without_its_configuration_is_refused(scheduler):
+    for config in ("small", 3, None):
+        with pytest.raises(ValueError, match=r"^config = .*scenario\(NAME\)"):
+            scheduler(config)
 
 
 @pytest.mark.parametrize("env_id", dmoe_gym.ENVIRONMENTS)

@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from dmoe_builders import ENV_IDS, JOINT, SEQUENTIAL, make
 
-from dmoe_gym.dmoe import Round, Schedule, scenario
+from dmoe_gym.dmoe import Round, Schedule
+from dmoe_gym.registration import system_of
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
 def test_scenarios_and_overrides_reach_the_configuration(env_id):
-    assert make(env_id).config == scenario("small")
+    configuration = system_of(env_id).configuration
+    assert make(env_id).config == configuration("small")
     env = make(env_id, scenario="scarce", threshold=0.25, channel={"kind": "gauss_markov", "doppler_hz": 5.0})
-    assert env.config == scenario("scarce").replace(threshold=0.25, channel=env.config.channel)
+    assert env.config == configuration("scarce").replace(threshold=0.25, channel=env.config.channel)
     assert env.config.channel.doppler_hz == 5
 
 

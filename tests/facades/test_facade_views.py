@@ -233,7 +233,7 @@ def test_parts_sum_to_the_whole_in_any_order(count):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"reward": "mine"}, "reward = 'mine': valid are 'team', 'own'"),
+        ({"reward": "mine"}, "reward = 'mine': Input should be 'team' or 'own'"),
         ({"collision": "share"}, "collision = 'share'"),
         ({"observe": "all"}, "observe = 'all'"),
         ({"reward": "own", "scenario": "budget"}, "reward = 'own'.*budget"),
@@ -259,3 +259,47 @@ def test_bad_actions_of_the_nodes_are_refused():
         env.step({"node_0": good["node_0"]})
     with pytest.raises(ValueError, match="node_1: action"):
         env.step({**good, "node_1": None})
+
+
+# --- every node a row
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"scenario": "scarce"},
+        {"scenario": "battery", "collision": "repair"},
+        {"scenario": "blockage", "num_layers": 3, "reward": "own", "observe": "neighbours"},
+    ],
+)
+def test_rows_are_the_agents_of_the_parallel_environment(options):
+    """Observations, rewards, ends and infos of two environments at once, across an end; the team's to 32 bit."""
+    from dmoe_gym.facades.nodes import NodesVecEnv
+
+    rows = NodesVecEnv("DMoE-Nodes-v0", 2, **options)
+    nodes_of = rows.core.config.num_experts
+    assert rows.num_envs == 2 * nodes_of
+    assert rows.seed(4)[::nodes_of] == list(dict.fromkeys(rows.seed(4)))
+    envs = [nodes(**options) for _ in range(2)]
+    seen = rows.reset()
+    observed = [env.reset(seed=4, options={"environment_index": index})[0] for index, env in enumerate(envs)]
+    assert rows.observation_space == envs[0].observation_space("node_0")
+    assert rows.action_space == envs[0].action_space("node_0")
+    returns = np.zeros(rows.num_envs)
+    for step in range(rows.core.config.num_layers):
+        for row in range(rows.num_envs):
+            own = observed[row // nodes_of][f"node_{row % nodes_of}"]
+            assert_equal({key: values[row] for key, values in seen.items()}, own)
+        actions = draw_actions(rows.action_space, 1, rows.num_envs, seed=step)[0]
+        each = actions.reshape(2, nodes_of, -1)
+        results = [env.step(dict(zip(env.agents, part, strict=True))) for env, part in zip(envs, each, strict=True)]
+        observed = [result[0] for result in results]
+        seen, rewards, dones, infos = rows.step(actions)
+        expected = np.array([[result[1][f"node_{node}"] for node in range(nodes_of)] for result in results])
+        returns += expected.ravel()
+        np.testing.assert_allclose(rewards, expected.ravel(), rtol=1e-6)
+    assert dones.all()
+    for row, info in enumerate(infos):
+        assert_equal(info["terminal_observation"], observed[row // nodes_of][f"node_{row % nodes_of}"])
+        assert info["episode"]["r"] == pytest.approx(returns[row])
+        assert not info["TimeLimit.truncated"]

@@ -33,7 +33,7 @@ SMALL = {
     "WDMoE": {"num_devices": (1, 5), "num_tokens": (1, 4), "num_blocks": (1, 3), "max_experts": (1, 3)},
     "ChannelAwareGating": {"num_inputs": (1, 3), "top_k": (1, 4)},
 }
-SMALL["DMoE-DES"] = SMALL["DMoE-JESA"]
+SMALL["DMoE-DES"] = SMALL["DMoE-Nodes"] = SMALL["DMoE-JESA"]
 WRONG = (
     None,
     "x",

@@ -160,8 +160,8 @@ def test_rows_that_are_not_in_step_are_each_in_their_own_layer(folder, prompts):
     ("lines", "said"),
     [
         ([], "is empty"),
-        (["nonsense"], "line 1: is not JSON"),
-        ([[1]], "line 1: is no JSON object"),
+        (["nonsense"], "line 1: is no JSON"),
+        ([[1]], "line 1: holds list"),
         (
             [PROMPTS[0], {"prompt": "a"}],
             "line 2: has the fields prompt; valid are the fields prompt and",
@@ -226,7 +226,7 @@ def _changed(**fields):
         (_changed(hidden_size=64), "cannot be read|mismatched"),
         (_changed(num_hidden_layers="many"), "config.json is not complete"),
         (_changed(num_local_experts=1), "valid is a mixture of experts"),
-        (lambda folder: (folder / "config.json").write_text("{"), "config.json is not JSON"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json: is no JSON"),
         (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer cannot be read"),
     ],

@@ -256,6 +256,17 @@ LN2 = float(np.log(2))
 
 
 @njit_no_refcount(forceinline=True)
+def write_link_efficiency(gains, subcarrier, constants, link_efficiency):
+    """link_efficiency (K, K) <- that of every link's subcarrier (K, K), -1 for none, under the true gains."""
+    experts = subcarrier.shape[0]
+    for i in range(experts):
+        for j in range(experts):
+            m = subcarrier[i, j]
+            snr = constants.snr_per_gain * gains[i, j, m] if m >= 0 else 0.0
+            link_efficiency[i, j] = np.log2(1 + snr) if snr > TINY_SNR else snr / LN2
+
+
+@njit_no_refcount(forceinline=True)
 def charge(row, repairs, constants, rules, batch, workspace):
     """`charge_served` where nobody asks who was served."""
     return charge_served(row, repairs, constants, rules, batch, workspace.served, workspace)
@@ -280,11 +291,7 @@ def charge_served(row, repairs, constants, rules, batch, served, workspace):
     account, terms = batch.account[row], batch.terms[row]
     experts = subcarrier.shape[0]
     link_efficiency = workspace.link_efficiency
-    for i in range(experts):
-        for j in range(experts):
-            m = subcarrier[i, j]
-            snr = constants.snr_per_gain * gains[i, j, m] if m >= 0 else 0.0
-            link_efficiency[i, j] = np.log2(1 + snr) if snr > TINY_SNR else snr / LN2
+    write_link_efficiency(gains, subcarrier, constants, link_efficiency)
     communication = computation = relevance = shortfall = cost = np.inf
     outages = 0
     if not constants.limited:

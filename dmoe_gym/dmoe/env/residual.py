@@ -226,7 +226,8 @@ class ResidualCore(DMoECore):
         self.config = config
         self.features = np.zeros((num_envs, len(self.feature_names)), np.float32)
         self.memory = Memory.empty(num_envs, config.num_experts)
-        self.underneath: Correctable = strongest(config)
+        believed = config.believed()
+        self.underneath: Correctable = strongest(believed)
         # what the scheduler underneath remembers
         self.remembered: Remembered = {}
         self.uncertain = not config.csi.is_perfect
@@ -242,8 +243,8 @@ class ResidualCore(DMoECore):
         if config.acknowledged:
             self.entries["probing"] = f"K: what a look at node i's links is worth, times {PROBING_FACTOR:g}^entry"
         # what the rounds left take and find at an even pace
-        known = config.harvest is not None and config.harvest.known_mean_j is not None
-        self.even_pace = HarvestJESA(config, horizon=config.num_layers) if known else None
+        known = believed.harvest is not None and believed.harvest.known_mean_j is not None
+        self.even_pace = HarvestJESA(believed, horizon=config.num_layers) if known else None
         # action 0 on the same episodes, where savings are the reward
         self.twin: Batch | None = None
         super().__init__(num_envs, config)
@@ -311,11 +312,14 @@ class ResidualCore(DMoECore):
 
     def _harvest_features(self) -> np.ndarray:
         """(B, K, 2), or (0, K, 2) without a harvest of known law: see `env.features`."""
-        config, harvest = self.config, self.config.harvest
-        if self.even_pace is None or harvest is None or harvest.known_mean_j is None:
-            return np.zeros((0, config.num_experts, 2))
+        if self.even_pace is None:
+            return np.zeros((0, self.config.num_experts, 2))
+        believed = self.even_pace.config
+        harvest = believed.harvest
+        assert harvest is not None
+        assert harvest.known_mean_j is not None  # or there would be no pace
         need, energy = self.even_pace.need_and_energy(self.inputs)
-        now = self.harvest_seen.astype(float) * float(config.battery_j or 0)
+        now = self.harvest_seen.astype(float) * float(believed.battery_j or 0)
         return np.stack([now / harvest.known_mean_j - 1, np.log(need / energy)], -1)
 
     def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:

@@ -25,6 +25,8 @@ class Scheduler(policy.Scheduler):
     config: DMoEConfig
 
     def __init__(self, config: DMoEConfig) -> None:
+        if not isinstance(config, DMoEConfig):
+            raise ValueError(f"config = {config!r:.99}: valid is a DMoEConfig, as scenario(NAME) gives")
         super().__init__(config)
         self.constants = Constants.of(config)
 

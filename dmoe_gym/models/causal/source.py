@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dmoe_gym.io.extras import needed_for
+from dmoe_gym.io.files import read_bytes, read_json
 from dmoe_gym.models.process import ModelRelevance, ModelSizes, ModelSource
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def read_sizes(folder: Path | str) -> ModelSizes:
     """
     fields = _read_config(Path(folder))
     try:
-        layers = int(fields["num_hidden_layers"])
+        layers = min(int(fields["num_hidden_layers"]), 10_000)
         experts = int(fields["num_local_experts"] if "num_local_experts" in fields else fields["num_experts"])
         step, dense = int(fields.get("decoder_sparse_step", 1)), fields.get("mlp_only_layers") or ()
         sparse = [layer for layer in range(layers) if (layer + 1) % step == 0 and layer not in dense]
@@ -138,16 +138,15 @@ def _load(path: Path, dtype: str, _changed: tuple[Any, ...]) -> LayeredModel:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder.expanduser() / "config.json"
+    where = f"model folder {str(folder)!r}"
     try:
-        fields = json.loads(path.read_text())
-    except OSError:
-        raise ValueError(f"model folder {str(folder)!r}: has no config.json that can be read") from None
-    except ValueError:
-        raise ValueError(f"model folder {str(folder)!r}: config.json is not JSON") from None
-    kind = fields.get("model_type") if isinstance(fields, dict) else None
-    if kind not in CLASSES:
-        raise ValueError(f"model folder {str(folder)!r}: model_type = {kind!r}; valid are {', '.join(CLASSES)}")
+        content = read_bytes(folder / "config.json", "config.json")
+    except ValueError as error:
+        raise ValueError(f"{where}: has no config.json that can be read ({error})") from None
+    fields = read_json(content, f"{where}: config.json")
+    kind = fields.get("model_type")
+    if not isinstance(kind, str) or kind not in CLASSES:
+        raise ValueError(f"{where}: model_type = {kind!r:.99}; valid are {', '.join(CLASSES)}")
     return fields
 
 

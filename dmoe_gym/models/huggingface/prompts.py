@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dmoe_gym.io.extras import needed_for
+from dmoe_gym.io.files import read_bytes, read_json
 from dmoe_gym.models.causal.source import Asked, Questions, read_sizes
 
 NO_DOMAIN = "all"
@@ -30,9 +30,9 @@ def read_prompts(path: Path | str) -> tuple[list[Prompt], bool]:
         ValueError: one line that names file, line and what is valid.
     """
     try:
-        lines = Path(path).expanduser().read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"prompts {str(path)!r}: cannot be read: {type(error).__name__}") from None
+        lines = read_bytes(path, "prompts").decode().splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"prompts = {str(path)!r}: is no text ({error})") from None
     prompts = [_read_line(line, f"prompts {str(path)!r}, line {place}") for place, line in enumerate(lines, 1) if line]
     if not prompts:
         raise ValueError(f"prompts {str(path)!r}: is empty; valid is one JSON object per line")
@@ -43,13 +43,8 @@ def read_prompts(path: Path | str) -> tuple[list[Prompt], bool]:
 
 
 def _read_line(line: str, where: str) -> Prompt:
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        raise ValueError(f"{where}: is not JSON") from None
+    fields = read_json(line, where)
     wanted = "valid are the fields prompt and answer, or text, and domain, all of them text and not empty"
-    if not isinstance(fields, dict):
-        raise ValueError(f"{where}: is no JSON object; {wanted}")
     domain = fields.pop("domain", NO_DOMAIN)
     if set(fields) not in ({"prompt", "answer"}, {"text"}):
         raise ValueError(f"{where}: has the fields {', '.join(fields) or 'none'}; {wanted}")
