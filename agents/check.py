@@ -22,7 +22,7 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.config import ALGORITHMS, TrainingConfig
+from agents.config import ALGORITHMS, SCHEDULED, TrainingConfig, scheduled
 from agents.imitation import teacher_scheduler
 from agents.learners import as_policy, batch_of, build_env, build_learner
 from dmoe_gym.evaluation import line_up_of
@@ -101,6 +101,11 @@ def _kinds(hint: Any) -> _Kinds:
 
 def _check(key: str, value: Any, kinds: _Kinds | None) -> None:
     where = f"hyperparameters.{key} = {str(value)[:60]!r}"
+    if key in SCHEDULED and isinstance(value, str):
+        start = scheduled(key, value)
+        if start is None:
+            raise ValueError(f"{where}: valid are a number, or lin_NUMBER for one that falls linearly to 0")
+        value = start
     if isinstance(value, list) and (kinds is None or kinds.listed):
         if key == "train_freq" and len(value) == 2 and value[1] in ("step", "episode"):
             _check(key, value[0], _Kinds({int}, False))

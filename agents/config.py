@@ -105,6 +105,20 @@ def import_modules(names: list[str]) -> None:
             IMPORTED.append(name)
 
 
+# Hyperparameters that may fall linearly to 0 over the training: "lin_0.001", as rl-baselines3-zoo writes it.
+SCHEDULED = ("learning_rate", "clip_range")
+
+
+def scheduled(key: str, value: Any) -> float | None:
+    """Where a hyperparameter begins that falls linearly to 0; None for a constant one."""
+    if key not in SCHEDULED or not isinstance(value, str) or not value.startswith("lin_"):
+        return None
+    try:
+        return float(value.removeprefix("lin_"))
+    except ValueError:
+        return None
+
+
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Name = Annotated[str, Field(max_length=200)]
 Small = Annotated[int, Field(ge=1, le=100_000)]
@@ -192,7 +206,8 @@ class TrainingConfig(StrictConfig):
         policy_options: keyword arguments of the policy, as lstm_hidden_size; activation_fn by its name.
         network: widths of the hidden layers, or a kind of network by its name ("equivariant").
         imitation: a warm start, for the sequential environment and for `DMoE-JESA-v0`.
-        hyperparameters: keyword arguments of the algorithm; action_noise is the standard deviation of Gaussian noise.
+        hyperparameters: keyword arguments of the algorithm; action_noise is the standard deviation of Gaussian noise, a
+            learning_rate or clip_range of "lin_0.001" falls linearly from there to 0.
         checkpoint_every: time steps between checkpoints.
         evaluation: see there.
     """

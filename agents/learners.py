@@ -11,10 +11,11 @@ from gymnasium import spaces
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import nn
 
-from agents.config import ALGORITHMS, NetworkKind, TrainingConfig
+from agents.config import ALGORITHMS, SCHEDULED, NetworkKind, TrainingConfig, scheduled
 from agents.networks.heads import POLICIES
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.io.files import read_tensors, tensor_bytes, write_whole
@@ -109,6 +110,10 @@ def _default_policy(config: TrainingConfig, env: VecEnv) -> str:
 def _hyperparameters(config: TrainingConfig, env: VecEnv) -> dict[str, Any]:
     """As the algorithm takes them: YAML has no tuples and no objects."""
     values = dict(config.hyperparameters)
+    for key in SCHEDULED:
+        start = scheduled(key, values.get(key))
+        if start is not None:
+            values[key] = LinearSchedule(start, 0.0, 1.0)
     if isinstance(values.get("train_freq"), list):
         values["train_freq"] = tuple(values["train_freq"])
     if isinstance(values.get("action_noise"), int | float):

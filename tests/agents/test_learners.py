@@ -148,6 +148,26 @@ class _Echo:
         return observation, state
 
 
+def test_a_learning_rate_falls_linearly_and_goes_on_falling_after_an_interruption() -> None:
+    """Four updates of 32 steps: each takes the rate of the steps that are behind it."""
+    falling = {"learning_rate": "lin_0.004", "n_steps": 8, "batch_size": 32, "n_epochs": 1}
+    config = _recipe("ppo", env_id="DMoE-JESA-Residual-v0", scenario="small", hyperparameters=falling)
+    rates: dict[int, list[float]] = {}
+    for done in (0, 64):
+        model = build_learner(config, build_env(config, seed=0), seed=0)
+        model.num_timesteps = done
+        learned, rates[done] = model.train, []
+
+        def train(learned=learned, model=model, done=done) -> None:
+            learned()
+            rates[done].append(model.policy.optimizer.param_groups[0]["lr"])
+
+        model.train = train
+        model.learn(128 - done, reset_num_timesteps=done == 0)
+    assert rates[0] == pytest.approx([0.003, 0.002, 0.001, 0.0])
+    assert rates[64] == pytest.approx(rates[0][2:])
+
+
 def test_history_is_stacked_as_the_training_environments_stack_it(tmp_path: Path) -> None:
     """What the policy makes of single observations is what training saw, over the ends of episodes."""
     config = _recipe("ppo", env_id="DMoE-JESA-Residual-v0", scenario="small", history=3, overrides={"num_layers": 2})

@@ -161,7 +161,9 @@ def test_mutated_recipes_that_are_valid_train_or_fail_in_one_line(tmp_path: Path
     [
         (ON_POLICY, {"hyperparameters": {"n_step": 8}}, r"hyperparameters.n_step: ppo has none such; valid are"),
         (ON_POLICY, {"hyperparameters": {"policy_kwargs": {}}}, r"hyperparameters.policy_kwargs: ppo has none such"),
-        (ON_POLICY, {"hyperparameters": {"learning_rate": "fast"}}, r"learning_rate = 'fast': valid is a number"),
+        (ON_POLICY, {"hyperparameters": {"learning_rate": "fast"}}, r"learning_rate = 'fast': valid are a number, or"),
+        (ON_POLICY, {"hyperparameters": {"learning_rate": "lin_-1"}}, r"rate = 'lin_-1': valid are numbers"),
+        (ON_POLICY, {"hyperparameters": {"gamma": "lin_0.9"}}, r"gamma = 'lin_0.9': valid is a number"),
         (ON_POLICY, {"hyperparameters": {"gamma": 1.5}}, r"gamma = '1.5': valid are numbers from 0 to 1"),
         (ON_POLICY, {"hyperparameters": {"n_steps": 8.5}}, r"n_steps = '8.5': valid is a whole number"),
         (ON_POLICY, {"hyperparameters": {"n_epochs": True}}, r"n_epochs = .True.: valid is a whole"),
