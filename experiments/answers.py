@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -13,11 +13,13 @@ import numpy as np
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.rounds import JESA, Random, TopK
-from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
+from dmoe_gym.dmoe.schedulers.scheduler import Observation, Scheduler, seen
+from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.evaluation import Interval, percent_change
 from dmoe_gym.evaluation.run import BATCH
 from dmoe_gym.models.digits.relevance import ClassifierRelevance
 from dmoe_gym.models.language.families import END
+from dmoe_gym.policy import SchedulerPolicy
 from dmoe_gym.registration import create_core
 
 ENV_ID = "DMoE-Inference-Joint-v0"
@@ -30,7 +32,7 @@ class Contender:
     """A scheduler with the configuration fields that it runs under.
 
     Attributes:
-        family: "JESA", "homogeneous" (gamma = 1), "top-k", "random".
+        family: "JESA", "homogeneous" (gamma = 1), "free" (a threshold per layer), "top-k", "random".
         build: from the configuration.
         overrides: z and gamma.
     """
@@ -51,6 +53,35 @@ def contenders() -> dict[str, Contender]:
             overrides = {"threshold": z, "importance_factor": gamma}
             found[f"{family} z={z:g} gamma={gamma:g}"] = Contender(family, JESA, overrides)
     return found
+
+
+class PerLayer(JESA):
+    """JESA with thresholds that are free in every layer, where the importance factor's fall as z gamma^l."""
+
+    def __init__(self, config: InferenceConfig, thresholds: Sequence[float]) -> None:
+        super().__init__(config)
+        self.thresholds = np.array(thresholds, np.float32)
+
+    def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
+        size, scores, efficiency, _ = seen(observation)
+        thresholds = self.thresholds[self.layers(observation) - 1]
+        jesa_batch(size, scores, efficiency, thresholds, self.constants, selected, subcarrier)
+
+
+FREE = "free z="
+
+
+def free_name(thresholds: Sequence[float]) -> str:
+    """The name of the contender with these thresholds (L,)."""
+    return FREE + "/".join(f"{z:g}" for z in thresholds)
+
+
+def contender(name: str) -> Contender:
+    """One of `contenders`, or of `free_name`."""
+    if name.startswith(FREE):
+        thresholds = [float(z) for z in name.removeprefix(FREE).split("/")]
+        return Contender("free", partial(PerLayer, thresholds=thresholds))
+    return contenders()[name]
 
 
 @dataclass(frozen=True)
@@ -103,47 +134,64 @@ class Answers:
         return Interval.of(right.ravel(), self.units), percent_change(self.energy, reference.energy)
 
 
-def ask(contender: str, inputs: str, first_seed: int, episodes: int, scenario: str) -> Answers:
+def ask(
+    name: str, inputs: str, first_seed: int, episodes: int, scenario: str, overrides: Mapping[str, Any] | None = None
+) -> Answers:
     """Episodes of a contender on a part of the inputs, one per seed; those of the same seeds and inputs are paired."""
-    chosen = contenders()[contender]
-    relevance = {"inputs": inputs}
-    config = inference_scenario(scenario).replace(**chosen.overrides, relevance=relevance)
-    policy = JointPolicy(chosen.build(config))
-    parts = []
-    for first in range(first_seed, first_seed + episodes, BATCH):
-        count = min(BATCH, first_seed + episodes - first)
-        core = create_core(ENV_ID, count, scenario, {**chosen.overrides, "relevance": relevance})
-        core.seed(core.all_rows, [(seed, 0) for seed in range(first, first + count)])
-        parts.append(_run(core, policy))
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in ("query", "correct", "energy", "cost")}
-    shares = {name: np.sum([part[name] for part in parts], 0) / episodes for name in ("by_expert", "by_rank")}
-    return Answers(wrong_answer_price=config.wrong_answer_price / config.num_layers, **joined, **shares)
+    chosen = contender(name)
+    fields = {**chosen.overrides, **(overrides or {}), "relevance": {"inputs": inputs}}
+    config = inference_scenario(scenario).replace(**fields)
+    by_expert, by_rank = np.zeros((2, config.num_layers, config.num_experts))
 
-
-def _run(core: Any, policy: JointPolicy) -> dict[str, np.ndarray]:
-    """One batch of episodes; the shares of served hidden states are sums over its episodes."""
-    core.start(core.all_rows)
-    sums = {name: np.zeros(core.num_envs) for name in core.terms}
-    by_expert, by_rank = [], []
-    while not core.terminated.any():
-        observation = {key: values.copy() for key, values in core.observations.items()}
-        actions, _ = policy.predict(observation)
-        core.step(core.checked_actions(actions), core.all_rows)
-        for name, values in core.terms.items():
-            sums[name] += values
-        selected = core.selected.copy()
+    def watch(observation: Observation, layer: int, selected: np.ndarray) -> None:
         order = np.argsort(-observation["gate_scores"], axis=-1, kind="stable")
-        by_expert.append(selected.mean((1, 2)).sum(0))
-        by_rank.append(np.take_along_axis(selected, order, axis=-1).mean((1, 2)).sum(0))
-    means = core.metrics({name: values / core.rounds_per_episode for name, values in sums.items()})
-    return {
-        "query": queries(core.relevance),
-        "correct": core.relevance.right(core.all_rows) == 1,
-        "energy": means["energy_per_answer_mJ"],
-        "cost": means["cost"],
-        "by_expert": np.stack(by_expert),
-        "by_rank": np.stack(by_rank),
-    }
+        by_expert[layer] += selected.mean((1, 2)).sum(0) / episodes
+        by_rank[layer] += np.take_along_axis(selected, order, axis=-1).mean((1, 2)).sum(0) / episodes
+
+    policy = JointPolicy(chosen.build(config))
+    found = answered(ENV_ID, scenario, fields, policy, range(first_seed, first_seed + episodes), watch)
+    return Answers(
+        found["query"],
+        found["correct"],
+        found["energy_per_answer_mJ"],
+        found["cost"],
+        config.wrong_answer_price / config.num_layers,
+        by_expert,
+        by_rank,
+    )
+
+
+def answered(
+    env_id: str,
+    scenario: str,
+    fields: Mapping[str, Any],
+    policy: SchedulerPolicy,
+    seeds: range,
+    watch: Callable[[Observation, int, np.ndarray], None] = lambda *_: None,
+) -> dict[str, np.ndarray]:
+    """An episode of an environment with a model per seed: its means (E,), and query and correct (E, queries).
+
+    Args:
+        watch: called in every round with what was observed, the round's number from 0 and what was selected.
+    """
+    parts = []
+    for first in seeds[::BATCH]:
+        some = range(first, min(first + BATCH, seeds.stop))
+        core: Any = create_core(env_id, len(some), scenario, fields)
+        core.seed(core.all_rows, [(seed, 0) for seed in some])
+        core.start(core.all_rows)
+        sums = {name: np.zeros(core.num_envs) for name in core.terms}
+        for layer in range(core.rounds_per_episode):
+            observation = {key: values.copy() for key, values in core.observations.items()}
+            actions, _ = policy.predict(observation)
+            core.step(core.checked_actions(actions), core.all_rows)
+            watch(observation, layer, core.selected)
+            for name, values in core.terms.items():
+                sums[name] += values
+        means = core.metrics({name: values / core.rounds_per_episode for name, values in sums.items()})
+        right = core.relevance.right(core.all_rows) == 1
+        parts.append({**means, "query": queries(core.relevance), "correct": right})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def queries(process: Any) -> np.ndarray:

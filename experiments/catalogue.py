@@ -6,8 +6,10 @@ from experiments.asymptotics import Asymptotics
 from experiments.digits_model import DigitsModel
 from experiments.gating.accuracies import GatingNetworks, GatingTuning
 from experiments.gating.sweep import Gating
-from experiments.inference import Inference, LanguageClaims
+from experiments.inference import Inference
+from experiments.language_claims import LanguageClaims
 from experiments.language_model import LanguageModel
+from experiments.learned_answers import LearnedAnswers
 from experiments.mismatch import Mismatch
 from experiments.optima import Optima
 from experiments.results.show import Results
@@ -35,6 +37,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Tuning,
         Strongest,
         Mismatch,
+        LearnedAnswers,
         Optima,
         GatingTuning,
         GatingNetworks,

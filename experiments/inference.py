@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,19 +11,25 @@ from pydantic import Field
 
 from dmoe_gym.evaluation import FIRST_HELD_OUT_SEED, held_out_seeds
 from dmoe_gym.evaluation.table import markdown_table
-from experiments.answers import Answers, ask, contenders
+from experiments.answers import Answers, ask, contender, contenders
 from experiments.page import BLACK, BLUE, GREY, SKY, Page, error_bars
 from experiments.runner import Experiment, Piece
 
 Cells = tuple[list[str], list[list[str]]]
 # By contender's name.
 Asked = Mapping[str, Answers]
+# Which families of contenders are compared to a reference, each group by its best.
+Groups = Mapping[str, Sequence[tuple[str, ...]]]
 PAGE, CLAIMS = "docs/reports/inference.md", "docs/claims.md"
 PARETO, SELECTION = "docs/images/inference_pareto.png", "docs/images/inference_selection.png"
 TOP_K = ("top-1", "top-2", "top-3")
 # thresholds of the homogeneous selections that gamma < 1 is compared to
 HOMOGENEOUS = tuple(f"homogeneous z={z:g} gamma=1" for z in (0.3, 0.4, 0.5, 0.6, 0.7))
-REFERENCES = (*TOP_K, *HOMOGENEOUS)
+AT_EQUAL_ACCURACY: Groups = {
+    **dict.fromkeys(TOP_K, (("JESA", "homogeneous"),)),
+    **dict.fromkeys(HOMOGENEOUS, (("JESA",),)),
+}
+AT_EQUAL_ENERGY: Groups = dict.fromkeys((*TOP_K, *HOMOGENEOUS), (("JESA",),))
 # points of accuracy that a choice on validation inputs may be below its reference
 MARGINS = (0.0, 0.5)
 # The margin of noninferiority in points of accuracy on test inputs: the whole interval lies above minus it. Fixed: it
@@ -55,67 +61,51 @@ class Inference(Experiment):
         first = FIRST_HELD_OUT_SEED - self.validation if inputs == "validation" else held_out_seeds(1)[0]
         episodes = self.validation if inputs == "validation" else self.episodes
         asked = {"inputs": inputs, "first_seed": first, "episodes": episodes, "scenario": self.scenario}
-        return [Piece(ask, {"contender": name, **asked}) for name in names]
+        return [Piece(ask, {"name": name, **asked}) for name in names]
 
     def page(self, values: Sequence[Any]) -> Page:
         chosen_on = dict(zip(contenders(), values, strict=False))
         judged_on = dict(zip(contenders(), values[len(chosen_on) :], strict=True))
         names = (*TOP_K, "random", *cheapest_by_cost(chosen_on))
-        text = self._tables(chosen_on, judged_on, names, "Of every gamma the z that cost least on validation inputs")
+        tables = {
+            f"Accuracy and energy on test inputs, {self.episodes} held-out episodes, means and 95 % intervals (over "
+            "episodes and inputs). Of every gamma the z that cost least on validation inputs": (
+                main_cells(judged_on, names)
+            ),
+            "At equal accuracy: the cheapest (z, gamma; < 1 against homogeneous selection) that is as accurate as "
+            "the reference on validation inputs, less the points allowed; on test inputs, paired": (
+                equal_accuracy_cells(chosen_on, judged_on, AT_EQUAL_ACCURACY)
+            ),
+            "At equal energy: the most accurate (z, gamma < 1) that needs no more energy than the reference on "
+            "validation inputs, judged on test inputs, paired": (
+                equal_energy_cells(chosen_on, judged_on, AT_EQUAL_ENERGY)
+            ),
+        }
+        text = "\n".join(f"{title}:\n\n{markdown_table(*table)}" for title, table in tables.items())
+        claimed = [higher_accuracy(chosen_on, judged_on, ("JESA",), "gamma < 1")]
+        claimed += lower_energy(chosen_on, judged_on, ("JESA", "homogeneous"))
         selections = {name: judged_on[name] for name in selected(chosen_on)}
         return Page(
-            {(PAGE, "inference-experiment"): text, (CLAIMS, "inference-claims"): claims(chosen_on, judged_on)},
+            {(PAGE, "inference-experiment"): text, (CLAIMS, "inference-claims"): "\n".join(claimed)},
             {PARETO: pareto(judged_on, "test"), SELECTION: selection_heat_maps(selections)},
         )
 
-    def _tables(self, chosen_on: Asked, judged_on: Asked, names: Iterable[str], which: str) -> str:
-        tables = {
-            f"Accuracy and energy on test inputs, {self.episodes} held-out episodes, means and 95 % intervals (over "
-            f"episodes and inputs). {which}": main_cells(judged_on, names),
-            "At equal accuracy: the cheapest (z, gamma; < 1 against homogeneous selection) that is as accurate as "
-            "the reference on validation inputs, less the points allowed; on test inputs, paired": (
-                equal_accuracy_cells(chosen_on, judged_on)
-            ),
-            "At equal energy: the most accurate (z, gamma < 1) that needs no more energy than the reference on "
-            "validation inputs, judged on test inputs, paired": equal_energy_cells(chosen_on, judged_on),
-        }
-        return "\n".join(f"{title}:\n\n{markdown_table(*table)}" for title, table in tables.items())
 
-
-class LanguageClaims(Inference):
-    """The abstract's claims on the language model: what validation queries choose is judged on test queries."""
-
-    name: ClassVar[str] = "language-claims"
-    about: ClassVar[str] = "the abstract's claims where DMoE serves the language model"
-    places: ClassVar[tuple[str, ...]] = ("docs/reports/language.md", CLAIMS, "docs/images/language_pareto.png")
-
-    scenario: Literal["language", "language-scarce", "language-stale"] = "language"
-    episodes: Annotated[int, Field(ge=2)] = 2500
-    validation: Annotated[int, Field(ge=2)] = 250
-
-    def pieces(self) -> list[Piece]:
-        return self._asking("validation", contenders())
-
-    def further_pieces(self, values: Sequence[Any]) -> list[Piece]:
-        return self._asking("test", compared(dict(zip(contenders(), values, strict=True))))
-
-    def page(self, values: Sequence[Any]) -> Page:
-        chosen_on = dict(zip(contenders(), values, strict=False))
-        judged_on = dict(zip(compared(chosen_on), values[len(chosen_on) :], strict=True))
-        text = self._tables(chosen_on, judged_on, judged_on, "What validation inputs chose, and what it is compared to")
-        sections = {(self.places[0], f"{self.scenario}-claims"): text}
-        sections[CLAIMS, f"{self.scenario}-claims"] = claims(chosen_on, judged_on)
-        picture = f"docs/images/{self.scenario.replace('-', '_')}_pareto.png"
-        return Page(sections, {picture: pareto(chosen_on, "validation")})
-
-
-def compared(chosen_on: Asked) -> list[str]:
+def compared(chosen_on: Asked, equal_accuracy: Groups, equal_energy: Groups) -> list[str]:
     """The references, and every contender that is chosen beside one of them."""
-    found = [most_accurate_as_cheap(chosen_on, ("JESA",), chosen_on[one].energy.mean()) for one in REFERENCES]
-    for reference in REFERENCES:
-        families = ("JESA",) if reference in HOMOGENEOUS else ("JESA", "homogeneous")
-        found += [at_equal_accuracy(chosen_on, families, reference, margin) for margin in MARGINS]
-    return list(dict.fromkeys([*REFERENCES, *(name for name in found if name is not None)]))
+    found: list[str | None] = [*equal_accuracy, *equal_energy]
+    found += [
+        at_equal_accuracy(chosen_on, families, reference, margin)
+        for reference, groups in equal_accuracy.items()
+        for families in groups
+        for margin in MARGINS
+    ]
+    found += [
+        most_accurate_as_cheap(chosen_on, families, chosen_on[reference].energy.mean())
+        for reference, groups in equal_energy.items()
+        for families in groups
+    ]
+    return list(dict.fromkeys(name for name in found if name is not None))
 
 
 def cheapest_as_accurate(asked: Asked, families: Sequence[str], accuracy: float) -> str | None:
@@ -123,7 +113,7 @@ def cheapest_as_accurate(asked: Asked, families: Sequence[str], accuracy: float)
     enough = {
         name: one.energy.mean()
         for name, one in asked.items()
-        if contenders()[name].family in families and one.accuracy >= accuracy
+        if contender(name).family in families and one.accuracy >= accuracy
     }
     return min(enough, key=lambda name: enough[name]) if enough else None
 
@@ -133,7 +123,7 @@ def most_accurate_as_cheap(asked: Asked, families: Sequence[str], energy: float)
     enough = {
         name: one.accuracy
         for name, one in asked.items()
-        if contenders()[name].family in families and one.energy.mean() <= energy
+        if contender(name).family in families and one.energy.mean() <= energy
     }
     return max(enough, key=lambda name: enough[name]) if enough else None
 
@@ -142,7 +132,7 @@ def cheapest_by_cost(asked: Asked) -> list[str]:
     """Of every gamma the contender of least mean cost, in order of falling gamma."""
     best: dict[float, tuple[float, str]] = {}
     for name, one in asked.items():
-        gamma = contenders()[name].overrides.get("importance_factor")
+        gamma = contender(name).overrides.get("importance_factor")
         if gamma is not None:
             best[gamma] = min(best.get(gamma, (one.cost.mean(), name)), (one.cost.mean(), name))
     return [best[gamma][1] for gamma in sorted(best, reverse=True)]
@@ -165,16 +155,16 @@ def main_cells(judged_on: Asked, names: Iterable[str]) -> Cells:
     return ["scheduler", "accuracy [%]", "energy per answer [mJ]", "cost per layer"], body
 
 
-def equal_accuracy_cells(chosen_on: Asked, judged_on: Asked) -> Cells:
-    """Headings and cells: what (z, gamma) saves where it is as accurate as Top-k or homogeneous selection."""
+def equal_accuracy_cells(chosen_on: Asked, judged_on: Asked, groups: Groups) -> Cells:
+    """Headings and cells: what each group of families saves where it is as accurate as the reference."""
     body = []
-    for reference in REFERENCES:
-        families = ("JESA", "homogeneous") if reference in TOP_K else ("JESA",)
-        for margin in MARGINS:
-            found = at_equal_accuracy(chosen_on, families, reference, margin)
-            if found is not None:
-                accuracy, energy = judged_on[found].change_from(judged_on[reference])
-                body.append([found, reference, f"{margin:g}", f"{energy:+.1f}", f"{accuracy:+.2f}"])
+    for reference in groups:
+        for families in groups[reference]:
+            for margin in MARGINS:
+                found = at_equal_accuracy(chosen_on, families, reference, margin)
+                if found is not None:
+                    accuracy, energy = judged_on[found].change_from(judged_on[reference])
+                    body.append([found, reference, f"{margin:g}", f"{energy:+.1f}", f"{accuracy:+.2f}"])
     return ["scheduler", "reference", "less allowed [points]", "energy [%]", "accuracy [points]"], body
 
 
@@ -184,41 +174,49 @@ def at_equal_accuracy(chosen_on: Asked, families: Sequence[str], reference: str,
     return cheapest_as_accurate(others, families, chosen_on[reference].accuracy - margin / 100)
 
 
-def equal_energy_cells(chosen_on: Asked, judged_on: Asked) -> Cells:
-    """Headings and cells: how much more accurate gamma < 1 is at the energy of homogeneous selection or Top-k."""
+def equal_energy_cells(chosen_on: Asked, judged_on: Asked, groups: Groups) -> Cells:
+    """Headings and cells: how much more accurate each group of families is at the reference's energy."""
     body = []
-    for reference in REFERENCES:
-        found = most_accurate_as_cheap(chosen_on, ("JESA",), chosen_on[reference].energy.mean())
-        if found is not None:
-            accuracy, energy = judged_on[found].change_from(judged_on[reference])
-            body.append([found, reference, f"{accuracy:+.2f}", f"{energy:+.1f}"])
+    for reference in groups:
+        for families in groups[reference]:
+            found = most_accurate_as_cheap(chosen_on, families, chosen_on[reference].energy.mean())
+            if found is not None:
+                accuracy, energy = judged_on[found].change_from(judged_on[reference])
+                body.append([found, reference, f"{accuracy:+.2f}", f"{energy:+.1f}"])
     return ["scheduler", "reference", "accuracy [points]", "energy [%]"], body
 
 
-def claims(chosen_on: Asked, judged_on: Asked) -> str:
-    """The abstract's two claims and what was measured here, as a Markdown list."""
-    compared = []
-    for reference in HOMOGENEOUS:
-        found = most_accurate_as_cheap(chosen_on, ("JESA",), chosen_on[reference].energy.mean())
+def higher_accuracy(
+    chosen_on: Asked, judged_on: Asked, families: tuple[str, ...], who: str, references: Sequence[str] = HOMOGENEOUS
+) -> str:
+    """The abstract's claim on accuracy, and what was measured here of these families, as an item of a list."""
+    measured = []
+    for reference in references:
+        found = most_accurate_as_cheap(chosen_on, families, chosen_on[reference].energy.mean())
         if found is not None:
-            compared.append((judged_on[found].change_from(judged_on[reference])[0], reference))
-    higher = sum(accuracy.low > 0 for accuracy, _ in compared)
-    verdict = "confirmed in part" if 0 < higher < len(compared) else "confirmed" if higher else "not confirmed"
+            measured.append((judged_on[found].change_from(judged_on[reference])[0], reference))
+    higher = sum(accuracy.low > 0 for accuracy, _ in measured)
+    verdict = "confirmed in part" if 0 < higher < len(measured) else "confirmed" if higher else "not confirmed"
     line = (
-        f'- "Higher accuracy than homogeneous expert selection": {verdict}. At no more energy gamma < 1 was more '
-        f"accurate in {higher} of {len(compared)} comparisons with an interval above zero"
+        f'- "Higher accuracy than homogeneous expert selection": {verdict}. At no more energy {who} was more '
+        f"accurate in {higher} of {len(measured)} comparisons with an interval above zero"
     )
-    if compared:
-        best, reference = max(compared, key=lambda each: each[0].mean)
+    if measured:
+        best, reference = max(measured, key=lambda each: each[0].mean)
         line += f"; the largest difference was {best:+.2f} points ({reference})"
-    return "\n".join([f"{line}.", *(_cost_claim(chosen_on, judged_on, k, m) for k in TOP_K for m in MARGINS)])
+    return f"{line}."
 
 
-def _cost_claim(chosen_on: Asked, judged_on: Asked, reference: str, margin: float) -> str:
+def lower_energy(chosen_on: Asked, judged_on: Asked, families: tuple[str, ...]) -> list[str]:
+    """The abstract's claim on energy, and what was measured here of these families, an item per Top-k and margin."""
+    return [_lower_than(chosen_on, judged_on, families, reference, m) for reference in TOP_K for m in MARGINS]
+
+
+def _lower_than(chosen_on: Asked, judged_on: Asked, families: tuple[str, ...], reference: str, margin: float) -> str:
     claimed = f'- "Cost lower by up to 50 % than Top-k", {reference}'
-    found = at_equal_accuracy(chosen_on, ("JESA", "homogeneous"), reference, margin)
+    found = at_equal_accuracy(chosen_on, families, reference, margin)
     if found is None:
-        return f"{claimed}: no (z, gamma) was as accurate."
+        return f"{claimed}: nothing was as accurate."
     accuracy, energy = judged_on[found].change_from(judged_on[reference])
     if energy.high >= 0:
         verdict = "not confirmed"
@@ -248,7 +246,7 @@ def pareto(asked: Mapping[str, Answers], inputs: str) -> Figure:
     places = {name: (float(one.energy.mean()), 100 * one.accuracy) for name, one in asked.items()}
     families: dict[str, list[str]] = {}
     for name in asked:
-        families.setdefault(contenders()[name].family, []).append(name)
+        families.setdefault(contender(name).family, []).append(name)
     for family, (marker, colour, label) in _STYLES.items():
         energy, accuracy = np.array([places[name] for name in families[family]]).T
         axes.scatter(energy, accuracy, marker=marker, color=colour, s=26, alpha=0.8, label=label, zorder=2)

@@ -72,8 +72,9 @@ _LIBRARIES = [
     *("stable_baselines3", "sb3_contrib", "hypothesis", "pettingzoo", "mo_gymnasium", "transformers"),
     *("matplotlib", "pydantic"),
 ]
-# seconds of the processor: of one test that is asked, and of all that one change is tried with
-_TEST_LIMIT_S, _TOGETHER_LIMIT_S = 3.0, 8.0
+# seconds of the processor: of one test that is asked, and of all that one change is tried with; with fewer first
+# (`--seconds 3`) and then the whole it takes less in all, as what was noticed is not tried again
+_TEST_LIMIT_S, _TOGETHER_LIMIT_S = 2.0, 8.0
 _KILLED, _SURVIVED, _UNREACHED = "noticed", "survived", "not reached"
 _OURS = ("dmoe_gym", "agents", "baselines", "experiments", "tests")
 
@@ -207,8 +208,8 @@ def _reached(file: str) -> dict[str, Any]:
     return json.loads(kept.read_text())
 
 
-def _tests_for(mutant: Mutant, reached: list[dict[str, Any]]) -> list[str]:
-    """Tests that reach the change's statement, quickest first, then others that reach its file."""
+def _tests_for(mutant: Mutant, reached: list[dict[str, Any]], seconds: float) -> list[str]:
+    """Tests of so many seconds that reach the change's statement, quickest first, then others that reach its file."""
     here = range(mutant.statement, mutant.line + mutant.before.count("\n") + 1)
     near: list[tuple[float, str]] = []
     far: list[tuple[float, str]] = []
@@ -218,7 +219,7 @@ def _tests_for(mutant: Mutant, reached: list[dict[str, Any]]) -> list[str]:
             if lines is not None:
                 (near if any(line in here for line in lines) else far).append((found["passed"][name], name))
     chosen = []
-    for group, limit in ((near, _TOGETHER_LIMIT_S), (far, _TOGETHER_LIMIT_S / 4)):
+    for group, limit in ((near, seconds), (far, seconds / 4)):
         spent = 0.0
         for duration, name in sorted(group):
             spent += duration
@@ -271,9 +272,9 @@ def _function(found: Any) -> Any:
     return found
 
 
-def _verdict(mutant: Mutant, reached: list[dict[str, Any]], unsound: set[str]) -> tuple[str, str]:
+def _verdict(mutant: Mutant, reached: list[dict[str, Any]], unsound: set[str], seconds: float) -> tuple[str, str]:
     """Does a test notice the change, and which?"""
-    tests = [name for name in _tests_for(mutant, reached) if name not in unsound]
+    tests = [name for name in _tests_for(mutant, reached, seconds) if name not in unsound]
     own = _digest(mutant.name, str(mutant.start), _content(mutant.file))
     kept = KEPT / "verdicts" / f"{own}.json"
     version = _digest(*tests, *(_content(name) for name in sorted({test.partition("::")[0] for test in tests})))
@@ -292,7 +293,7 @@ def _verdict(mutant: Mutant, reached: list[dict[str, Any]], unsound: set[str]) -
 
     by.write_text("")
     log = KEPT / "logs" / f"{own}.txt"
-    status = _forked(run, log, 30 + 5 * _TOGETHER_LIMIT_S) if tests else 5
+    status = _forked(run, log, 30 + 5 * seconds) if tests else 5
     verdict = {0: _SURVIVED, 5: _UNREACHED}.get(-1 if status is None else status, _KILLED)
     found = {"mutant": mutant.name, "verdict": verdict, "by": by.read_text(), "tests": version, "log": log.name}
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -329,6 +330,7 @@ def _files(parts: list[str]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=24, help="changes of every area")
+    parser.add_argument("--seconds", type=float, default=_TOGETHER_LIMIT_S, help="of tests that a change is tried with")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--area", choices=AREAS, action="append", help="these areas alone")
     options = parser.parse_args()
@@ -352,7 +354,7 @@ def main() -> None:
         telling = [each for each in mutants if (each.file, each.place, each.after) not in equivalent]
         unsound: set[str] = set()
         while True:
-            verdicts = [_verdict(mutant, reached, unsound) for mutant in telling]
+            verdicts = [_verdict(mutant, reached, unsound, options.seconds) for mutant in telling]
             more = _unsound({by for verdict, by in verdicts if verdict == _KILLED and by})
             if not more:
                 break

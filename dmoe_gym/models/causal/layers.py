@@ -6,51 +6,61 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
-# what a router of transformers answers with: logits (T, K), weights (T, k), experts (T, k); expert number K is nobody
-Routing = tuple[Tensor, Tensor, Tensor]
+# what a router answers with here: nothing, weights (T, K), who is heard (T, K) bool
+Routing = tuple[None, Tensor, Tensor]
 
 
-def route(logits: Tensor, heard: Tensor, total: Tensor | float = 1.0) -> Routing:
-    """The routing in which exactly `heard` (T, K) bool answer.
+def weights_of(scores: Tensor, heard: Tensor, total: Tensor | float = 1.0) -> Tensor:
+    """Softmax scores (T, K) of the experts heard (T, K) bool, scaled to sum to `total` (T, 1); 0 for the others."""
+    weights = scores * heard
+    return weights * (total / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny))
 
-    Their weights are their softmax scores scaled to sum to `total` (T, 1); a hidden state that nobody answers gets
-    nothing.
+
+def _answers(experts: Any, hidden: Tensor, heard: Tensor, weights: Tensor) -> Tensor:
+    """The weighted answers (T, d) of the experts heard: transformers' own, told (T, K) who is heard, not whom it asks.
+
+    Its own implementations do not know of hidden states that nobody or another number of experts answers.
     """
-    scores = logits.float().softmax(-1) * heard
-    most = max(1, int(heard.sum(-1).max()))
-    weights, experts = scores.topk(most, -1)
-    experts = torch.where(weights > 0, experts, logits.shape[-1])
-    weights = weights * (total / weights.sum(-1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny))
-    return logits, weights.to(logits.dtype), experts
+    answers = torch.zeros_like(hidden)
+    for expert in range(heard.shape[1]):
+        rows = heard[:, expert].nonzero()[:, 0]
+        if len(rows):
+            inner = experts._apply_gate(nn.functional.linear(hidden[rows], experts.gate_up_proj[expert]))
+            answer = nn.functional.linear(inner, experts.down_proj[expert]) * weights[rows, expert, None]
+            answers.index_add_(0, rows, answer.to(hidden.dtype))
+    return answers
+
+
+ALL_EXPERTS_FUNCTIONS.register("heard", _answers)
 
 
 class LayeredModel:
     """Mixtral, OLMoE, Qwen2-MoE or Qwen3-MoE as transformers builds them: their decoder layers have one shape.
 
-    One inference: `hidden = embed(tokens)`; per mixture-of-experts layer 1..L `hidden, gate_scores = open_layer(layer,
-    hidden, padding)`, then `hidden = close_layer(layer, hidden, heard)`; then `logits(hidden)`. What stands between
-    (layers without experts) is passed in `open_layer`, what follows the last one in `logits`.
+    One inference: `hidden = embed(tokens)`; per mixture-of-experts layer 1..L `hidden, scores = open_layer(layer,
+    hidden, padding)`, then `hidden = close_layer(layer, hidden, scores, heard)`; then `logits(hidden)`. What stands
+    between (layers without experts) is passed in `open_layer`, what follows the last one in `logits`.
 
     Weights of heard experts are renormalised to the sum that the model's own top-k would have had: 1 where the model
     normalises (Mixtral), less where it does not (OLMoE, Qwen2-MoE by default). With its own top-k heard, the logits are
     those of its own forward.
 
     Attributes:
-        model: the language model, in evaluation mode; its routers carry this object's hooks from now on.
+        model: the language model, in evaluation mode; its routers do what this object says from now on.
         layers, experts, top_k: L, K and how many experts the model's own router hears.
     """
 
     def __init__(self, model: Any) -> None:
-        # the other implementations do not know of nobody: an expert number K makes them return nan
-        model.set_experts_implementation("eager")
+        model.set_experts_implementation("heard")
         model.set_attn_implementation("sdpa")
         self.model = model.eval().requires_grad_(False)
         self._inner = model.model
         self._sparse = [number for number, layer in enumerate(self._inner.layers) if hasattr(layer.mlp, "experts")]
         self._routing: Routing | None = None
         for number in self._sparse:
-            self._gate(number).register_forward_hook(lambda *_: self._routing)
+            self._gate(number).forward = lambda _: self._routing
         gate = self._gate(self._sparse[0])
         self.layers, self.experts, self.top_k = len(self._sparse), gate.num_experts, gate.top_k
         self._normalises = bool(getattr(gate, "norm_topk_prob", True))
@@ -76,29 +86,26 @@ class LayeredModel:
         number = self._sparse[layer - 1]
         hidden = self._dense(first, number, hidden, padding)
         hidden = self._attend(number, hidden, padding)
-        return hidden, self._logits(number, self._seen(number, hidden)).softmax(-1).view(*hidden.shape[:2], -1)
+        logits = nn.functional.linear(self._seen(number, hidden), self._gate(number).weight)
+        return hidden, logits.float().softmax(-1)
 
     @torch.no_grad()
-    def close_layer(self, layer: int, hidden: Tensor, heard: Tensor) -> Tensor:
-        """Hidden states (B, T, d) with the answers of the experts heard (B, T, K) bool."""
+    def close_layer(self, layer: int, hidden: Tensor, scores: Tensor, heard: Tensor) -> Tensor:
+        """Hidden states (B, T, d) with the answers of the experts heard (B, T, K) bool.
+
+        Args:
+            hidden, scores: what `open_layer` gave.
+        """
         number = self._sparse[layer - 1]
-        seen = self._seen(number, hidden)
-        logits = self._logits(number, seen)
+        flat, chosen = scores.view(-1, self.experts), heard.view(-1, self.experts)
         total: Tensor | float = 1.0
         if not self._normalises:
-            total = logits.softmax(-1).topk(self.top_k, -1).values.sum(-1, keepdim=True)
-        self._routing = route(logits, heard.view(-1, self.experts), total)
+            total = flat.topk(self.top_k, -1).values.sum(-1, keepdim=True)
+        self._routing = None, weights_of(flat, chosen, total), chosen
         try:
-            return hidden + self._inner.layers[number].mlp(seen)
+            return hidden + self._inner.layers[number].mlp(self._seen(number, hidden))
         finally:
             self._routing = None
-
-    @torch.no_grad()
-    def own_heard(self, layer: int, hidden: Tensor) -> Tensor:
-        """(B, T, K) bool, whom the model's own router hears of hidden states (B, T, d) that `open_layer` gave."""
-        number = self._sparse[layer - 1]
-        logits = self._logits(number, self._seen(number, hidden))
-        return top_experts(logits, self.top_k).view(*hidden.shape[:2], -1)
 
     @torch.no_grad()
     def logits(self, hidden: Tensor, padding: Tensor | None = None) -> Tensor:
@@ -127,10 +134,6 @@ class LayeredModel:
 
     def _seen(self, number: int, hidden: Tensor) -> Tensor:
         return self._inner.layers[number].post_attention_layernorm(hidden)
-
-    def _logits(self, number: int, seen: Tensor) -> Tensor:
-        """(B T, K) 32-bit logits of a gate: the product that its own forward takes, without what follows it there."""
-        return nn.functional.linear(seen.reshape(-1, seen.shape[-1]), self._gate(number).weight).float()
 
     def _mask(self, number: int, length: int, padding: Tensor | None) -> Tensor | None:
         """(B or 1, 1, T, T) bool, who may look at whom; None for every earlier place, which is faster."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dmoe_gym.models.causal.layers import top_experts
 from dmoe_gym.models.causal.source import Asked
 from dmoe_gym.models.process import ModelRelevance
 
@@ -25,6 +26,7 @@ class CausalRelevance(ModelRelevance):
 
     Attributes:
         hidden: (batch, nodes, T, d) hidden states: after the current layer's attention, or after its experts.
+        scores: (batch, nodes, T, K) the current layer's gate scores, those of the context included.
         layer: (batch,) the current layer 1..L; L + 1 when the last one was left.
         asked: what every node holds; arrays have (batch nodes) rows.
     """
@@ -38,6 +40,7 @@ class CausalRelevance(ModelRelevance):
             raise ValueError(f"num_states = {states}: valid with queries of {length} tokens are 1 to {length}")
         width, dtype = self._model.model.config.hidden_size, self._model.model.dtype
         self.hidden = torch.zeros((batch, nodes, length, width), dtype=dtype)
+        self.scores = torch.zeros((batch, nodes, length, experts))
         self.layer = np.zeros(batch, np.int64)
         self.asked = Asked(
             np.zeros((batch * nodes, length + 1), np.int64),
@@ -68,7 +71,7 @@ class CausalRelevance(ModelRelevance):
         for kept, new in zip(self.asked, drawn, strict=True):
             kept[places] = new
         embedded = self._model.embed(torch.from_numpy(drawn.tokens[:, :-1]))
-        self.hidden[torch.from_numpy(chosen)] = embedded.view(len(chosen), nodes, *embedded.shape[1:])
+        self._keep(chosen, embedded)
         self.layer[chosen] = 0
         self.advance(chosen, generators)
 
@@ -79,17 +82,18 @@ class CausalRelevance(ModelRelevance):
         for layer, some in self._by_layer(chosen[self.layer[chosen] <= self._model.layers]):
             hidden, scores = self._model.open_layer(layer, self._flat(some), self._padding(some))
             self._keep(some, hidden)
+            self._keep(some, scores, "scores")
             self.gate_scores[some] = scores[:, -states:].reshape(len(some), *self.gate_scores.shape[1:]).numpy()
 
     def hear(self, rows: np.ndarray, heard: np.ndarray) -> None:
         """As `ModelRelevance.hear`; weights are renormalised over who was heard (`LayeredModel`)."""
         states, experts = self.gate_scores.shape[2:]
         for layer, some in self._by_layer(rows):
-            hidden = self._flat(some)
+            hidden, scores = self._flat(some), self._flat(some, "scores")
             wanted = torch.from_numpy(heard[some]).view(-1, states, experts)
             if states < hidden.shape[1]:
-                wanted = torch.cat([self._model.own_heard(layer, hidden[:, :-states]), wanted], 1)
-            self._keep(some, self._model.close_layer(layer, hidden, wanted))
+                wanted = torch.cat([top_experts(scores[:, :-states], self._model.top_k), wanted], 1)
+            self._keep(some, self._model.close_layer(layer, hidden, scores, wanted))
 
     def right(self, rows: np.ndarray) -> np.ndarray:
         places = self._places(rows)
@@ -114,11 +118,21 @@ class CausalRelevance(ModelRelevance):
         nodes = self.domains.shape[1]
         return (np.asarray(rows)[:, None] * nodes + np.arange(nodes)).ravel()
 
-    def _flat(self, rows: np.ndarray) -> Tensor:
-        return self.hidden[torch.from_numpy(np.asarray(rows))].flatten(0, 1)
+    def _flat(self, rows: np.ndarray, name: str = "hidden") -> Tensor:
+        kept = getattr(self, name)
+        return (kept if self._is_all(rows) else kept[torch.from_numpy(rows)]).flatten(0, 1)
 
-    def _keep(self, rows: np.ndarray, hidden: Tensor) -> None:
-        self.hidden[torch.from_numpy(np.asarray(rows))] = hidden.view(len(rows), -1, *hidden.shape[1:])
+    def _keep(self, rows: np.ndarray, new: Tensor, name: str = "hidden") -> None:
+        kept = getattr(self, name)
+        new = new.view(len(rows), *kept.shape[1:])
+        if self._is_all(rows):
+            setattr(self, name, new)
+        else:
+            kept[torch.from_numpy(rows)] = new
+
+    def _is_all(self, rows: np.ndarray) -> bool:
+        """Are they all rows in their order? Then nothing has to be copied."""
+        return len(rows) == len(self.layer) and bool((rows == np.arange(len(rows))).all())
 
     def _padding(self, rows: np.ndarray) -> Tensor | None:
         padding = self.asked.padding[self._places(rows)]

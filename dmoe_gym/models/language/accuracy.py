@@ -53,7 +53,7 @@ def infer(model: LayeredModel, tokens: np.ndarray, rule: Rule) -> tuple[Tensor, 
     for layer in range(1, model.layers + 1):
         hidden, scores = model.open_layer(layer, hidden)
         kept.append(scores)
-        hidden = model.close_layer(layer, hidden, rule(layer, scores))
+        hidden = model.close_layer(layer, hidden, scores, rule(layer, scores))
     return model.logits(hidden), torch.stack(kept)
 
 

@@ -47,7 +47,8 @@ Draw = Callable[[int, int], int]
 
 
 def _some(draw: Draw, letters: str, fewest: int, most: int) -> str:
-    return "".join(letters[draw(0, len(letters))] for _ in range(draw(fewest, most + 1)))
+    kinds = len(letters)
+    return "".join([letters[draw(0, kinds)] for _ in range(draw(fewest, most + 1))])
 
 
 def modular(draw: Draw) -> tuple[str, str]:
@@ -186,9 +187,12 @@ class Queries:
 
     def draw(self, low: int, high: int) -> int:
         """A whole number, low <= number < high."""
-        if not self._words:
+        try:
+            word = self._words.pop()
+        except IndexError:
             self._words = self._generator.random(self._block).tolist()
-        return low + int(self._words.pop() * (high - low))
+            word = self._words.pop()
+        return low + int(word * (high - low))
 
     def ask(self, family: int) -> tuple[str, str]:
         """The next query (prompt, answer) of the family of that number in `FAMILIES`."""

@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from dmoe_gym.io.files import read_tensors, tensor_bytes, write_whole
-from dmoe_gym.models.causal.layers import route, top_experts
+from dmoe_gym.models.causal.layers import top_experts, weights_of
 from dmoe_gym.models.language.families import (
     END,
     FAMILIES,
@@ -61,6 +61,16 @@ def build() -> MixtralForCausalLM:
 def routers(model: Any) -> list[nn.Module]:
     """The routers of all layers, in order."""
     return [layer.mlp.gate for layer in model.model.layers]
+
+
+def route(logits: Tensor, heard: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What a router of transformers answers with where exactly `heard` (T, K) bool answer.
+
+    Returns:
+        logits (T, K), weights (T, k), experts (T, k); expert number K is nobody.
+    """
+    weights, experts = weights_of(logits.float().softmax(-1), heard).topk(max(1, int(heard.sum(-1).max())), -1)
+    return logits, weights.to(logits.dtype), torch.where(weights > 0, experts, logits.shape[-1])
 
 
 def override(model: Any, choose: Callable[[int, Tensor], Tensor]) -> list[Any]:
