@@ -175,7 +175,7 @@ def _forget_unused(folder: Path) -> None:
 def _announce() -> None:
     """Say once that what takes so long is the compiler."""
     if multiprocessing.parent_process() is None:
-        print(f"dmoe_gym: compiling for this machine, once, for up to a minute (kept in {_writable_folder()})", file=sys.stderr, flush=True)
+        print(f"dmoe_gym: compiling for this machine, once (kept in {_writable_folder()})", file=sys.stderr, flush=True)
 
 
 def _fields(kinds: Any) -> tuple[Any, ...]:
