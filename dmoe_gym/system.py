@@ -147,7 +147,7 @@ class System:
         imitation: by id, the algorithms that may begin by imitating a scheduler.
         published: names of the scenarios on the results page, in its order.
         page: with more on the system, beside the results page.
-        label: behind its scenarios' names on the results page, where another system has the same.
+        page_alone: are its learned rows there alone, and not on the results page?
     """
 
     name: str
@@ -160,7 +160,7 @@ class System:
     imitation: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     published: tuple[str, ...] = ()
     page: str = ""
-    label: str = ""
+    page_alone: bool = False
 
     @property
     def default_scenario(self) -> str:

@@ -11,6 +11,7 @@ from experiments.language_claims import LanguageClaims
 from experiments.language_model import LanguageModel
 from experiments.learned_answers import LearnedAnswers
 from experiments.mismatch import Mismatch
+from experiments.nodes import Nodes
 from experiments.optima import Optima
 from experiments.results.show import Results
 from experiments.results.store import Learned, References
@@ -35,6 +36,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Gating,
         Asymptotics,
         Tuning,
+        Nodes,
         Strongest,
         Mismatch,
         LearnedAnswers,

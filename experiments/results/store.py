@@ -72,7 +72,7 @@ class Setting:
     @property
     def title(self) -> str:
         """Its name in tables."""
-        return " ".join(part for part in (self.scenario, self.system.label, self.overrides) if part)
+        return f"{self.scenario} {self.overrides}".strip()
 
     @property
     def file_name(self) -> str:
@@ -81,14 +81,18 @@ class Setting:
 
 
 def settings_of(recipes: Mapping[str, TrainingConfig]) -> dict[Setting, list[str]]:
-    """The published settings and those of further recipes, each with the names of its recipes."""
+    """The published settings and those of further recipes, each with the names of its recipes.
+
+    Recipes of systems whose rows are on a page of their own are left out.
+    """
     found: dict[Setting, list[str]] = {}
     for system in systems().values():
         for scenario in system.published:
             env_id = system.line_up(system.configuration(scenario)).env_id
             found[Setting.of(env_id, scenario, {})] = []
     for name, config in recipes.items():
-        found.setdefault(Setting.of(config.env_id, config.scenario, config.overrides), []).append(name)
+        if not system_of(config.env_id).page_alone:
+            found.setdefault(Setting.of(config.env_id, config.scenario, config.overrides), []).append(name)
     return found
 
 
