@@ -195,5 +195,5 @@ def _restore(model: BaseAlgorithm, env: VecEnv, folder: RunFolder, seed: int) ->
     set_random_seed(int(np.random.SeedSequence([seed, done]).generate_state(1)[0]))
     batch = batch_of(env)
     batch._reset_seeds()  # what the learner has set for the next reset
-    batch.core.seed(batch.core.all_rows, [(seed, done + row) for row in range(batch.num_envs)])
+    batch.core.seed(batch.core.all_rows, [(seed, done + row) for row in range(batch.core.num_envs)])
     return done, pending

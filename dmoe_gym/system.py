@@ -147,6 +147,7 @@ class System:
         imitation: by id, the algorithms that may begin by imitating a scheduler.
         published: names of the scenarios on the results page, in its order.
         page: with more on the system, beside the results page.
+        label: behind its scenarios' names on the results page, where another system has the same.
     """
 
     name: str
@@ -159,6 +160,7 @@ class System:
     imitation: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     published: tuple[str, ...] = ()
     page: str = ""
+    label: str = ""
 
     @property
     def default_scenario(self) -> str:

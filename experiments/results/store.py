@@ -72,7 +72,7 @@ class Setting:
     @property
     def title(self) -> str:
         """Its name in tables."""
-        return f"{self.scenario} {self.overrides}".strip()
+        return " ".join(part for part in (self.scenario, self.system.label, self.overrides) if part)
 
     @property
     def file_name(self) -> str:
