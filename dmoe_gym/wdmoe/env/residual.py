@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 from gymnasium import spaces
 
+from dmoe_gym.residual import FeatureCore, feature_names
 from dmoe_gym.wdmoe.config import WDMoEConfig
 from dmoe_gym.wdmoe.env.joint import JointCore, encode_joint
 from dmoe_gym.wdmoe.schedulers import Observed, Priced
@@ -29,10 +30,10 @@ DEVICE_FEATURES = MappingProxyType(
     }
 )
 GLOBAL_FEATURES = MappingProxyType({"relevance_budget": "as in `WDMoE-v0`", "progress": "as in `WDMoE-v0`"})
-LARGEST, LEAST = 5.0, 1e-3
+LEAST = 1e-3  # efficiencies and times below count as this
 
 
-class ResidualCore(JointCore):
+class ResidualCore(FeatureCore, JointCore):
     """One step corrects `priced-optimal`, which decides the block; action 0 is it, bit for bit.
 
     Stock learners take the one flat vector that is observed: features of order one, clipped to +-5, whose length
@@ -49,28 +50,17 @@ class ResidualCore(JointCore):
     meaning = MappingProxyType(
         {"features": "(5*U + 2,): 5 features of every device, feature after feature, and 2 of all"}
     )
-    alone = "features"
 
     def __init__(self, num_envs: int, config: WDMoEConfig) -> None:
-        self.features = np.zeros(
-            (num_envs, len(DEVICE_FEATURES) * config.num_devices + len(GLOBAL_FEATURES)), np.float32
-        )
+        self.config = config
+        self._make_features(num_envs)
         self.underneath = Priced(config)
         super().__init__(num_envs, config)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """What the entries of an observation mean: "demand[3]" is of device 3."""
-        devices = range(self.config.num_devices)
-        return tuple(f"{name}[{device}]" for name in DEVICE_FEATURES for device in devices) + tuple(GLOBAL_FEATURES)
-
-    def _observations(self) -> dict[str, np.ndarray]:
-        # what the scheduler underneath sees
-        self.inputs = super()._observations()
-        return {"features": self.features}
-
-    def _observation_space(self) -> spaces.Space:
-        return spaces.Box(-LARGEST, LARGEST, self.features.shape[1:], np.float32)
+        return feature_names(DEVICE_FEATURES, self.config.num_devices, GLOBAL_FEATURES)
 
     def _action_space(self) -> spaces.Space:
         return spaces.Box(-1, 1, (2 * self.config.num_devices,), np.float32)
@@ -92,7 +82,7 @@ class ResidualCore(JointCore):
 
     def _observe_round(self, rows: np.ndarray) -> None:
         super()._observe_round(rows)
-        seen = {name: values[rows].astype(np.float64) for name, values in self.inputs.items()}
+        seen = self._observed(rows)
         weights, devices = seen["gate_weights"], self.config.num_devices
         computation = np.maximum(seen["computation_time"], LEAST)
         best = weights.argmax(2)[..., None] == np.arange(devices)
@@ -104,4 +94,4 @@ class ResidualCore(JointCore):
             devices * best.mean(1) - 1,
             *(seen[name] for name in GLOBAL_FEATURES),
         ]
-        self.features[rows] = np.clip(np.concatenate(parts, axis=1), -LARGEST, LARGEST)
+        self._write(rows, parts)
