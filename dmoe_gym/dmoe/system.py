@@ -305,5 +305,6 @@ INFERENCE = System(
     bounds=INFERENCE_BOUNDS,
     viewer=VIEWER,
     scheduler_policy=JointPolicy,
+    validation=MappingProxyType({"relevance": {"inputs": "validation"}}),
     page="inference.md",
 )
