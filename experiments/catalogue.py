@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from experiments.asymptotics import Asymptotics
 from experiments.digits_model import DigitsModel
+from experiments.fronts import Fronts
 from experiments.gating.accuracies import GatingNetworks, GatingTuning
 from experiments.gating.sweep import Gating
 from experiments.inference import Inference
@@ -37,6 +38,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Asymptotics,
         Tuning,
         Nodes,
+        Fronts,
         Strongest,
         Mismatch,
         LearnedAnswers,
