@@ -17,7 +17,6 @@ from experiments.optima import Optima
 from experiments.results.show import Results
 from experiments.results.store import Learned, References
 from experiments.runner import Experiment
-from experiments.scenarios import Scenarios
 from experiments.strongest import Strongest
 from experiments.tuning import Tuning
 from experiments.wdmoe import WDMoE
@@ -29,7 +28,6 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Results,
         Learned,
         References,
-        Scenarios,
         WDMoE,
         Inference,
         LanguageClaims,
