@@ -54,8 +54,8 @@ class WDMoEConfig(SystemConfig):
         channel: the fading process, by its `kind` and parameters.
         relevance: the source of gate weights, by its `kind` and parameters; "trace:FILE" for recorded ones.
         csi: what the scheduler knows of the channel.
-        residual_reward: of `WDMoE-Residual-v0`, other ids do not look at it: "cost" for minus the block's cost, "saving"
-            for what the block costs less than under action 0, which varies far less.
+        residual_reward: of `WDMoE-Residual-v0`, other ids do not look at it: "cost" for minus the block's cost,
+            "saving" for what the block costs less than under action 0, which varies far less.
     """
 
     # the field that says `tokens_together`
