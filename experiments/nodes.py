@@ -117,7 +117,7 @@ def section(scenario: str, held_out: Mapping[str, list[Row]], chosen_by: Mapping
         own, theirs = (list(part) for part in zip(*shared, strict=True))
         kept, alone, together = values[:, own], base[theirs], goal[theirs].mean()
         change = paired_difference(100 * kept / alone.mean(), 100 * alone / alone.mean())
-        closed = 100 * float((alone.mean() - kept.mean()) / (alone.mean() - together))
+        closed = round(100 * float((alone.mean() - kept.mean()) / (alone.mean() - together)))
         lines.append((name, kind, len(values), len(own), two_way_mean(kept), change, closed))
 
     for name in validation:
@@ -141,7 +141,7 @@ def section(scenario: str, held_out: Mapping[str, list[Row]], chosen_by: Mapping
             str(episodes),
             f"{cost:.4f}",
             "" if name == strongest else f"{change:+.2f}",
-            f"{closed:.0f}",
+            f"{closed}",
         ]
         for name, kind, runs, episodes, cost, change, closed in lines
     ]
@@ -155,7 +155,7 @@ def section(scenario: str, held_out: Mapping[str, list[Row]], chosen_by: Mapping
             change = line[5]
             told = "below" if change.high < 0 else "above" if change.low > 0 else "not told apart from"
             words.append(
-                f"`{line[0]}` is {told} it ({change:+.2f} %, {line[2]} seeds) and goes {line[6]:.0f} % of the way to "
+                f"`{line[0]}` is {told} it ({change:+.2f} %, {line[2]} seeds) and goes {line[6]} % of the way to "
                 f"`{central}`."
             )
     return f"### `{scenario}`\n\n{' '.join(words)}\n\n{markdown_table(headings, body)}"
