@@ -16,7 +16,6 @@ from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
 from dmoe_gym.gating.data import DatasetName, load_split
 from dmoe_gym.gating.evaluation import evaluate_accuracy
-from dmoe_gym.gating.frozen import SHIPPED
 from dmoe_gym.gating.scenarios import TRANSMISSIONS, dataset_shape, tuned_config
 from dmoe_gym.gating.training import train_gate, train_two_stage
 from dmoe_gym.gating.transmission import Analog, Digital
@@ -43,7 +42,7 @@ class GatingNetworks(Experiment):
     data_root: str | None = None
 
     def pieces(self) -> list[Piece]:
-        names = [name for name in SHIPPED if name.startswith(self.dataset)]
+        names = [f"{self.dataset}_{kind}" for kind in HEARD]
         data = {"dataset": self.dataset, "data_root": self.data_root}
         return [Piece(shipped_files, {"networks": name, **data}) for name in names]
 
