@@ -48,7 +48,7 @@ from tests.mutants.mutations import Mutant, drawn  # noqa: E402
 
 # what is changed, and which tests are asked
 AREAS = {
-    "DMoE physics": (["dmoe/physics", "dmoe/config.py", "dmoe/harvest.py"], ["dmoe"]),
+    "DMoE physics": (["dmoe/physics", "dmoe/config.py", "dmoe/harvest.py"], ["dmoe", "fuzz"]),
     "DMoE solvers": (["dmoe/solvers", "dmoe/schedulers", "dmoe/bounds.py"], ["dmoe"]),
     "WDMoE": (
         ["wdmoe/physics", "wdmoe/solvers", "wdmoe/schedulers", "wdmoe/config.py", "wdmoe/bounds.py"],
@@ -293,7 +293,7 @@ def _verdict(mutant: Mutant, reached: list[dict[str, Any]], unsound: set[str], s
 
     by.write_text("")
     log = KEPT / "logs" / f"{own}.txt"
-    status = _forked(run, log, 30 + 5 * seconds) if tests else 5
+    status = _forked(run, log, 10 + 2 * seconds) if tests else 5
     verdict = {0: _SURVIVED, 5: _UNREACHED}.get(-1 if status is None else status, _KILLED)
     found = {"mutant": mutant.name, "verdict": verdict, "by": by.read_text(), "tests": version, "log": log.name}
     kept.parent.mkdir(parents=True, exist_ok=True)
