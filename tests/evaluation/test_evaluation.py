@@ -110,6 +110,20 @@ def test_held_out_episodes_begin_at_a_million_and_a_hundred_are_run_unless_told(
     policy = JointPolicy(JESA(DMoEConfig(**tiny)))
     for rows in (evaluate(policy, JOINT, **tiny), evaluate_bound("lower-bound", JOINT, **tiny)):
         assert [row["seed"] for row in rows] == list(range(100))
+    assert {row["violations"] for row in evaluate(policy, JOINT, seeds=[1, 2], **tiny)} == {0}
+    assert "violations" not in evaluate(policy, JOINT, seeds=[1], check=False, **tiny)[0]
+
+
+def test_a_comparison_says_how_far_the_mean_lies_off():
+    rows = [
+        {"policy": name, "env_id": JOINT, "scenario": "small", "configuration": "c", "seed": seed, "cost": cost}
+        for name, costs in (("one", (2.0, 4.0)), ("other", (3.0, 4.5)))
+        for seed, cost in enumerate(costs)
+    ]
+    _, found = compare(rows, "one")
+    assert (found.policy, found.episodes) == ("other", 2)
+    assert found.relative == pytest.approx(7.5 / 6 - 1)
+    assert found.difference.mean == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("policy", [None, JointPolicy, "JESA", JESA(scenario("small"))])

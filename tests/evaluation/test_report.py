@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dmoe_gym.evaluation import Interval, line_up_of
-from dmoe_gym.evaluation.report import BASELINE_COLOUR, LEARNED_COLOURS, OPTIMUM_COLOUR, draw_bars, learning_curves
+from dmoe_gym.evaluation import Interval, line_up_of, read_rows
+from dmoe_gym.evaluation.report import (
+    BASELINE_COLOUR,
+    LEARNED_COLOURS,
+    OPTIMUM_COLOUR,
+    draw_bars,
+    learning_curves,
+    write_report,
+)
 from dmoe_gym.evaluation.tensorboard import scores
 
 LINE_UP = line_up_of("DMoE-JESA-v0", "small")
@@ -70,3 +77,24 @@ def test_curves_go_through_the_means_of_every_evaluation(references, tmp_path, m
 def test_scores_in_closed_form():
     assert scores(3.0, 5.0, 2.0) == pytest.approx({"gap_to_optimum": 0.5, "normalized_score": 2 / 3})
     assert scores(1.0, 1.0, 0.0)["gap_to_optimum"] == np.inf
+
+
+def test_a_report_has_its_table_and_pictures_and_says_what_made_it(references, tmp_path):
+    mine = rows_of("mine", [3.0] * 8, step=10)
+    file = write_report(tmp_path, "A title", "a command", [*references, *mine], LINE_UP, curves={"mine": mine})
+    text = file.read_text()
+    assert text.startswith("# A title\n\nMade by `a command`. Every policy ran the same 8 held-out episodes")
+    assert "| mine | 3.0000 [3.0000, 3.0000] |" in text
+    for picture in ("costs.png", "learning_curves.png"):
+        assert f"]({picture})" in text
+        assert (tmp_path / picture).stat().st_size > 1000
+    assert read_rows(tmp_path / "rows.csv") == [*references, *mine]
+
+
+def test_near_the_optimum_both_the_strongest_and_the_learned_are_seen(references, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_: drawn.append(figure))
+    learning_curves(tmp_path / "curves.png", {"mine": rows_of("mine", [4.0], step=1)}, references, LINE_UP)
+    low, high = drawn[0].axes[1].get_ylim()
+    means = {name: np.mean([row["cost"] for row in references if row["policy"] == name]) for name in ("JESA", "exact")}
+    assert low < means["exact"] < means["JESA"] < 4.0 < high
