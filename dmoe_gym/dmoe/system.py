@@ -15,7 +15,7 @@ from dmoe_gym.dmoe.physics import Round, terms
 from dmoe_gym.dmoe.policies import DESPolicy, JointPolicy
 from dmoe_gym.dmoe.scenarios import NODES_SCENARIOS, SCENARIOS
 from dmoe_gym.dmoe.schedulers.episode import BatteryJESA
-from dmoe_gym.dmoe.schedulers.nodes import Auction, Bandit, RandomAccess, Sensing, Shares
+from dmoe_gym.dmoe.schedulers.nodes import Bandit, RandomAccess, Sensing, Shares
 from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneous, Random, SinglePass, TopK, ValueGreedy
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.dmoe.schedulers.tuned import tuned
@@ -215,7 +215,7 @@ def line_up(config: DMoEConfig) -> LineUp:
 
 
 def nodes_line_up(config: NodesConfig) -> LineUp:
-    """The rules by which every node schedules for itself; they hear nothing of others (`with_others_heard`)."""
+    """The rules by which every node schedules for itself; they hear nothing of others."""
     rules = dict(NODES_RULES)
     if _is_filtered(config):
         rules["shares-filter"] = lambda config: Shares(config, filtered=True)
@@ -228,15 +228,6 @@ def nodes_line_up(config: NodesConfig) -> LineUp:
         optimum=bounds[0],
         reference="shares",
     )
-
-
-def with_others_heard(config: NodesConfig) -> dict[str, Scheduler]:
-    """What nodes could do together: auctions with so many announcements a round, and the central schedulers."""
-    auctions: dict[str, Scheduler] = {f"auction-{count}": Auction(config, count) for count in (1, 2, 4)}
-    own = {name: value for name, value in dict(config).items() if name in DMoEConfig.model_fields}
-    central = schedulers_of(DMoEConfig(**own))
-    names = [name for name in ("JESA", "JESA-filter", "single-pass") if name in central]
-    return auctions | {name: central[name](DMoEConfig(**own)) for name in names}
 
 
 def des_line_up(config: DMoEConfig) -> LineUp:
@@ -297,7 +288,7 @@ NODES = replace(
     imitation=NOTHING,
     published=(),
     page="parallel.md",
-    label="nodes",
+    page_alone=True,
 )
 INFERENCE = System(
     name="DMoE inference",
@@ -314,5 +305,6 @@ INFERENCE = System(
     bounds=INFERENCE_BOUNDS,
     viewer=VIEWER,
     scheduler_policy=JointPolicy,
+    validation=MappingProxyType({"relevance": {"inputs": "validation"}}),
     page="inference.md",
 )

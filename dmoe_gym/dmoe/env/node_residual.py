@@ -61,7 +61,7 @@ class NodeResidualCore(NodesCore):
         }
         if blocked:
             entries["caution"] = f"K*K: the odds that link i to j is blocked, times {CAUTION_FACTOR:g}^entry"
-        self.entries = MappingProxyType(entries)
+        self.entries = entries
         super().__init__(num_envs, config)
 
     def _observations(self) -> dict[str, np.ndarray]:
