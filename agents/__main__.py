@@ -26,7 +26,7 @@ from agents.sweep import ENGINES, Job, Outcome, groups_of, jobs_of, seeds_of
 from agents.sweep import sweep as run_sweep
 from agents.train import reference_rows
 from agents.train import train as train_seed
-from dmoe_gym.evaluation import Row, line_up_of
+from dmoe_gym.evaluation import Row, line_up_of, read_rows
 from dmoe_gym.evaluation.report import write_report
 from dmoe_gym.evaluation.table import print_line_up
 from dmoe_gym.evaluation.tensorboard import landmarks, mean_cost
@@ -39,7 +39,7 @@ from dmoe_gym.io.command_line import (
     told_command,
     wide_console,
 )
-from dmoe_gym.io.files import read_csv, write_csv
+from dmoe_gym.io.files import write_csv
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Runs = Annotated[Path, typer.Option(help="Root of the run folders.")]
@@ -237,7 +237,7 @@ def export(
     for path in run:
         _, model = load_learner(path)
         references = path.parent / "references.csv"
-        rows = read_csv(references) if references.is_file() else []
+        rows = read_rows(references) if references.is_file() else []
         console.print(f"{export_run(path, to, model, rows, overwrite=overwrite)}: written")
 
 
@@ -266,7 +266,7 @@ def demo(
         going_on = "the same command goes on"
         folder = train_seed(config, recipe.stem, seed, runs, references, resume=True, progress=told, going_on=going_on)
     console.print("3/3 evaluation and report")
-    curve = read_csv(folder.evaluations_file)
+    curve = read_rows(folder.evaluations_file)
     rows = [*references, *(row for row in curve if row["step"] == curve[-1]["step"])]
     line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
     title = f"{config.scenario} scenario, {episodes} held-out episodes, means and 95 % intervals"
@@ -313,7 +313,7 @@ class SweepBars:
 
 def how_it_ended(config: TrainingConfig, folder: RunFolder, references: list[Row]) -> str:
     """The last evaluation's cost beside the landmarks', on the same held-out episodes."""
-    curve = read_csv(folder.evaluations_file)
+    curve = read_rows(folder.evaluations_file)
     last = [row for row in curve if row["step"] == curve[-1]["step"]]
     line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
     roles = {line_up.random: "random", line_up.optimum: "bound"}

@@ -17,6 +17,7 @@ from torch import nn
 
 from agents.config import ALGORITHMS, SCHEDULED, NetworkKind, TrainingConfig, scheduled
 from agents.networks.heads import POLICIES
+from dmoe_gym.facades.nodes import NODES_ID, NodesVecEnv
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.io.files import read_tensors, tensor_bytes, write_whole
 from dmoe_gym.registration import system_of
@@ -39,7 +40,9 @@ def build_env(config: TrainingConfig, seed: int, num_envs: int | None = None, *,
     overrides = {**config.overrides, **(config.training_overrides if training else {})}
     system_of(config.env_id).configuration(config.scenario, overrides)  # fields of it, no options of the facade
     size = num_envs or config.num_envs
-    env: VecEnv = BatchedVecEnv(config.env_id, size, scenario=config.scenario, history=config.history, **overrides)
+    # nodes that decide for themselves share a policy
+    kind = NodesVecEnv if config.env_id == NODES_ID else BatchedVecEnv
+    env: VecEnv = kind(config.env_id, size, scenario=config.scenario, history=config.history, **overrides)
     space = env.observation_space
     if config.history > 1 and not (isinstance(space, spaces.Box) and len(space.shape) == 1):
         raise ValueError(f"history = {config.history}: valid is 1, observations of {config.env_id} are not flat")
@@ -189,7 +192,30 @@ class MaskedLearnedPolicy(LearnedPolicy):
 
 def as_policy(model: BaseAlgorithm) -> LearnedPolicy:
     """The model behind the suite's policy protocol."""
-    return MaskedLearnedPolicy(model) if isinstance(model, MaskablePPO) else LearnedPolicy(model)
+    if isinstance(model, MaskablePPO):
+        return MaskedLearnedPolicy(model)
+    env = model.get_env()
+    by_node = env is not None and isinstance(env.unwrapped, NodesVecEnv)
+    return NodesLearnedPolicy(model) if by_node else LearnedPolicy(model)
+
+
+class NodesLearnedPolicy(LearnedPolicy):
+    """A policy of one node, asked for every node of every environment."""
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """Actions (..., K x entries) of observations (..., K x features), node after node."""
+        seen, env = np.asarray(observation), self.model.get_env()
+        assert env is not None  # `as_policy` has looked
+        features = batch_of(env).single_observation_space.shape[0]
+        starts = None if episode_start is None else np.repeat(episode_start, seen.shape[-1] // features)
+        actions, state = super().predict(seen.reshape(-1, features), state, starts, deterministic)
+        return actions.reshape(*seen.shape[:-1], -1), state
 
 
 # A larger buffer is not kept: an interrupted run fills it anew.

@@ -20,9 +20,9 @@ from stable_baselines3.common.save_util import recursive_getattr
 from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.config import TrainingConfig, dump_config, load_config
-from dmoe_gym.evaluation import Row
+from dmoe_gym.evaluation import Row, read_rows
 from dmoe_gym.io.command_line import told_command
-from dmoe_gym.io.files import read_csv, write_json, write_whole
+from dmoe_gym.io.files import write_json, write_whole
 from dmoe_gym.io.provenance import provenance
 
 STATUS = "status.json"
@@ -319,7 +319,7 @@ class RunFolder:
         Raises:
             ValueError: naming the file, if it is damaged.
         """
-        return read_csv(self.evaluations_file) if self.evaluations_file.is_file() else []
+        return read_rows(self.evaluations_file) if self.evaluations_file.is_file() else []
 
     def is_finished(self, config: TrainingConfig) -> bool:
         """Has the run all steps of its recipe behind it, and is its last policy evaluated?

@@ -351,7 +351,7 @@ def _open(folder: Path, space: Space, budget: Budget) -> optuna.Study:
         storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
         pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=budget.timesteps // LOOKS)
         study = optuna.create_study(storage=storage, study_name="study", load_if_exists=True, pruner=pruner)
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
+    except (ValueError, KeyError, TypeError, AssertionError, RecursionError) as error:
         raise ValueError(f"{folder / JOURNAL}: is no readable journal ({' '.join(str(error).split())[:120]})") from None
     known = study.user_attrs.get("of")
     if known is None:

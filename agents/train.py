@@ -19,10 +19,10 @@ from agents.config import TrainingConfig
 from agents.imitation import imitate
 from agents.learners import batch_of, build_env, build_learner, load_replay
 from agents.run_folder import TRACEBACK, Pending, RunFolder, StatusKeeper, load_checkpoint
-from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_of
+from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_of, read_rows
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import landmarks, write_lines
-from dmoe_gym.io.files import read_csv, write_csv, write_json, write_whole
+from dmoe_gym.io.files import read_bytes, read_json, write_csv, write_json, write_whole
 
 
 def reference_rows(
@@ -49,7 +49,7 @@ def reference_rows(
         "policies": config.evaluation.references,
     }
     if file.exists():
-        kept = json.loads(about_file.read_text()) if about_file.exists() else {}
+        kept = read_json(read_bytes(about_file, "file"), str(about_file)) if about_file.exists() else {}
         # as a file holds it: lists for tuples
         asked = json.loads(json.dumps(about, default=str))
         differing = [field for field, value in asked.items() if field not in kept or kept[field] != value]
@@ -59,7 +59,7 @@ def reference_rows(
                 f"{file}: its {field} are {kept.get(field, 'unknown')!r}, the recipe's {asked[field]!r}; "
                 "choose another group in the recipe"
             )
-        rows = read_csv(file)
+        rows = read_rows(file)
     else:
         rows = evaluate_line_up(
             config.env_id,
@@ -195,5 +195,5 @@ def _restore(model: BaseAlgorithm, env: VecEnv, folder: RunFolder, seed: int) ->
     set_random_seed(int(np.random.SeedSequence([seed, done]).generate_state(1)[0]))
     batch = batch_of(env)
     batch._reset_seeds()  # what the learner has set for the next reset
-    batch.core.seed(batch.core.all_rows, [(seed, done + row) for row in range(batch.num_envs)])
+    batch.core.seed(batch.core.all_rows, [(seed, done + row) for row in range(batch.core.num_envs)])
     return done, pending

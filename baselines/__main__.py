@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +11,11 @@ import typer
 from rich.markup import escape
 
 from baselines import leaderboard as board
-from dmoe_gym.evaluation import Row, by_policy, evaluate_line_up, held_out_seeds, line_up_of
+from dmoe_gym.evaluation import Row, by_policy, evaluate_line_up, held_out_seeds, line_up_of, read_rows
 from dmoe_gym.evaluation.table import print_line_up
 from dmoe_gym.evaluation.tensorboard import event_writer, write_lines
 from dmoe_gym.io.command_line import bar, one_line_errors, overrides_of, own_and_named, told_command, wide_console
-from dmoe_gym.io.files import read_csv, replace_section, write_csv, write_whole
+from dmoe_gym.io.files import replace_section, write_csv, write_whole
 from dmoe_gym.registration import ENVIRONMENTS, system_of
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -111,15 +110,9 @@ def compare(
     """Show rows of several evaluations in one table; of a policy that is in several files, the first one's."""
     rows: dict[tuple[str, int], Row] = {}
     for one in file:
-        here = set()
-        for row in read_csv(one):
-            if not {"policy", "env_id", "scenario", "configuration", "seed", "cost"} <= set(row):
+        for row in read_rows(one):
+            if not {"env_id", "scenario", "configuration"} <= set(row):
                 raise ValueError(f"{one}: is no file that `evaluate` wrote")
-            if not isinstance(row["cost"], int | float) or not isfinite(row["cost"]):
-                raise ValueError(f"{one}: cost = {row['cost']!r:.60}, valid are finite numbers")
-            if (row["policy"], row["seed"]) in here:
-                raise ValueError(f"{one}: {row['policy']!r:.60} has seed {row['seed']} twice")
-            here.add((row["policy"], row["seed"]))
             rows.setdefault((row["policy"], row["seed"]), row)
     kinds = {row["configuration"] for row in rows.values()}
     if len(kinds) != 1:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gymnasium as gym
 import numpy as np
+import pytest
 from stable_baselines3.common.env_util import make_vec_env
 
 import dmoe_gym  # noqa: F401 - registers the environments
 from benchmarks.environments import Stepper
 from benchmarks.side_by_side import Row, faster
+from dmoe_gym.facades.nodes import NodesVecEnv
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
 ENV_ID = "DMoE-JESA-v0"
@@ -69,3 +71,31 @@ def test_native_vec_env_against_dummy_vec_env(in_turns, report):
     name = f"{ENV_ID} small, native VecEnv of {count}"
     times = faster(mine, theirs, work, other_work)
     report(Row(name, f"SB3's DummyVecEnv of {count}", *times, aim=20, details=details))
+
+
+@pytest.mark.parametrize("scenario", ["small", "scarce", "blockage"])
+def test_nodes_as_rows_against_the_central_environment(in_turns, report, scenario):
+    """Whole episodes of 256 environments under random actions, both through Stable-Baselines3's interface."""
+    sides = []
+    for kind, env_id in ((NodesVecEnv, "DMoE-Nodes-v0"), (BatchedVecEnv, ENV_ID)):
+        env = kind(env_id, 256, scenario=scenario)
+        env.seed(0)
+        env.reset()
+        env.action_space.seed(0)
+        actions = np.stack([env.action_space.sample() for _ in range(env.num_envs)])
+
+        def episode(env=env, actions=actions):
+            for _ in range(env.config.num_layers):
+                env.step(actions)
+
+        sides.append(episode)
+    mine, central = in_turns(*sides, rounds=12)
+    report(
+        Row(
+            f"every node a row, {scenario}, 256 environments",
+            "the central environment (1 = as long)",
+            *faster(central, mine),
+            aim=1.5,
+            at_least=False,
+        )
+    )

@@ -93,6 +93,7 @@ def register_environments() -> None:
     register("DMoE-JESA-Price-v0", "dmoe_gym.dmoe.env.joint:PriceCore", dmoe)
     register("DMoE-JESA-Residual-v0", "dmoe_gym.dmoe.env.residual:ResidualCore", dmoe)
     register("DMoE-Nodes-v0", "dmoe_gym.dmoe.env.nodes:NodesCore", "dmoe_gym.dmoe.system:NODES")
+    register("DMoE-Nodes-Residual-v0", "dmoe_gym.dmoe.env.node_residual:NodeResidualCore", "dmoe_gym.dmoe.system:NODES")
     register("DMoE-Inference-v0", "dmoe_gym.dmoe.env.inference:InferenceCore", inference)
     residual = "dmoe_gym.dmoe.env.inference_residual:InferenceResidualCore"
     register("DMoE-Inference-Residual-v0", residual, inference)

@@ -146,7 +146,9 @@ class System:
         scheduler_policy: makes a policy of a scheduler, acting where the line-up runs.
         imitation: by id, the algorithms that may begin by imitating a scheduler.
         published: names of the scenarios on the results page, in its order.
+        validation: overrides under which validation episodes run, where a model is asked other inputs there.
         page: with more on the system, beside the results page.
+        page_alone: are its learned rows there alone, and not on the results page?
     """
 
     name: str
@@ -158,7 +160,9 @@ class System:
     viewer: Viewer | None = None
     imitation: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     published: tuple[str, ...] = ()
+    validation: Mapping[str, Any] = field(default_factory=dict)
     page: str = ""
+    page_alone: bool = False
 
     @property
     def default_scenario(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from experiments.asymptotics import Asymptotics
 from experiments.digits_model import DigitsModel
+from experiments.fronts import Fronts
 from experiments.gating.accuracies import GatingNetworks, GatingTuning
 from experiments.gating.sweep import Gating
 from experiments.inference import Inference
@@ -11,11 +12,11 @@ from experiments.language_claims import LanguageClaims
 from experiments.language_model import LanguageModel
 from experiments.learned_answers import LearnedAnswers
 from experiments.mismatch import Mismatch
+from experiments.nodes import Nodes
 from experiments.optima import Optima
 from experiments.results.show import Results
 from experiments.results.store import Learned, References
 from experiments.runner import Experiment
-from experiments.scenarios import Scenarios
 from experiments.strongest import Strongest
 from experiments.tuning import Tuning
 from experiments.wdmoe import WDMoE
@@ -27,7 +28,6 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Results,
         Learned,
         References,
-        Scenarios,
         WDMoE,
         Inference,
         LanguageClaims,
@@ -35,6 +35,8 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Gating,
         Asymptotics,
         Tuning,
+        Nodes,
+        Fronts,
         Strongest,
         Mismatch,
         LearnedAnswers,

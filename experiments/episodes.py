@@ -9,7 +9,7 @@ from dmoe_gym.evaluation import Row, evaluate_line_up
 from experiments.runner import Piece
 
 # What says where an episode ran; a piece's key has it.
-_LABELS = ("env_id", "scenario", "configuration", "predict_ms", "return")
+LABELS = ("env_id", "scenario", "configuration", "predict_ms", "return")
 
 
 def episodes_of(
@@ -18,7 +18,7 @@ def episodes_of(
     """A row per episode of a policy or bound of a line-up: policy, seed, every mean."""
     seeds = range(first_seed, first_seed + episodes)
     rows = evaluate_line_up(env_id, scenario=scenario, seeds=seeds, names=[policy], **overrides)
-    return [{key: value for key, value in row.items() if key not in _LABELS} for row in rows]
+    return [{key: value for key, value in row.items() if key not in LABELS} for row in rows]
 
 
 def episode_piece(

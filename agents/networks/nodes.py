@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from agents.config import NetworkKind, TrainingConfig
 from agents.networks.heads import OutputsInside
+from dmoe_gym.facades.nodes import NODES_ID
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
 
@@ -247,7 +248,7 @@ class NodeTD3Policy(TD3Policy):
         return critic
 
 
-_PLACES = ("DMoE-JESA-Residual-v0", "DMoE-Inference-Residual-v0", "WDMoE-Residual-v0")
+_PLACES = ("DMoE-JESA-Residual-v0", "DMoE-Inference-Residual-v0", "WDMoE-Residual-v0", NODES_ID)
 _POLICIES: dict[str, type[BasePolicy]] = {
     "ppo": NodePolicy,
     "a2c": NodePolicy,
@@ -259,6 +260,8 @@ _POLICIES: dict[str, type[BasePolicy]] = {
 
 class NodeNetworks(NetworkKind):
     """Weights that all nodes share, for the learners of `_POLICIES` in the residual environments.
+
+    Where every node decides for itself, a node shares them over the experts that it sees.
 
     Attributes:
         width: of the hidden layers.

@@ -9,12 +9,13 @@ from types import MappingProxyType
 from gymnasium.spaces import MultiBinary
 
 from dmoe_gym.channel import BlockageConfig, CSIConfig
-from dmoe_gym.dmoe.config import DMoEConfig
+from dmoe_gym.dmoe.config import DMoEConfig, NodesConfig
 from dmoe_gym.dmoe.inference import INFERENCE_SCENARIOS, InferenceConfig
 from dmoe_gym.dmoe.physics import Round, terms
 from dmoe_gym.dmoe.policies import DESPolicy, JointPolicy
 from dmoe_gym.dmoe.scenarios import NODES_SCENARIOS, SCENARIOS
 from dmoe_gym.dmoe.schedulers.episode import BatteryJESA
+from dmoe_gym.dmoe.schedulers.nodes import Bandit, RandomAccess, Sensing, Shares
 from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneous, Random, SinglePass, TopK, ValueGreedy
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
 from dmoe_gym.dmoe.schedulers.tuned import tuned
@@ -155,6 +156,14 @@ BLOCKAGE: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     "JESA-outer-loop": tuned("JESA-outer-loop"),
     "JESA-filter": tuned("JESA-filter"),
 }
+# every node for itself
+NODES_RULES: dict[str, Callable[[NodesConfig], Scheduler]] = {
+    "random": Random,
+    "shares": Shares,
+    "random-access": RandomAccess,
+    "sensing": Sensing,
+    "bandit": Bandit,
+}
 # a model answers; thresholds are chosen by what right answers are worth
 ANSWERING: dict[str, Callable[[DMoEConfig], Scheduler]] = {
     **{name: SCHEDULERS[name] for name in ("random", "top-1", "top-2")},
@@ -175,17 +184,17 @@ def schedulers_of(config: DMoEConfig) -> dict[str, Callable[[DMoEConfig], Schedu
         named.update(BATTERY)
     if config.harvest is not None and config.harvest.known_mean_j is not None:
         named["JESA-harvest"] = tuned("JESA-harvest")
-    one_way = not config.return_transmission
-    if (
-        one_way
-        and config.acknowledged
-        and isinstance(config.channel, BlockageConfig)
-        and isinstance(config.csi, CSIConfig)
-    ):
+    if _is_filtered(config):
         named.update(BLOCKAGE)
     if config.is_limited:
         named.pop("single-pass", None)
     return named
+
+
+def _is_filtered(config: DMoEConfig) -> bool:
+    """Are links blocked, and is it told what they delivered?"""
+    told = config.acknowledged and not config.return_transmission
+    return told and isinstance(config.channel, BlockageConfig) and isinstance(config.csi, CSIConfig)
 
 
 def line_up(config: DMoEConfig) -> LineUp:
@@ -202,6 +211,22 @@ def line_up(config: DMoEConfig) -> LineUp:
         random="random",
         optimum=bounds[0],
         reference="JESA",
+    )
+
+
+def nodes_line_up(config: NodesConfig) -> LineUp:
+    """The rules by which every node schedules for itself; they hear nothing of others."""
+    rules = dict(NODES_RULES)
+    if _is_filtered(config):
+        rules["shares-filter"] = lambda config: Shares(config, filtered=True)
+    bounds = affordable_bounds(BOUNDS, config)
+    return LineUp(
+        env_id="DMoE-Nodes-v0",
+        policies={name: JointPolicy(build(config)) for name, build in rules.items()},
+        bounds=bounds,
+        random="random",
+        optimum=bounds[0],
+        reference="shares",
     )
 
 
@@ -255,7 +280,16 @@ DMOE = System(
 )
 # rounds without the assignment of subcarriers: its costs are no schedule's, so the bounds are not of them
 SELECTION = replace(DMOE, name="DMoE, DES alone", line_up=des_line_up, bounds=NOTHING, imitation=NOTHING, published=())
-NODES = replace(DMOE, name="DMoE, every node for itself", scenarios=NODES_SCENARIOS, imitation=NOTHING, published=())
+NODES = replace(
+    DMOE,
+    name="DMoE, every node for itself",
+    scenarios=NODES_SCENARIOS,
+    line_up=nodes_line_up,
+    imitation=NOTHING,
+    published=(),
+    page="parallel.md",
+    page_alone=True,
+)
 INFERENCE = System(
     name="DMoE inference",
     scenarios=INFERENCE_SCENARIOS,
@@ -271,5 +305,6 @@ INFERENCE = System(
     bounds=INFERENCE_BOUNDS,
     viewer=VIEWER,
     scheduler_policy=JointPolicy,
+    validation=MappingProxyType({"relevance": {"inputs": "validation"}}),
     page="inference.md",
 )

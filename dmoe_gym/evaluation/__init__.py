@@ -1,6 +1,14 @@
 """Policies on shared episodes: rows, paired statistics, scores."""
 
-from dmoe_gym.evaluation.run import FIRST_HELD_OUT_SEED, Row, evaluate, evaluate_bound, evaluate_line_up, held_out_seeds
+from dmoe_gym.evaluation.run import (
+    FIRST_HELD_OUT_SEED,
+    Row,
+    evaluate,
+    evaluate_bound,
+    evaluate_line_up,
+    held_out_seeds,
+    read_rows,
+)
 from dmoe_gym.evaluation.statistics import (
     Comparison,
     Interval,
@@ -29,6 +37,7 @@ __all__ = [
     "line_up_of",
     "paired_difference",
     "percent_change",
+    "read_rows",
     "scores",
     "seed_matrix",
     "two_way_mean",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 
 from dmoe_gym.facades.view import View, checked_seed, create_view
+from dmoe_gym.io.files import read_csv
 from dmoe_gym.policy import Policy, SchedulerPolicy, decide
 from dmoe_gym.registration import create_core, system_of
 from dmoe_gym.system import NOTHING, ClairvoyantBound
@@ -40,6 +43,28 @@ def held_out_seeds(count: int, offset: int = 0) -> range:
 
 
 Row = dict[str, Any]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows from a file of `evaluate`, or of evaluations at several steps.
+
+    Raises:
+        ValueError: naming the file, if it is damaged or holds anything else, or an episode of a policy twice.
+    """
+    rows, seen = read_csv(path), set()
+    for row in rows:
+        if not {"policy", "seed", "cost"} <= set(row):
+            raise ValueError(f"{path}: is no file that `evaluate` wrote")
+        for field in ("seed", "cost"):
+            if not isinstance(row[field], int | float) or not math.isfinite(row[field]):
+                raise ValueError(f"{path}: {field} = {row[field]!r:.60}, valid are finite numbers")
+        episode = row["policy"], row.get("step"), row["seed"]
+        if episode in seen:
+            raise ValueError(f"{path}: {row['policy']!r:.60} has seed {row['seed']} twice")
+        seen.add(episode)
+    return rows
+
+
 # Called with the episodes that were finished since the last call, parts of them included.
 Progress = Callable[[float], None]
 # Called with a name and how many episodes it will take, before it runs; gives what to tell of finished ones.

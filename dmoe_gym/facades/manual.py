@@ -29,9 +29,13 @@ class Part(NamedTuple):
 
 
 def story(core: BatchedCore) -> list[str]:
-    """The paragraphs of a core's description, its own first, then those of what it is a kind of."""
+    """The paragraphs of a core's description, its own first, then those of what it is a kind of.
+
+    Its name where it has none, as under `python -OO`.
+    """
     kinds = [kind for kind in type(core).__mro__ if issubclass(kind, BatchedCore) and kind is not BatchedCore]
-    return [part for kind in kinds if kind.__doc__ for part in inspect.cleandoc(kind.__doc__).split("\n\n")]
+    described = [kind.__doc__ for kind in kinds if kind.__doc__] or [type(core).__name__]
+    return [part for text in described for part in inspect.cleandoc(text).split("\n\n")]
 
 
 def observed(core: BatchedCore) -> list[Part]:

@@ -9,6 +9,9 @@ import numpy as np
 from dmoe_gym.actions import ActionCheck
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
+# Where learners have every node for a row.
+NODES_ID = "DMoE-Nodes-Residual-v0"
+
 
 class NodesVecEnv(BatchedVecEnv):
     """The nodes of a batch of environments side by side: row K i + k is node k of environment i.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -54,6 +54,8 @@ class WDMoEConfig(SystemConfig):
         channel: the fading process, by its `kind` and parameters.
         relevance: the source of gate weights, by its `kind` and parameters; "trace:FILE" for recorded ones.
         csi: what the scheduler knows of the channel.
+        residual_reward: of `WDMoE-Residual-v0`, other ids do not look at it: "cost" for minus the block's cost,
+            "saving" for what the block costs less than under action 0, which varies far less.
     """
 
     # the field that says `tokens_together`
@@ -80,6 +82,7 @@ class WDMoEConfig(SystemConfig):
     channel: ChannelField = RayleighConfig()
     relevance: RelevanceField = DirichletConfig()
     csi: KnowledgeField = CSIConfig()
+    residual_reward: Literal["cost", "saving"] = "cost"
 
     _list_as_tuple = field_validator(
         "distance_range_m", "device_speed_range_flops", "device_speeds_flops", mode="before"

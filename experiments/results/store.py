@@ -81,14 +81,18 @@ class Setting:
 
 
 def settings_of(recipes: Mapping[str, TrainingConfig]) -> dict[Setting, list[str]]:
-    """The published settings and those of further recipes, each with the names of its recipes."""
+    """The published settings and those of further recipes, each with the names of its recipes.
+
+    Recipes of systems whose rows are on a page of their own are left out.
+    """
     found: dict[Setting, list[str]] = {}
     for system in systems().values():
         for scenario in system.published:
             env_id = system.line_up(system.configuration(scenario)).env_id
             found[Setting.of(env_id, scenario, {})] = []
     for name, config in recipes.items():
-        found.setdefault(Setting.of(config.env_id, config.scenario, config.overrides), []).append(name)
+        if not system_of(config.env_id).page_alone:
+            found.setdefault(Setting.of(config.env_id, config.scenario, config.overrides), []).append(name)
     return found
 
 
@@ -200,8 +204,12 @@ def analytic_rows(setting: Setting, store: Path) -> dict[str, list[Row]]:
 
 def validation_costs(setting: Setting, store: Path) -> dict[str, float]:
     """Mean costs of a setting's analytic schedulers on validation episodes, by name."""
+    return {row["policy"]: float(row["cost"]) for row in _validation_rows(setting, store)}
+
+
+def _validation_rows(setting: Setting, store: Path) -> list[Row]:
     file = store / "validation" / f"{setting.file_name}.csv"
-    return {row["policy"]: float(row["cost"]) for row in (read_csv(file) if file.is_file() else ())}
+    return read_csv(file) if file.is_file() else []
 
 
 def read_times(store: Path) -> dict[str, dict[str, float]]:
@@ -251,7 +259,7 @@ class Learned(Experiment):
 
 
 class References(Experiment):
-    """Analytic schedulers and bounds on held-out episodes where the store lacks them, and on validation episodes.
+    """Analytic schedulers and bounds that the store lacks, on held-out and on validation episodes.
 
     Attributes:
         episodes: held out, for what the store lacks; validation: for choosing the strongest scheduler.
@@ -276,7 +284,7 @@ class References(Experiment):
         files: dict[str, str | bytes] = {}
         for setting in self._settings():
             best = analytic_rows(setting, STORE)
-            validation: list[Row] = []
+            validation = _validation_rows(setting, STORE)
             for piece in self._pieces_of(setting):
                 rows, name = next(found), piece.key["policy"]
                 if piece.key["first_seed"] == FIRST_VALIDATION_SEED:
@@ -298,8 +306,12 @@ class References(Experiment):
         lacking = [name for name in dict.fromkeys([*line_up.policies, *bounds]) if name not in there]
         held_out = held_out_seeds(self.episodes)
         validation = range(FIRST_VALIDATION_SEED, FIRST_VALIDATION_SEED + self.validation)
-        asked = [(name, held_out) for name in lacking] + [(name, validation) for name in line_up.policies]
-        return [episode_piece(name, setting.env_id, setting.scenario, seeds, setting.fields) for name, seeds in asked]
+        unknown = [name for name in line_up.policies if name not in validation_costs(setting, STORE)]
+        there_too = {**setting.fields, **setting.system.validation}
+        where = setting.env_id, setting.scenario
+        return [episode_piece(name, *where, held_out, setting.fields) for name in lacking] + [
+            episode_piece(name, *where, validation, there_too) for name in unknown
+        ]
 
     def _settings(self) -> list[Setting]:
         return list(settings_of({file.stem: load_config(file) for file in recipe_files(self.recipes)}))

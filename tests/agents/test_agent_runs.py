@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -210,3 +211,27 @@ def test_references_of_something_else_are_refused(
     with pytest.raises(ValueError, match=rf"references\.csv: its {word} are .* choose another group"):
         reference_rows(TrainingConfig(**{**tiny, **change}), tmp_path)
     assert (tmp_path / "tiny" / "references.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("references.json", "[]", "holds list, valid is a mapping"),
+        ("references.json", "[" * 100_000, "nested too deeply"),
+        ("references.json", '{"episodes": 1, "episodes": 2}', "episodes stands there twice"),
+        ("references.csv", lambda text: text + text, "seed = 'seed', valid are finite numbers"),
+        ("references.csv", lambda text: text + text.splitlines()[1] + "\n", "twice"),
+        ("references.csv", lambda text: text.replace("policy", "who"), "is no file that `evaluate` wrote"),
+    ],
+)
+def test_references_that_are_damaged_are_named(
+    tiny: dict[str, Any], tmp_path: Path, name: str, content: Any, words: str
+) -> None:
+    config = TrainingConfig(**{**tiny, "evaluation": {"episodes": 2, "references": ["JESA"]}})
+    reference_rows(config, tmp_path)
+    file = tmp_path / "tiny" / name
+    damaged = content if isinstance(content, str) else content(file.read_text())
+    file.write_text(damaged)
+    with pytest.raises(ValueError, match=rf"{re.escape(name)}.*{words}"):
+        reference_rows(config, tmp_path)
+    assert file.read_text() == damaged

@@ -176,7 +176,7 @@ def test_evaluations_are_compared_across_files_of_the_same_episodes(own):
         (own / f"{name}.csv").write_text(text.replace(cost, value))
     for arguments, said in (
         (["JESA.csv", "random.csv"], "are of 2 configurations"),
-        (["own.py"], "own.py: is not a readable CSV file"),
+        (["own.py"], "own.py: a line has more or fewer cells"),
         (["other.csv"], "other.csv: is no file that `evaluate` wrote"),
         (["JESA.csv", "--reference", "nobody"], "reference = 'nobody': valid are JESA"),
         (["twice.csv"], "twice.csv: 'JESA' has seed 1000000 twice"),

@@ -43,6 +43,27 @@ def test_the_own_scheduler_is_feasible_and_in_the_line_up():
     assert all(row["violations"] == 0 for row in rows)
 
 
+def test_the_own_harvest_has_the_mean_and_the_correlation_that_it_states():
+    """The logarithm's are those of a stationary autoregressive process; 40,000 rounds in all."""
+    from dmoe_gym.registration import line_up_of
+    from examples.extending.own_harvest import WindConfig
+
+    config = WindConfig(spread=0.5, correlation=0.8)
+    process = config.process(400, 5)
+    generators = [np.random.default_rng([7, row]) for row in range(400)]
+    rows = np.arange(400)
+    process.start(rows, generators)
+    seen = [process.arrived.copy()]
+    for _ in range(19):
+        process.advance(rows, generators)
+        seen.append(process.arrived.copy())
+    arrived = np.array(seen)
+    assert arrived.mean() == pytest.approx(config.mean_j, rel=0.02)
+    logs = (np.log(arrived / config.mean_j) + 0.5**2 / 2) / 0.5
+    assert np.mean(logs[:-1] * logs[1:]) == pytest.approx(0.8, abs=0.02)
+    assert "JESA-harvest" in line_up_of("DMoE-JESA-v0", "harvest", harvest=config).policies
+
+
 def test_the_own_scenario_is_its_configuration():
     from examples.extending.own_scenario import HARBOUR
 

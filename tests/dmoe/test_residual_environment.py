@@ -8,7 +8,7 @@ import pytest
 
 from dmoe_gym.dmoe import SCENARIOS, DMoEConfig, scenario
 from dmoe_gym.dmoe.config import ResidualConfig
-from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES, feature_names
+from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES, all_feature_names
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.tuned import CORRECTABLE, recorded, strongest, strongest_name
 from dmoe_gym.evaluation import evaluate
@@ -133,7 +133,7 @@ def test_features_are_named_and_their_number_depends_on_k_alone():
         env = gym.make(RESIDUAL, scenario=name).unwrapped
         names = env.feature_names
         assert len(names) == len(set(names)) == env.observation_space.shape[0]
-        assert names == feature_names(env.config.num_experts)
+        assert names == all_feature_names(env.config.num_experts)
     with pytest.raises(AttributeError, match="keys"):
         _ = gym.make(JOINT).unwrapped.feature_names
 

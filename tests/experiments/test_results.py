@@ -251,7 +251,20 @@ def test_references_ask_for_what_the_store_lacks_and_for_validation_episodes(
     assert len(rows["JESA"]) == 20
     assert [row["cost"] for row in rows["DES"]] == [5.0] * 3
     assert validation_costs(SETTING, Path("results")) == dict.fromkeys(line_up.policies, 5.0)
-    assert not [piece for piece in experiment.pieces() if piece.key["overrides"] and piece.key["episodes"] == 3]
+    assert not [piece for piece in experiment.pieces() if piece.key["overrides"]]  # all that was asked for is there
+
+
+def test_where_a_model_answers_the_strongest_is_chosen_on_other_inputs(checkout: Path) -> None:
+    recipe = checkout / "mine.yaml"
+    recipe.write_text(
+        "{algorithm: ppo, env_id: DMoE-Inference-Residual-v0, scenario: language, group: g, total_timesteps: 4}"
+    )
+    asked: dict[int, set[str]] = {}
+    for piece in References(recipes=(str(recipe),)).pieces():
+        if piece.key["scenario"] == "language":
+            inputs = piece.key["overrides"].get("relevance", {}).get("inputs", "test")
+            asked.setdefault(piece.key["first_seed"], set()).add(inputs)
+    assert asked == {1_000_000: {"test"}, 900_000: {"validation"}}
 
 
 def test_pages_and_pictures(analytic: list[Row], checkout: Path) -> None:

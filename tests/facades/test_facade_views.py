@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -92,6 +94,10 @@ def test_vector_rewards_times_the_systems_weights_are_the_reward(env_id):
     vector = mo_gymnasium.make(f"mo-{env_id}", **options)
     linear = mo_gymnasium.wrappers.LinearReward(vector, weight=vector.unwrapped.reward_weights)
     scalar = make(env_id, **options)
+    space = vector.unwrapped.reward_space
+    assert space.shape == vector.unwrapped.reward_weights.shape == (2,)
+    assert (space.high == 0).all()  # minus what is spent, minus what is lost
+    assert (space.low == -np.inf).all()
     linear.reset(seed=2)
     scalar.reset(seed=2)
     for action in draw_actions(scalar.action_space, 12, 1)[:, 0]:
@@ -303,3 +309,40 @@ def test_rows_are_the_agents_of_the_parallel_environment(options):
         assert_equal(info["terminal_observation"], observed[row // nodes_of][f"node_{row % nodes_of}"])
         assert info["episode"]["r"] == pytest.approx(returns[row])
         assert not info["TimeLimit.truncated"]
+
+
+def test_pettingzoos_render_test_passes():
+    pytest.importorskip("pettingzoo")
+    from pettingzoo.test import render_test
+    from pettingzoo.utils import parallel_to_aec
+
+    # the test makes one for a window, too, which nothing here opens, and draws none
+    render_test(lambda render_mode: parallel_to_aec(nodes(render_mode=None if render_mode == "human" else render_mode)))
+
+
+@pytest.mark.parametrize("collision", ["lost", "repair"])
+def test_copies_of_the_nodes_go_on_identically(collision):
+    env = nodes(scenario="battery", collision=collision, observe="neighbours")
+    env.reset(seed=2)
+    actions = draw_actions(env.action_space("node_0"), 4, len(env.agents))
+    env.step(dict(zip(env.agents, actions[0], strict=True)))
+    copy = pickle.loads(pickle.dumps(env))
+    for each in actions[1:]:
+        both = [one.step(dict(zip(one.agents, each, strict=True))) for one in (env, copy)]
+        for part, counterpart in zip(*both, strict=True):
+            assert_equal(part, counterpart)
+
+
+@pytest.mark.parametrize("env_id", ["DMoE-Nodes-v0", "DMoE-Nodes-Residual-v0"])
+def test_bad_actions_of_rows_are_refused(env_id):
+    from dmoe_gym.facades.nodes import NodesVecEnv
+
+    rows = NodesVecEnv(env_id, 2, scenario="small")
+    good = np.stack([rows.action_space.sample() for _ in range(rows.num_envs)])
+    with pytest.raises(RuntimeError, match="reset"):
+        rows.step(good)
+    rows.reset()
+    for bad in (good[:-1], None, "x", np.full(good.shape, np.nan), good[0]):
+        with pytest.raises(ValueError, match="action"):
+            rows.step(bad)
+    rows.step(good)

@@ -28,6 +28,7 @@ SCENARIOS = {
     "DMoE-JESA-Price-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-JESA-Residual-v0": (*DMOE, "harvest", "blockage"),
     "DMoE-Nodes-v0": ("small", "scarce", "stale", "budget", "battery", "harvest", "blockage"),
+    "DMoE-Nodes-Residual-v0": ("small", "scarce", "stale", "battery", "harvest", "blockage"),
     "DMoE-Inference-v0": INFERENCE,
     "DMoE-Inference-Joint-v0": INFERENCE,
     "DMoE-Inference-Residual-v0": INFERENCE,

@@ -26,6 +26,7 @@ GROUPS = {
         ["cleanrl", "skrl", "torchrl", "minari"],
     ),
     "tianshou": (["tianshou>=2", "-e", f"{ROOT}"], ["tianshou"]),
+    "nodes": (["supersuit", "torchrl", "-e", f"{ROOT}[train,views]"], ["supersuit", "torchrl_nodes"]),
     "rllib": (["ray[rllib]", "-e", f"{ROOT}"], ["rllib"]),
 }
 BOX, DISCRETE, WHOLE = "DMoE-JESA-Price-Flat-v0", "DMoE-JESA-Sequential-Flat-v0", "DMoE-JESA-Flat-v0"
@@ -260,6 +261,38 @@ def tianshou() -> str:
     return "PPO by `PPOExperimentBuilder` over `EnvFactoryRegistered`"
 
 
+def supersuit() -> str:
+    """Every node of two parallel environments a row, its dictionary flattened."""
+    import gymnasium as gym
+    import supersuit
+    from stable_baselines3 import PPO
+
+    import dmoe_gym
+
+    env = supersuit.observation_lambda_v0(
+        dmoe_gym.parallel_env("DMoE-JESA-v0"),
+        lambda seen, space, agent: gym.spaces.flatten(space, seen),
+        lambda space, agent: gym.spaces.flatten_space(space),
+    )
+    rows = supersuit.concat_vec_envs_v1(supersuit.pettingzoo_env_to_vec_env_v1(env), 2, base_class="stable_baselines3")
+    assert rows.num_envs == 2 * len(env.possible_agents)
+    PPO("MlpPolicy", rows, n_steps=16, batch_size=32, device="cpu").learn(STEPS)
+    return "`parallel_env` through `pettingzoo_env_to_vec_env_v1` and `concat_vec_envs_v1`, SB3's PPO on it"
+
+
+def torchrl_nodes() -> str:
+    from torchrl.envs import PettingZooWrapper
+    from torchrl.envs.utils import check_env_specs
+
+    import dmoe_gym
+
+    for collision in ("lost", "repair"):
+        env = PettingZooWrapper(dmoe_gym.parallel_env("DMoE-JESA-v0", collision=collision))
+        check_env_specs(env)
+        assert env.rollout(5)["next", "node", "reward"].isfinite().all()
+    return "`PettingZooWrapper` of `parallel_env`: `check_env_specs`, rollouts"
+
+
 def rllib() -> str:
     import gymnasium as gym
     import ray
@@ -284,7 +317,7 @@ def rllib() -> str:
     return "PPO on the new API stack"
 
 
-_DISTRIBUTIONS = {"cleanrl": "gymnasium", "sbx": "sbx-rl", "rllib": "ray"}
+_DISTRIBUTIONS = {"cleanrl": "gymnasium", "sbx": "sbx-rl", "rllib": "ray", "torchrl_nodes": "torchrl"}
 
 
 def inside(name: str) -> None:

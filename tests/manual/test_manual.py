@@ -52,6 +52,18 @@ def test_help_says_what_the_id_is(env_id):
     assert all(name in text for name in system_of(env_id.removeprefix("mo-")).scenarios)
 
 
+@pytest.mark.parametrize("env_id", ["DMoE-JESA-v0", "mo-WDMoE-v0"])
+def test_an_environment_without_docstrings_is_made(env_id, monkeypatch):
+    """As `python -OO` strips them, and as cores of one's own may have none."""
+    core = gym.make(env_id).unwrapped.core
+    for kind in type(core).__mro__[:-1]:
+        monkeypatch.setattr(kind, "__doc__", None)
+    env = gym.make(env_id)
+    env.reset(seed=1)
+    env.step(env.action_space.sample())
+    assert type(core).__name__ in env.unwrapped.__doc__
+
+
 def test_the_order_of_links_is_the_one_that_is_told():
     """ "0-1, 0-2, ..., 1-0": by the sending node, within it by the receiving one."""
     env = gym.make("DMoE-JESA-v0", scenario="small")

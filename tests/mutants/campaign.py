@@ -48,7 +48,7 @@ from tests.mutants.mutations import Mutant, drawn  # noqa: E402
 
 # what is changed, and which tests are asked
 AREAS = {
-    "DMoE physics": (["dmoe/physics", "dmoe/config.py", "dmoe/harvest.py"], ["dmoe"]),
+    "DMoE physics": (["dmoe/physics", "dmoe/config.py", "dmoe/harvest.py"], ["dmoe", "fuzz"]),
     "DMoE solvers": (["dmoe/solvers", "dmoe/schedulers", "dmoe/bounds.py"], ["dmoe"]),
     "WDMoE": (
         ["wdmoe/physics", "wdmoe/solvers", "wdmoe/schedulers", "wdmoe/config.py", "wdmoe/bounds.py"],
@@ -56,10 +56,10 @@ AREAS = {
     ),
     "environments": (
         ["dmoe/env", "wdmoe/env", "gating/env", "core.py", "actions.py"],
-        ["dmoe", "wdmoe", "gating", "facades", "inference"],
+        ["dmoe", "wdmoe", "gating", "inference", "fuzz"],
     ),
     "facades": (["facades"], ["facades"]),
-    "evaluation": (["evaluation"], ["evaluation"]),
+    "evaluation": (["evaluation"], ["evaluation", "dmoe"]),
     "channel": (["channel", "relevance"], ["channel", "relevance"]),
     "gating": (["gating"], ["gating"]),
     "models": (["models"], ["models", "inference"]),
@@ -72,8 +72,9 @@ _LIBRARIES = [
     *("stable_baselines3", "sb3_contrib", "hypothesis", "pettingzoo", "mo_gymnasium", "transformers"),
     *("matplotlib", "pydantic"),
 ]
-# seconds of the processor: of one test that is asked, and of all that one change is tried with
-_TEST_LIMIT_S, _TOGETHER_LIMIT_S = 3.0, 8.0
+# seconds of the processor: of one test that is asked, and of all that one change is tried with; with fewer first
+# (`--seconds 3`) and then the whole it takes less in all, as what was noticed is not tried again
+_TEST_LIMIT_S, _TOGETHER_LIMIT_S = 2.0, 8.0
 _KILLED, _SURVIVED, _UNREACHED = "noticed", "survived", "not reached"
 _OURS = ("dmoe_gym", "agents", "baselines", "experiments", "tests")
 
@@ -175,7 +176,7 @@ def _reached(file: str) -> dict[str, Any]:
     kept = KEPT / "reached" / f"{file.replace('/', '-')}.json"
     if kept.is_file():
         found = json.loads(kept.read_text())
-        if all(_content(name) == content for name, content in found["contents"].items()):
+        if found["contents"][file] == _content(file):
             return found
 
     def measure() -> int:
@@ -207,8 +208,8 @@ def _reached(file: str) -> dict[str, Any]:
     return json.loads(kept.read_text())
 
 
-def _tests_for(mutant: Mutant, reached: list[dict[str, Any]]) -> list[str]:
-    """Tests that reach the change's statement, quickest first, then others that reach its file."""
+def _tests_for(mutant: Mutant, reached: list[dict[str, Any]], seconds: float) -> list[str]:
+    """Tests of so many seconds that reach the change's statement, quickest first, then others that reach its file."""
     here = range(mutant.statement, mutant.line + mutant.before.count("\n") + 1)
     near: list[tuple[float, str]] = []
     far: list[tuple[float, str]] = []
@@ -216,9 +217,10 @@ def _tests_for(mutant: Mutant, reached: list[dict[str, Any]]) -> list[str]:
         for name, by_file in found["lines"].items():
             lines = by_file.get(mutant.file)
             if lines is not None:
-                (near if any(line in here for line in lines) else far).append((found["passed"][name], name))
+                moved = found["contents"][mutant.file] != _content(mutant.file)  # since its lines were noted
+                (near if moved or any(line in here for line in lines) else far).append((found["passed"][name], name))
     chosen = []
-    for group, limit in ((near, _TOGETHER_LIMIT_S), (far, _TOGETHER_LIMIT_S / 4)):
+    for group, limit in ((near, seconds), (far, seconds / 4)):
         spent = 0.0
         for duration, name in sorted(group):
             spent += duration
@@ -271,9 +273,9 @@ def _function(found: Any) -> Any:
     return found
 
 
-def _verdict(mutant: Mutant, reached: list[dict[str, Any]], unsound: set[str]) -> tuple[str, str]:
+def _verdict(mutant: Mutant, reached: list[dict[str, Any]], unsound: set[str], seconds: float) -> tuple[str, str]:
     """Does a test notice the change, and which?"""
-    tests = [name for name in _tests_for(mutant, reached) if name not in unsound]
+    tests = [name for name in _tests_for(mutant, reached, seconds) if name not in unsound]
     own = _digest(mutant.name, str(mutant.start), _content(mutant.file))
     kept = KEPT / "verdicts" / f"{own}.json"
     version = _digest(*tests, *(_content(name) for name in sorted({test.partition("::")[0] for test in tests})))
@@ -292,7 +294,7 @@ def _verdict(mutant: Mutant, reached: list[dict[str, Any]], unsound: set[str]) -
 
     by.write_text("")
     log = KEPT / "logs" / f"{own}.txt"
-    status = _forked(run, log, 30 + 5 * _TOGETHER_LIMIT_S) if tests else 5
+    status = _forked(run, log, 10 + 2 * seconds) if tests else 5
     verdict = {0: _SURVIVED, 5: _UNREACHED}.get(-1 if status is None else status, _KILLED)
     found = {"mutant": mutant.name, "verdict": verdict, "by": by.read_text(), "tests": version, "log": log.name}
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -329,6 +331,7 @@ def _files(parts: list[str]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=24, help="changes of every area")
+    parser.add_argument("--seconds", type=float, default=_TOGETHER_LIMIT_S, help="of tests that a change is tried with")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--area", choices=AREAS, action="append", help="these areas alone")
     options = parser.parse_args()
@@ -352,7 +355,7 @@ def main() -> None:
         telling = [each for each in mutants if (each.file, each.place, each.after) not in equivalent]
         unsound: set[str] = set()
         while True:
-            verdicts = [_verdict(mutant, reached, unsound) for mutant in telling]
+            verdicts = [_verdict(mutant, reached, unsound, options.seconds) for mutant in telling]
             more = _unsound({by for verdict, by in verdicts if verdict == _KILLED and by})
             if not more:
                 break

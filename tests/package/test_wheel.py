@@ -21,16 +21,17 @@ for env_id in (*ENVIRONMENTS, *VIEWS):
         env.reset(seed=0)
         env.step(env.action_space.sample())
     except ImportError as error:
-        assert "pip install 'dmoe_gym[train]'" in str(error), error
+        assert "pip install 'dmoe_gym[" in str(error), error
         without.append(env_id)
-assert all(env_id.startswith("ChannelAwareGating") for env_id in without), without
+torch_runs = ("ChannelAwareGating", "WDMoE-Inference")
+assert without in ([], [name for name in (*ENVIRONMENTS, *VIEWS) if name.startswith(torch_runs)]), without
 for taken in ("agents", "baselines", "experiments", "configs"):
     try:
         __import__(taken)
     except ModuleNotFoundError:
         continue
     raise AssertionError(f"{taken} is installed under a name that is everybody's")
-print("same", len(without))
+print("all" if not without else "those without torch")
 """
 
 pytestmark = pytest.mark.slow
@@ -60,7 +61,7 @@ def test_the_base_runs_every_id_that_needs_no_torch(place):
     wheel = next(place.glob("*.whl"))
     python = str(place / "venv" / "bin" / "python")
     pip(python, "install", "-c", str(ROOT / "constraints.txt"), str(wheel))
-    assert run(place, "python", "-W", "ignore", "-c", IDS).startswith("same 4")
+    assert run(place, "python", "-W", "ignore", "-c", IDS).startswith("those without torch")
     assert "ChannelAwareGating-v0 needs torch" in run(place, "dmoe-gym", "list")
     run(place, "dmoe-gym", "evaluate", "DMoE-JESA-v0", "--episodes", "1", "-p", "JESA", "-p", "random")
 
@@ -69,7 +70,7 @@ def test_with_its_extra_it_trains_recipes_and_evaluates_weights_that_ship(place)
     wheel = next(place.glob("*.whl"))
     python = str(place / "venv" / "bin" / "python")
     pip(python, "install", "-c", str(ROOT / "constraints.txt"), f"{wheel}[train]")
-    assert run(place, "python", "-W", "ignore", "-c", IDS).startswith("same 0")
+    assert run(place, "python", "-W", "ignore", "-c", IDS).startswith("all")
     said = run(place, "dmoe-gym", "train", "dqn_tiny", "--seed", "0", "--timesteps", "2000", "--jobs", "1")
     assert "held-out episodes; random" in said
     assert "reference JESA" in said

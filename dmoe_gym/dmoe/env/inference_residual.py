@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from dmoe_gym.dmoe.env.inference import InferenceCore
 from dmoe_gym.dmoe.inference import InferenceConfig
+from dmoe_gym.residual import FeatureCore, feature_names
 
 # One of each per node, and what it means.
 NODE_FEATURES = MappingProxyType(
@@ -32,10 +33,10 @@ GLOBAL_FEATURES = MappingProxyType(
         "last_layer": "1 in its last one",
     }
 )
-LARGEST, LEAST = 5.0, 1e-3  # features are clipped to +-5; efficiencies below count as this
+LEAST = 1e-3  # efficiencies below count as this
 
 
-class InferenceResidualCore(InferenceCore):
+class InferenceResidualCore(FeatureCore, InferenceCore):
     """One step corrects JESA, which decides a layer of a real model; action 0 is it, with z and gamma as configured.
 
     Stock learners take the one flat vector that is observed: features of order one, clipped to +-5, whose length
@@ -51,26 +52,17 @@ class InferenceResidualCore(InferenceCore):
         }
     )
     meaning = MappingProxyType({"features": "(7*K + 4,): 7 features of every node, feature after feature, 4 of all"})
-    alone = "features"
     config: InferenceConfig
 
     def __init__(self, num_envs: int, config: InferenceConfig) -> None:
-        self.features = np.zeros((num_envs, len(NODE_FEATURES) * config.num_experts + len(GLOBAL_FEATURES)), np.float32)
+        self.config = config
+        self._make_features(num_envs)
         super().__init__(num_envs, config)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """What the entries of an observation mean: "demand[3]" is of node 3."""
-        nodes = range(self.config.num_experts)
-        return tuple(f"{name}[{node}]" for name in NODE_FEATURES for node in nodes) + tuple(GLOBAL_FEATURES)
-
-    def _observations(self) -> dict[str, np.ndarray]:
-        # what features are functions of
-        self.inputs = super()._observations()
-        return {"features": self.features}
-
-    def _observation_space(self) -> spaces.Space:
-        return spaces.Box(-LARGEST, LARGEST, self.features.shape[1:], np.float32)
+        return feature_names(NODE_FEATURES, self.config.num_experts, GLOBAL_FEATURES)
 
     def _action_space(self) -> spaces.Space:
         return spaces.Box(-1, 1, (2 * self.config.num_experts + 1,), np.float32)
@@ -85,7 +77,7 @@ class InferenceResidualCore(InferenceCore):
 
     def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
         super()._observe_round(rows, first, gains, scores)
-        seen = {name: values[rows].astype(np.float64) for name, values in self.inputs.items()}
+        seen = self._observed(rows)
         nodes, scores_of = self.config.num_experts, seen["gate_scores"]
         own = scores_of.mean(2)[:, range(nodes), range(nodes)]
         best = np.partition(scores_of, nodes - 2, axis=3)[..., -2:].mean(2)
@@ -106,4 +98,4 @@ class InferenceResidualCore(InferenceCore):
             np.full((len(rows), 1), float(first)),
             seen["progress"] >= 1 - 0.5 / self.config.num_layers,
         ]
-        self.features[rows] = np.clip(np.concatenate(parts, axis=1), -LARGEST, LARGEST)
+        self._write(rows, parts)

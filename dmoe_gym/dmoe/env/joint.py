@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -32,7 +33,7 @@ class JointCore(DMoECore):
     """
 
     decides_rounds = True
-    entries = MappingProxyType(
+    entries: Mapping[str, str] = MappingProxyType(
         {
             "selection": "K*N*K: 1 where expert j serves hidden state n of node i, at (i N + n) K + j",
             "subcarrier": "K*(K - 1): wished subcarrier, 0 to M - 1, of every link i to j: 0-1, 0-2, ..., 1-0, ...",

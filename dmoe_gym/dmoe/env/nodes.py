@@ -80,7 +80,7 @@ class NodesCore(JointCore):
         return {**seen, "asked": nodes.asked, "arrived": nodes.arrived, **announced}
 
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
-        _step(
+        settle_nodes(
             len(rows), rows, actions, self.config.collision == "lost", self.constants, self.lasting, self.rules,
             self.batch, self.nodes,
         )  # fmt: skip
@@ -101,10 +101,15 @@ class NodesCore(JointCore):
             return -self.nodes.cost
         return np.repeat(self.rewards[:, None] / self.config.num_experts, self.config.num_experts, axis=1)
 
-    def node_views(self) -> dict[str, np.ndarray]:
-        """What every node sees, (B, K, ...) each: its own part of the observations, and what all know; not copied."""
+    def node_views(self, observations: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+        """What every node sees, (B, K, ...) each: its own part of the observations, and what all know; not copied.
+
+        Args:
+            observations: a batch of others than the present ones.
+        """
         experts = self.config.num_experts
-        return {key: _of_nodes(key, values, experts) for key, values in self.observations.items()}
+        seen = self.observations if observations is None else observations
+        return {key: _of_nodes(key, values, experts) for key, values in seen.items()}
 
     def node_observation_space(self) -> spaces.Space:
         """Of one node."""
@@ -134,7 +139,7 @@ def _of_nodes(key: str, values: np.ndarray, experts: int) -> np.ndarray:
 
 
 @serial_or_parallel
-def _step(rows, actions, collide, constants, lasting, rules, batch, nodes):
+def settle_nodes(rows, actions, collide, constants, lasting, rules, batch, nodes):
     """Apply and charge the actions, and write what the round was to every node."""
     rewards = batch.rewards  # what a parallel loop writes by an attribute of a tuple is lost
     for chunk in prange((rows.shape[0] + ROWS_PER_CHUNK - 1) // ROWS_PER_CHUNK):

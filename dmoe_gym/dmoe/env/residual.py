@@ -22,6 +22,7 @@ from dmoe_gym.dmoe.schedulers.episode import HarvestJESA
 from dmoe_gym.dmoe.schedulers.scheduler import Correctable, Corrections
 from dmoe_gym.dmoe.schedulers.tuned import strongest
 from dmoe_gym.policy import Remembered, remembered
+from dmoe_gym.residual import LARGEST, FeatureCore, feature_names
 
 # One of each per node, and what it means. Where a scenario has no such thing it is 0.
 NODE_FEATURES = MappingProxyType(
@@ -62,18 +63,16 @@ LINK_FEATURES = MappingProxyType(
     }
 )
 FADES = 0.8
-LARGEST = 5.0  # features are clipped to it
 LEAST = 1e-3  # shares below count as this under a logarithm
 
 
-def feature_names(experts: int, acknowledged: bool = False) -> tuple[str, ...]:
+def all_feature_names(experts: int, acknowledged: bool = False) -> tuple[str, ...]:
     """The names of a vector's entries: "demand[3]" is of node 3, "told[0,3]" of link 0 -> 3."""
-    names = tuple(f"{name}[{node}]" for name in NODE_FEATURES for node in range(experts)) + tuple(GLOBAL_FEATURES)
+    names = feature_names(NODE_FEATURES, experts, GLOBAL_FEATURES)
     if not acknowledged:
         return names
-    links = [f"[{i},{j}]" for i in range(experts) for j in range(experts) if i != j]
-    of_nodes = tuple(f"{name}[{node}]" for name in TOLD_FEATURES for node in range(experts))
-    return names + of_nodes + tuple(name + link for name in LINK_FEATURES for link in links)
+    links = [f"{name}[{i},{j}]" for name in LINK_FEATURES for i in range(experts) for j in range(experts) if i != j]
+    return names + feature_names(TOLD_FEATURES, experts, links)
 
 
 class Memory(NamedTuple):
@@ -203,7 +202,7 @@ CAUTION_FACTOR = 2.0
 PROBING_FACTOR = 4.0
 
 
-class ResidualCore(DMoECore):
+class ResidualCore(FeatureCore, DMoECore):
     """One step corrects the strongest analytic scheduler, which decides the round; action 0 is it, bit for bit.
 
     Which is the strongest was found on validation episodes of every scenario; `residual={"underneath": "JESA"}` names
@@ -220,11 +219,10 @@ class ResidualCore(DMoECore):
             "with `acknowledged` (3*K*K + 10*K + 4,), then 2 more of every node and 3 of every link"
         }
     )
-    alone = "features"
 
     def __init__(self, num_envs: int, config: DMoEConfig) -> None:
         self.config = config
-        self.features = np.zeros((num_envs, len(self.feature_names)), np.float32)
+        self._make_features(num_envs)
         self.memory = Memory.empty(num_envs, config.num_experts)
         believed = config.believed()
         self.underneath: Correctable = strongest(believed)
@@ -263,15 +261,7 @@ class ResidualCore(DMoECore):
     @property
     def feature_names(self) -> tuple[str, ...]:
         """What the entries of an observation mean."""
-        return feature_names(self.config.num_experts, self.config.acknowledged)
-
-    def _observations(self) -> dict[str, np.ndarray]:
-        # what the scheduler underneath sees, beside what is observed
-        self.inputs = super()._observations()
-        return {"features": self.features}
-
-    def _observation_space(self) -> spaces.Space:
-        return spaces.Box(-LARGEST, LARGEST, self.features.shape[1:], np.float32)
+        return all_feature_names(self.config.num_experts, self.config.acknowledged)
 
     def _action_space(self) -> spaces.Space:
         experts = self.config.num_experts

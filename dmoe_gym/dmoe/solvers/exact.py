@@ -142,8 +142,27 @@ def solve_exact(round: Round, *, time_limit_s: float | None = None) -> Schedule:
     return min((found, known), key=lambda schedule: cost(round, schedule))
 
 
-def _solve_program(round: Round, gap: float, time_limit_s: float | None) -> Schedule:
+def solve_within(round: Round, most_shortfall: float) -> Schedule:
+    """The schedule of least energy whose mean shortfall is at most so much: a point of the round's Pareto front.
+
+    Fronts of choices are not convex, and weighted sums find their corners alone; the constraint finds every point
+    (Haimes, Lasdon, Wismer 1971). Subcarriers are as in `solve_exact`.
+
+    Raises:
+        ValueError: if most_shortfall is negative, or for a round under a relevance budget or with batteries.
+    """
+    if not most_shortfall >= 0:
+        raise ValueError(f"most_shortfall = {most_shortfall}: valid are numbers of at least 0")
+    require_free_of_episode(round)
+    return _solve_program(round, np.inf, None, most_shortfall)
+
+
+def _solve_program(
+    round: Round, gap: float, time_limit_s: float | None, most_shortfall: float | None = None
+) -> Schedule:
     """The joint program over the choices that can occur in a schedule at most `gap` above the lower bound.
+
+    With `most_shortfall` shortfall has no price, and its mean no more than that.
 
     Binaries: x[i,n,j] for every expert that a hidden state may select, b[l,m] for every subcarrier that link l may
     hold. Continuous: flow y[l,m] of hidden states, shortfall s[i,n].
@@ -202,6 +221,9 @@ def _solve_program(round: Round, gap: float, time_limit_s: float | None) -> Sche
         _rows(size, [(rows, y, 1), (rows, b, -capacity[b_i, b_j, b_m])], -np.inf, 0),
         _rows(size, [(link_of_b, y, 1), (link_of_x, x[remote], -1)], 0, 0),
     ]
+    if most_shortfall is not None:
+        objective[s] = 0.0
+        constraints.append(_rows(size, [(np.zeros(len(s), int), s, 1)], -np.inf, most_shortfall * len(s)))
     options: dict[str, float] = {"mip_rel_gap": 1e-9}
     if time_limit_s is not None:
         options["time_limit"] = time_limit_s

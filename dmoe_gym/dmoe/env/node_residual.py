@@ -1,0 +1,170 @@
+"""DMoE-Nodes-Residual-v0: every node corrects the strongest rule by which nodes schedule for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from dmoe_gym.channel import BlockageConfig
+from dmoe_gym.dmoe.config import NodesConfig
+from dmoe_gym.dmoe.env.joint import encode_joint
+from dmoe_gym.dmoe.env.nodes import Nodes, NodesCore, settle_nodes
+from dmoe_gym.dmoe.schedulers.nodes import NodeCorrections, Shares
+from dmoe_gym.policy import Remembered, remembered
+
+# Of every expert, as a node sees it: its scores, the best rate of the link inside the node's share and over all
+# subcarriers, its computation, whether it is the node's own, what came of the last round and, faded, of the rounds
+# before, and what the filter believes of the link.
+EXPERT_FEATURES = (
+    "score", "best_score", "rate", "best_rate", "computation", "own", "asked", "arrived", "outcomes", "blocked",
+    "in_doubt",
+)  # fmt: skip
+# Of the node itself.
+OWN_FEATURES = ("threshold", "progress", "owns_rest", "short", "short_before")
+FADES = 0.8
+LARGEST = 5.0
+# What an action of 1 multiplies by (this project's choice).
+PRICE_FACTOR, CAUTION_FACTOR = 8.0, 8.0
+
+
+class NodeResidualCore(NodesCore):
+    """Every node corrects what fixed shares with DES inside each would do; action 0 is that rule, bit for bit.
+
+    Where links are blocked and deliveries are told the rule trusts a filter of the node's own links. As one environment
+    it has all nodes' features and actions, node after node; `dmoe_gym.facades.nodes.NodesVecEnv` makes each a row. With
+    `residual={"reward": "saving"}` a reward is what the round costs less than it would under action 0.
+    """
+
+    alone = "features"
+    meaning: Mapping[str, str] = MappingProxyType(
+        {"features": "(11*K*K + 5*K,): node after node, 11 features of each expert, feature by feature, 5 of its own"}
+    )
+
+    def __init__(self, num_envs: int, config: NodesConfig) -> None:
+        self.config = config
+        blocked = isinstance(config.channel, BlockageConfig) and config.acknowledged and not config.csi.is_perfect
+        self.underneath = Shares(config, blocked)
+        experts = config.num_experts
+        self.kinds = 2 if blocked else 1
+        self.features = np.zeros((num_envs, experts * len(self.feature_names)), np.float32)
+        self.outcomes = np.zeros((num_envs, experts, experts))
+        self.short = np.zeros((num_envs, experts))
+        self.remembered: Remembered = {}
+        self.base = Nodes.empty(num_envs, config)
+        entries = {
+            "price": f"K*K: of node i, what expert j's computation takes is multiplied by {PRICE_FACTOR:g}^entry",
+            "boldness": "K: above 0 the node may use what does not come out even in shares, below 0 it cedes its own",
+        }
+        if blocked:
+            entries["caution"] = f"K*K: the odds that link i to j is blocked, times {CAUTION_FACTOR:g}^entry"
+        self.entries = entries
+        super().__init__(num_envs, config)
+
+    def _observations(self) -> dict[str, np.ndarray]:
+        self.inputs = super()._observations()
+        return {"features": self.features}
+
+    def _observation_space(self) -> spaces.Space:
+        return spaces.Box(-LARGEST, LARGEST, self.features.shape[1:], np.float32)
+
+    def _action_space(self) -> spaces.Space:
+        experts = self.config.num_experts
+        return spaces.Box(-1, 1, (experts * (self.kinds * experts + 1),), np.float32)
+
+    def node_observation_space(self) -> spaces.Space:
+        return spaces.Box(-LARGEST, LARGEST, (len(self.feature_names),), np.float32)
+
+    def node_views(self, observations: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+        seen = self.features if observations is None else observations["features"]
+        return {"features": seen.reshape(len(seen), self.config.num_experts, -1)}
+
+    def node_action_space(self) -> spaces.Space:
+        return spaces.Box(-1, 1, (self.kinds * self.config.num_experts + 1,), np.float32)
+
+    def joined(self, actions: np.ndarray) -> np.ndarray:
+        return actions.reshape(len(actions), -1)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the entries of a node's observation mean: "score[3]" is of expert 3."""
+        experts = range(self.config.num_experts)
+        return (*(f"{name}[{expert}]" for name in EXPERT_FEATURES for expert in experts), *OWN_FEATURES)
+
+    def corrections(self, actions: np.ndarray) -> NodeCorrections:
+        """What actions (B, K x entries), node after node, mean."""
+        experts = self.config.num_experts
+        exponents = actions.reshape(len(actions), experts, -1).astype(np.float64)
+        prices, boldness, caution = np.split(exponents, [experts, experts + 1], axis=2)
+        factors = CAUTION_FACTOR**caution if self.kinds == 2 else np.ones_like(prices)
+        return NodeCorrections(PRICE_FACTOR**prices, boldness[..., 0], factors)
+
+    def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        everyone = len(rows) == self.num_envs
+        seen = {key: values if everyone else values[rows] for key, values in (self.inputs | self.remembered).items()}
+        saving = self.config.residual.reward == "saving"
+        if saving:
+            selected, subcarrier = self.underneath.schedule(seen)
+            self._settle(rows, selected, subcarrier, self.base, dry=True)
+        selected, subcarrier = self.underneath.corrected(seen, self.corrections(actions[rows]))
+        self._settle(rows, selected, subcarrier, self.nodes)
+        if saving:
+            self.rewards[rows] += self.base.cost[rows].sum(1)
+        self._finish_round(rows)
+
+    def _settle(
+        self, rows: np.ndarray, selected: np.ndarray, subcarrier: np.ndarray, nodes: Nodes, dry: bool = False
+    ) -> None:
+        """Charge schedules of the environments in `rows`; a `dry` run leaves batteries and budgets as they are."""
+        actions = np.zeros((self.num_envs, *super()._action_space().shape), np.int64)  # type: ignore[misc]
+        actions[rows] = encode_joint(selected, subcarrier)
+        kept = self.account.copy()
+        settle_nodes(
+            len(rows), rows, actions, self.config.collision == "lost", self.constants, self.lasting, self.rules,
+            self.batch, nodes,
+        )  # fmt: skip
+        if dry:
+            self.account[:] = kept
+
+    @property
+    def node_rewards(self) -> np.ndarray:
+        if self.config.reward == "own" and self.config.residual.reward == "saving":
+            return self.base.cost - self.nodes.cost
+        return super().node_rewards
+
+    def _observe_round(self, rows: np.ndarray, first: bool = False, gains: bool = False, scores: bool = False) -> None:
+        if first:
+            self.outcomes[rows] = 0
+            self.short[rows] = 0
+        else:
+            asked, arrived = self.nodes.asked[rows].any(2), self.nodes.arrived[rows].any(2)
+            told = np.where(asked, np.where(arrived, 1.0, -1.0), 0.0)
+            self.outcomes[rows] = FADES * self.outcomes[rows] + told
+            self.short[rows] = FADES * self.short[rows] + self.nodes.shortfall[rows]
+        super()._observe_round(rows, first, gains, scores)
+        self.remembered = remembered(self.underneath, self.remembered, self.inputs, rows)
+        self.features[rows] = self._features(rows)
+
+    def _features(self, rows: np.ndarray) -> np.ndarray:
+        config, seen = self.config, {key: values[rows] for key, values in self.inputs.items()}
+        scores, rates = seen["gate_scores"], seen["spectral_efficiency"]
+        shape = (len(rows), config.num_experts, config.num_experts)
+        blocked = self.remembered["blocked"][rows] if self.remembered else np.zeros(shape)
+        computation = np.broadcast_to(seen["computation_energy"][:, None, :], shape)
+        of_experts: list[Any] = [
+            scores.mean(2), scores.max(2),
+            np.where(self.underneath.mine[None, :, None, :], rates, 0).max(-1) / 4, rates.max(-1) / 4,
+            computation - 1, np.broadcast_to(np.eye(config.num_experts), shape),
+            seen["asked"].any(2), seen["arrived"].any(2), self.outcomes[rows] / 2, blocked, 4 * blocked * (1 - blocked),
+        ]  # fmt: skip
+        nodes = shape[:2]
+        owns = (self.underneath.mine & self.underneath.rest).any(1)
+        of_node = [
+            np.broadcast_to(seen["threshold"], nodes), np.broadcast_to(seen["progress"], nodes),
+            np.broadcast_to(owns, nodes), 5 * self.nodes.shortfall[rows], 2 * self.short[rows],
+        ]  # fmt: skip
+        flat = np.concatenate([np.concatenate(of_experts, -1), np.stack(of_node, -1)], -1)
+        return np.clip(flat, -LARGEST, LARGEST).reshape(len(rows), -1)

@@ -1,0 +1,165 @@
+"""Nodes that schedule for themselves: what rules do, what a node may know, and what correcting a rule is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from rollouts import assert_equal
+
+from dmoe_gym.dmoe import DMoEConfig, Round, Schedule, solve_exact
+from dmoe_gym.dmoe.config import NodesConfig
+from dmoe_gym.dmoe.env.joint import encode_joint
+from dmoe_gym.dmoe.physics import terms
+from dmoe_gym.dmoe.policies import JointPolicy
+from dmoe_gym.dmoe.schedulers.nodes import Auction, Bandit, NodeCorrections, RandomAccess, Sensing, Shares
+from dmoe_gym.evaluation import evaluate
+from dmoe_gym.evaluation.run import evaluate_bound
+from dmoe_gym.facades.nodes import NodesVecEnv
+from dmoe_gym.facades.view import create_view
+from dmoe_gym.registration import system_of
+
+NODES, RESIDUAL = "DMoE-Nodes-v0", "DMoE-Nodes-Residual-v0"
+# by what they hear of others: nothing
+SILENT = (Shares, RandomAccess, Sensing, Bandit)
+
+
+def observed(scenario: str, size: int = 16, seed: int = 0, **overrides: object) -> dict[str, np.ndarray]:
+    view = create_view(NODES, size, scenario, overrides)
+    view.core.seed(view.core.all_rows, [(seed, row) for row in range(size)])
+    view.core.start(view.core.all_rows)
+    return view.batch()
+
+
+def configured(scenario: str, **overrides: object) -> NodesConfig:
+    return system_of(NODES).configuration(scenario, overrides)
+
+
+def rows_of(scheduler: object, scenario: str, episodes: int = 16, **overrides: object) -> list[dict[str, float]]:
+    return evaluate(JointPolicy(scheduler), NODES, scenario=scenario, seeds=range(episodes), **overrides)
+
+
+@pytest.mark.parametrize("scenario", ["scarce", "blockage"])
+def test_shares_never_collide(scenario):
+    rule = Shares(configured(scenario))
+    _, subcarrier = rule.schedule(observed(scenario))
+    used = [row[row >= 0] for row in subcarrier.reshape(len(subcarrier), -1)]
+    assert all(len(set(row)) == len(row) for row in used)
+    assert sum(map(len, used)) > 0
+
+
+def test_rounds_without_collisions_cost_the_same_lost_or_repaired():
+    """Where no threshold is enforced: a repair cures shortfalls, too."""
+    rule = Shares(configured("blockage"))
+    lost, repair = (rows_of(rule, "blockage", 4, collision=kind, num_layers=4) for kind in ("lost", "repair"))
+    assert [row["cost"] for row in lost] == pytest.approx([row["cost"] for row in repair], rel=1e-12)
+
+
+def test_one_node_with_all_subcarriers_schedules_as_the_optimum_does():
+    """Where the other nodes' experts are all theirs, nobody else transmits: the node's plan is the round's optimum."""
+    config = configured("scarce")
+    for seed in range(20):
+        seen = observed("scarce", 1, seed)
+        scores = np.broadcast_to(np.eye(6, dtype=np.float32)[None, :, None, :], (1, 6, 2, 6)).copy()
+        scores[0, 3] = seen["gate_scores"][0, 3]
+        seen["gate_scores"] = scores
+        rule = Shares(config)
+        rule.closed = np.where(np.arange(6) == 3, 0.0, np.inf)[None, :, None, None]
+        selected, subcarrier = rule.schedule(seen)
+        assert (subcarrier[0, [0, 1, 2, 4, 5]] == -1).all()
+        gains = (2 ** seen["spectral_efficiency"][0].astype(float) - 1) / config.mean_snr
+        round = Round(scores[0], gains, float(seen["threshold"][0, 0]), config)
+        plan = Schedule.from_subcarriers(selected[0], subcarrier[0], config.num_subcarriers)
+        best = terms(round, solve_exact(round)).cost
+        assert best * (1 - 1e-9) <= terms(round, plan).cost <= best * 1.02
+
+
+@pytest.mark.parametrize("kind", SILENT)
+@pytest.mark.parametrize("scenario", ["scarce", "blockage"])
+def test_a_node_decides_by_what_it_sees_itself(kind, scenario):
+    """Other nodes' scores, links, deliveries and pasts may be anything: the first node's decisions stay."""
+    config, view = configured(scenario), create_view(NODES, 4, scenario, {})
+    view.core.seed(view.core.all_rows, [(3, row) for row in range(4)])
+    view.core.start(view.core.all_rows)
+    one, other = kind(config), kind(config)
+    memories: list[dict[str, np.ndarray]] = [{}, {}]
+    shared = ("threshold", "progress", "computation_energy")
+    generator = np.random.default_rng(1)
+    for _ in range(3):
+        seen = view.batch()
+        mixed = {
+            key: values if key in shared else np.concatenate([values[:, :1], values[generator.permutation(4), 1:]], 1)
+            for key, values in seen.items()
+        }
+        plans = []
+        for number, (rule, given) in enumerate(((one, seen), (other, mixed))):
+            memories[number] = rule.remember(memories[number], given)
+            plans.append(rule.schedule({**given, **memories[number]}))
+        if kind in (Shares, Bandit):  # the others draw numbers whose count depends on all nodes' losses
+            np.testing.assert_array_equal(plans[0][0][:, 0], plans[1][0][:, 0])
+            np.testing.assert_array_equal(plans[0][1][:, 0], plans[1][1][:, 0])
+        view.core.step(view.core.checked_actions(encode_joint(*plans[0])), view.core.all_rows)
+
+
+def test_announcements_bring_nodes_towards_the_optimum_and_end_collisions():
+    config = configured("scarce")
+    seen = observed("scarce")
+    for announcements in (1, 4):
+        _, subcarrier = Auction(config, announcements).schedule(seen)
+        assert all(len(set(row[row >= 0])) == (row >= 0).sum() for row in subcarrier.reshape(16, -1))
+    auction, alone = (rows_of(rule, "scarce", 3) for rule in (Auction(config, 4), Shares(config)))
+    exact = evaluate_bound("exact", NODES, scenario="scarce", seeds=range(3))
+    auction, alone, exact = (np.mean([row["cost"] for row in rows]) for rows in (auction, alone, exact))
+    assert exact * (1 - 1e-9) <= auction < exact + 0.3 * (alone - exact)
+
+
+def test_what_is_tried_and_lost_is_given_up():
+    """Two nodes that keep one subcarrier part sooner or later, and then stay."""
+    config = configured("small", num_experts=2, num_subcarriers=2, num_layers=40, max_experts=1)
+    rule = Sensing(config, 1)
+    view = create_view(NODES, 8, "small", {"num_experts": 2, "num_subcarriers": 2, "num_layers": 40, "max_experts": 1})
+    view.core.seed(view.core.all_rows, [(0, row) for row in range(8)])
+    view.core.start(view.core.all_rows)
+    policy, state = JointPolicy(rule), None
+    for _ in range(40):
+        actions, state = policy.predict(view.batch(), state)
+        view.core.step(view.core.checked_actions(actions), view.core.all_rows)
+    assert not (state["open"][:, 0] & state["open"][:, 1]).any()
+
+
+@pytest.mark.parametrize("scenario", ["scarce", "blockage"])
+def test_action_zero_is_the_rule_and_nothing_is_saved_by_it(scenario):
+    options = {"scenario": scenario, "num_layers": 4}
+    config = configured(**options)
+    rule = [row["cost"] for row in rows_of(Shares(config, scenario == "blockage"), episodes=4, **options)]
+    entries = create_view(RESIDUAL, 1, scenario, {}).action_space.shape
+
+    class Zero:
+        def predict(self, observation, state=None, episode_start=None, deterministic=True):
+            return np.zeros((len(observation), *entries), np.float32), None
+
+    corrected = [row["cost"] for row in evaluate(Zero(), RESIDUAL, seeds=range(4), **options)]
+    assert corrected == rule
+    for reward in ("own", "team"):
+        saving = NodesVecEnv(RESIDUAL, 4, **options, reward=reward, residual={"reward": "saving"})
+        saving.seed(1)
+        saving.reset()
+        for _ in range(4):
+            _, rewards, *_ = saving.step(np.zeros((saving.num_envs, *saving.action_space.shape), np.float32))
+            np.testing.assert_allclose(rewards, 0, atol=1e-12)
+
+
+def test_corrections_of_one_change_nothing_and_others_do():
+    config, seen = configured("scarce"), observed("scarce")
+    rule = Shares(config)
+    none = NodeCorrections.none(16, 6)
+    assert_equal(dict(enumerate(rule.corrected(seen, none))), dict(enumerate(rule.schedule(seen))))
+    bold = rule.corrected(seen, none._replace(boldness=np.ones((16, 6))))[1]
+    assert (bold >= 6).sum() > (rule.schedule(seen)[1] >= 6).sum()  # two subcarriers do not come out even
+    ceding = rule.corrected(seen, none._replace(boldness=-np.ones((16, 6))))[1]
+    assert (ceding >= 6).sum() < (rule.schedule(seen)[1] >= 6).sum()
+    dear = none._replace(prices=np.where(np.eye(6, dtype=bool), 1.0, 1e3) * np.ones((16, 6, 6)))
+    assert (rule.corrected(seen, dear)[1] >= 0).sum() < (rule.schedule(seen)[1] >= 0).sum()
+
+
+def test_nodes_have_the_central_configuration_and_their_own_fields():
+    assert set(NodesConfig.model_fields) - set(DMoEConfig.model_fields) == {"collision", "reward", "observe"}
