@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
 from channel_statistics import EVERY, KNOWLEDGE, generators
 
-from dmoe_gym.channel import CSIConfig, LargeScaleConfig, PerfectKnowledge, RayleighConfig
+from dmoe_gym.channel import (
+    ChannelConfig,
+    CSIConfig,
+    KnowledgeConfig,
+    LargeScaleConfig,
+    MobilityConfig,
+    PerfectKnowledge,
+    RayleighConfig,
+)
+from dmoe_gym.config import kinds
 from dmoe_gym.dmoe import DMoEConfig
 
 NODES, SUBCARRIERS, ROUNDS = 3, 5, 6
@@ -182,3 +193,42 @@ def test_perfect_knowledge_is_the_process_own_array():
 def test_large_scale_needs_one_set_of_nodes():
     with pytest.raises(ValueError, match=r"links = \(1, 4\).*\(K, K\)"):
         LargeScaleConfig().build(1, (1, 4), 2)
+
+
+def assumed():
+    """(kind, field, number, unit) of every field whose description has "(assumed NUMBER UNIT"."""
+    for base in (ChannelConfig, KnowledgeConfig, MobilityConfig):
+        for kind in kinds(base).values():
+            attributes = (inspect.getdoc(kind) or "").partition("Attributes:\n")[2]
+            for field in re.split(r"^    (?=\w)", attributes, flags=re.MULTILINE):
+                found = re.search(r"^(\w+): .*\(assumed ([\d.]+)(?: (\w+))?", " ".join(field.split()))
+                if found:
+                    yield kind, *found.groups()
+
+
+ASSUMED = list(assumed())
+
+
+@pytest.mark.parametrize(("kind", "field", "number", "unit"), ASSUMED)
+def test_a_default_is_what_the_field_says_is_assumed(kind, field, number, unit):
+    scale = {"ns": 1e-9, "ms": 1e-3, "MHz": 1e6}.get(unit, 1)
+    assert kind.model_fields[field].default == pytest.approx(float(number) * scale)
+
+
+def test_every_channel_says_what_it_assumes():
+    assert {field for _, field, *_ in ASSUMED} >= {
+        *("doppler_hz", "round_duration_s", "rounds", "k_factor", "area_m", "minimum_distance_m"),
+        *("reference_distance_m", "delay_spread_s", "subcarrier_spacing_hz", "rms_speed_m_s", "velocity_time_s"),
+    }
+
+
+def test_knowledge_of_ones_own_is_not_taken_for_perfect():
+    """Rules that rely on the true gains ask first; only a kind that says so is exact."""
+
+    class Blurred(KnowledgeConfig):
+        def build(self, process):
+            return process
+
+    assert not Blurred().is_perfect
+    assert CSIConfig().is_perfect
+    assert not CSIConfig(delay_rounds=1).is_perfect

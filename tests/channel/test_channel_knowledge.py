@@ -196,3 +196,9 @@ def test_phase_quadrature_against_a_dense_rule(observed, k, correlation, varianc
 def test_bad_input_is_named(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_signals_may_lie_below_the_noise():
+    """SNR 0.1 at no correlation: 1 - exp(-(2^target - 1) / snr) whatever was seen."""
+    outage = outage_probability(1.0, 0.2, snr=0.1, correlation=0.0)
+    assert outage == pytest.approx(1 - np.exp(-(2**0.2 - 1) / 0.1))

@@ -252,6 +252,11 @@ def test_bad_configurations_are_named():
         DMoEConfig(acknowledged=True)
     with pytest.raises(ValueError, match="acknowledged = False"):
         OuterLoopJESA(scenario("stale"))
+    for options in ({"step_db": 0.0}, {"target": 0.0}, {"target": 1.0}, {"forget": -0.1}, {"forget": 1.1}):
+        with pytest.raises(ValueError, match="valid are numbers above 0, between 0 and 1, and from 0 to 1"):
+            OuterLoopJESA(scenario("blockage"), **options)
+    for forget in (0.0, 1.0):
+        OuterLoopJESA(scenario("blockage"), forget=forget)
     with pytest.raises(ValueError, match="valid for a filter of blocked links"):
         FilterJESA(scenario("stale"))
     with pytest.raises(ValueError, match="probing = -1"):

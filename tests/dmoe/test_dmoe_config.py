@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,3 +113,32 @@ def test_equality_and_hash_are_those_of_the_fields():
     assert one != other.replace(channel="gauss_markov")
     assert one != RayleighConfig()
     assert pickle.loads(pickle.dumps(one)) == one
+
+
+def test_defaults_are_those_of_the_manual():
+    """docs/dmoe.md says them as SYMBOL NUMBER UNIT."""
+    page = (Path(__file__).parents[2] / "docs" / "dmoe.md").read_text()
+    said = " ".join(page.partition("Defaults (assumed): ")[2].partition("\n\n")[0].split())
+    units = {"MHz": 1e6, "mW": 1e-3}
+    config = DMoEConfig()
+    for symbol, value in {
+        "K": config.num_experts,
+        "N": config.num_states,
+        "M": config.num_subcarriers,
+        "L": config.num_layers,
+        "B0": config.subcarrier_bandwidth_hz,
+        "P0": config.transmit_power_w,
+        "s0": config.state_size_bit,
+        "mean SNR": config.mean_snr_db,
+        "z": config.threshold,
+        "gamma": config.importance_factor,
+        "D": config.max_experts,
+        "V": config.shortfall_price,
+        "b": config.round_energy_j,
+    }.items():
+        found = re.search(rf"\b{symbol} ([\d.,]*\d) ?(\w*)", said)
+        assert found, symbol
+        assert float(found[1].replace(",", "")) * units.get(found[2], 1) == pytest.approx(value), symbol
+    low, high = config.computation_energy_range
+    assert f"from {low} to {high:g} times the mean link's energy" in said
+    assert f"Dirichlet({config.relevance.concentration}, plus {config.relevance.domain_bonus:g}" in said

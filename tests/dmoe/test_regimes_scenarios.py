@@ -72,7 +72,10 @@ def test_published_episodes_are_what_they_were(scenario):
     entry = json.loads(OPTIMA.read_text())[scenario]
     assert episode_digest(scenario, entry["first_seed"]) == entry["first_digest"]
     assert cached_optima(scenario, [entry["first_seed"]])[0]["cost"] == entry["cost"][0]
-    assert cached_optima(scenario, [0]) is None
+    beyond = entry["first_seed"] + len(entry["cost"])
+    assert [row["seed"] for row in cached_optima(scenario, [beyond - 1])] == [beyond - 1]
+    for seeds in ([0], [beyond], [entry["first_seed"], beyond]):
+        assert cached_optima(scenario, seeds) is None
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 import dmoe_gym
-from dmoe_gym.dmoe import scenario
+from dmoe_gym.dmoe import DMoEConfig, scenario
 from dmoe_gym.dmoe.policies import JESA, JointPolicy, Random, SequentialPolicy, TopK
 from dmoe_gym.evaluation import (
     Interval,
@@ -18,6 +18,7 @@ from dmoe_gym.evaluation import (
     held_out_seeds,
     line_up_of,
 )
+from dmoe_gym.evaluation.ahead import pieces
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.io.command_line import print_table
 from dmoe_gym.policy import ConstantPolicy, Scheduler
@@ -102,6 +103,29 @@ def test_the_seeds_that_a_vec_env_tells_are_its_episodes():
     np.testing.assert_allclose([row["return"] for row in rows], returns, rtol=1e-5)
 
 
+def test_held_out_episodes_begin_at_a_million_and_a_hundred_are_run_unless_told():
+    assert held_out_seeds(2) == range(1_000_000, 1_000_002)
+    assert held_out_seeds(2, 5) == range(1_000_005, 1_000_007)
+    tiny = {"num_experts": 2, "num_subcarriers": 2, "num_layers": 1}
+    policy = JointPolicy(JESA(DMoEConfig(**tiny)))
+    for rows in (evaluate(policy, JOINT, **tiny), evaluate_bound("lower-bound", JOINT, **tiny)):
+        assert [row["seed"] for row in rows] == list(range(100))
+    assert {row["violations"] for row in evaluate(policy, JOINT, seeds=[1, 2], **tiny)} == {0}
+    assert "violations" not in evaluate(policy, JOINT, seeds=[1], check=False, **tiny)[0]
+
+
+def test_a_comparison_says_how_far_the_mean_lies_off():
+    rows = [
+        {"policy": name, "env_id": JOINT, "scenario": "small", "configuration": "c", "seed": seed, "cost": cost}
+        for name, costs in (("one", (2.0, 4.0)), ("other", (3.0, 4.5)))
+        for seed, cost in enumerate(costs)
+    ]
+    _, found = compare(rows, "one")
+    assert (found.policy, found.episodes) == ("other", 2)
+    assert found.relative == pytest.approx(7.5 / 6 - 1)
+    assert found.difference.mean == pytest.approx(0.75)
+
+
 @pytest.mark.parametrize("policy", [None, JointPolicy, "JESA", JESA(scenario("small"))])
 def test_what_is_no_policy_is_refused(policy):
     with pytest.raises(ValueError, match=r"^policy = .*predict"):
@@ -123,6 +147,15 @@ def test_every_environment_has_a_line_up_with_random_reference_and_optimum(env_i
     assert line_up.random in line_up.policies
     assert line_up.reference in line_up.policies
     assert line_up.optimum in {*line_up.policies, *line_up.bounds}
+
+
+def test_what_is_compiled_ahead_is_run():
+    """Every piece of the command: the environment is stepped, every policy and bound decides an episode."""
+    tried = dict(pieces("DMoE-JESA-v0", "small"))
+    line_up = line_up_of("DMoE-JESA-v0", "small")
+    assert {name.partition(": ")[2] for name in tried} == {"", *line_up.policies, *line_up.bounds}
+    tried["DMoE-JESA-v0"]()
+    assert [row["seed"] for row in tried["DMoE-JESA-v0: lower-bound"]()] == [0]
 
 
 def test_unknown_names_are_refused():

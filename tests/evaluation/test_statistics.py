@@ -123,6 +123,9 @@ def test_percent_change_is_that_of_all_resamples() -> None:
     assert np.quantile(exact, 0.95) - 1e-9 <= interval.high <= exact[-1] + 1e-9
     # what 100 % is may be given: then only the differences vary
     assert percent_change(base + 0.5, base, unit=2.0) == Interval(25.0, 25.0, 25.0)
+    given = percent_change(values, base, unit=2.0)
+    assert given == Interval.of(50 * (values - base))
+    assert given.low < 0 < given.high
     assert percent_change(base, base) == Interval(0.0, 0.0, 0.0)
     with pytest.raises(ValueError, match="base"):
         percent_change(values, base[:2])
@@ -162,6 +165,18 @@ def test_coverage_where_answers_share_images_and_episodes() -> None:
     assert covered[0] / 200 >= 0.92
     assert covered[1] / 200 >= 0.88
     assert covered[2] / 200 < 0.7
+
+
+def test_the_sign_of_an_interval_that_touches_zero_is_none() -> None:
+    signs = {(0.1, 0.2): 1, (0.0, 0.2): 0, (-0.1, 0.1): 0, (-0.1, 0.0): 0, (-0.2, -0.1): -1}
+    assert {ends: Interval(sum(ends) / 2, *ends).sign for ends in signs} == signs
+
+
+def test_ratios_are_resampled_by_unit_as_means_are() -> None:
+    """Values and base that are proportional: every resample has the same ratio, whatever the units."""
+    base = np.array([1.0, 2.0, 4.0, 8.0])
+    interval = percent_change(1.5 * base, base, units=[np.array([0, 0, 1, 1])])
+    np.testing.assert_allclose((interval.mean, interval.low, interval.high), 50)
 
 
 def test_units_name_every_value() -> None:

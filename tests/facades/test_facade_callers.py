@@ -355,3 +355,26 @@ def test_closing_one_window_leaves_the_others(monkeypatch):
     one.close()
     assert pygame.display.get_surface() is not None
     pygame.display.quit()
+
+
+def test_a_seed_of_one_environment_of_a_batch_is_told_in_one_number():
+    """Below 2^128 a seed is of a batch; i * 2^128 more of its environment i alone."""
+    env = make(JOINT)
+    expected = env.reset(seed=5, options={"environment_index": 1})[0]
+    assert_equal(env.reset(seed=5 + 2**128)[0], expected)
+    assert env.np_random_seed == 5 + 2**128
+    for refused in (gym.make_vec(JOINT, num_envs=2).reset, BatchedVecEnv(JOINT, 2).seed):
+        with pytest.raises(ValueError, match="valid for a batch is one below 2"):
+            refused(seed=2**128)
+    gym.make_vec(JOINT, num_envs=2).reset(seed=2**128 - 1)
+
+
+def test_the_environment_that_has_ended_is_named():
+    envs = gym.make_vec(JOINT, num_envs=3, autoreset_mode=AutoresetMode.DISABLED, num_layers=2)
+    envs.reset(seed=1)
+    actions = draw_actions(envs.single_action_space, 1, 3)[0]
+    envs.step(actions)
+    envs.reset(options={"reset_mask": np.array([True, False, True])})
+    envs.step(actions)
+    with pytest.raises(RuntimeError, match="environment 1 has ended"):
+        envs.step(actions)

@@ -94,6 +94,10 @@ def test_vector_rewards_times_the_systems_weights_are_the_reward(env_id):
     vector = mo_gymnasium.make(f"mo-{env_id}", **options)
     linear = mo_gymnasium.wrappers.LinearReward(vector, weight=vector.unwrapped.reward_weights)
     scalar = make(env_id, **options)
+    space = vector.unwrapped.reward_space
+    assert space.shape == vector.unwrapped.reward_weights.shape == (2,)
+    assert (space.high == 0).all()  # minus what is spent, minus what is lost
+    assert (space.low == -np.inf).all()
     linear.reset(seed=2)
     scalar.reset(seed=2)
     for action in draw_actions(scalar.action_space, 12, 1)[:, 0]:

@@ -13,6 +13,9 @@ from dmoe_gym.wdmoe import WDMoEConfig
 
 BEYOND = [
     ("DMoE-JESA-v0", {"subcarrier_bandwidth_hz": 5e-324}, "subcarrier_bandwidth_hz = 5e-324"),
+    ("DMoE-JESA-v0", {"transmit_power_w": 1.1e12}, "transmit_power_w = 1100000000000.0"),
+    ("DMoE-JESA-v0", {"transmit_power_w": 0.9e-12}, "transmit_power_w = 9e-13"),
+    ("WDMoE-v0", {"device_speed_range_flops": (1.1e24, 1.0)}, r"device_speed_range_flops.* = 1.1e\+24"),
     ("DMoE-JESA-v0", {"shortfall_price": 1e300}, r"shortfall_price = 1e\+300"),
     ("DMoE-JESA-v0", {"num_experts": 1000, "num_subcarriers": 60_000}, "num_subcarriers = 60000.*GiB"),
     ("DMoE-JESA-v0", {"csi": {"delay_rounds": 60_000}, "num_subcarriers": 60_000}, "num_subcarriers = 60000.*GiB"),

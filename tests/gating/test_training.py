@@ -18,8 +18,9 @@ from dmoe_gym.gating import (
     receive,
     train_two_stage,
 )
-from dmoe_gym.gating.networks import mixture
+from dmoe_gym.gating.networks import Experts, mixture
 from dmoe_gym.gating.training import hear, load_balance_penalty, loss_terms, train_stage_one
+from dmoe_gym.models.reproducible import one_thread
 
 
 def entropy(load: np.ndarray) -> float:
@@ -181,3 +182,24 @@ def test_load_balance_penalty_prevents_gating_collapse(digits):
     # what a network ends at differs between processors by a few hundredths; 0.9 leaves room on both sides
     assert min(loads[0.0]) < 0.9 < min(loads[0.1])  # not every seed collapses without the penalty, but some do
     assert np.mean(loads[0.1]) > np.mean(loads[0.0]) + 0.2
+
+
+def test_experts_start_as_torchs_own_layers_do():
+    """Uniform within 1 / sqrt(inputs), weights and biases: so say the extremes and the variance of many."""
+    experts = Experts(GatingConfig(experts=64, expert_hidden=32, feature_size=16))
+    for layer, inputs in ((experts.hidden, 16), (experts.output, 32)):
+        bound = inputs**-0.5
+        for values in (layer.weight.detach(), layer.bias.detach()):
+            assert 0.95 * bound < values.abs().max() <= bound
+            assert values.var() == pytest.approx(bound**2 / 3, rel=0.2)
+
+
+def test_threads_are_put_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -135,3 +135,11 @@ def test_bad_parameters_are_named():
         Analog(repetitions=0)
     with pytest.raises(ValueError, match=r"unexpected keyword argument 'bit'"):
         Digital(bit=3)
+
+
+def test_names_tell_the_repetitions():
+    assert [Analog(repetitions=count).name for count in (1, 2, 3)] == [
+        "analog",
+        "analog_repetition2",
+        "analog_repetition3",
+    ]

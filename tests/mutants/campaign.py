@@ -48,7 +48,7 @@ from tests.mutants.mutations import Mutant, drawn  # noqa: E402
 
 # what is changed, and which tests are asked
 AREAS = {
-    "DMoE physics": (["dmoe/physics", "dmoe/config.py", "dmoe/harvest.py"], ["dmoe"]),
+    "DMoE physics": (["dmoe/physics", "dmoe/config.py", "dmoe/harvest.py"], ["dmoe", "fuzz"]),
     "DMoE solvers": (["dmoe/solvers", "dmoe/schedulers", "dmoe/bounds.py"], ["dmoe"]),
     "WDMoE": (
         ["wdmoe/physics", "wdmoe/solvers", "wdmoe/schedulers", "wdmoe/config.py", "wdmoe/bounds.py"],
@@ -56,10 +56,10 @@ AREAS = {
     ),
     "environments": (
         ["dmoe/env", "wdmoe/env", "gating/env", "core.py", "actions.py"],
-        ["dmoe", "wdmoe", "gating", "facades", "inference"],
+        ["dmoe", "wdmoe", "gating", "inference", "fuzz"],
     ),
     "facades": (["facades"], ["facades"]),
-    "evaluation": (["evaluation"], ["evaluation"]),
+    "evaluation": (["evaluation"], ["evaluation", "dmoe"]),
     "channel": (["channel", "relevance"], ["channel", "relevance"]),
     "gating": (["gating"], ["gating"]),
     "models": (["models"], ["models", "inference"]),
@@ -176,7 +176,7 @@ def _reached(file: str) -> dict[str, Any]:
     kept = KEPT / "reached" / f"{file.replace('/', '-')}.json"
     if kept.is_file():
         found = json.loads(kept.read_text())
-        if all(_content(name) == content for name, content in found["contents"].items()):
+        if found["contents"][file] == _content(file):
             return found
 
     def measure() -> int:
@@ -217,7 +217,8 @@ def _tests_for(mutant: Mutant, reached: list[dict[str, Any]], seconds: float) ->
         for name, by_file in found["lines"].items():
             lines = by_file.get(mutant.file)
             if lines is not None:
-                (near if any(line in here for line in lines) else far).append((found["passed"][name], name))
+                moved = found["contents"][mutant.file] != _content(mutant.file)  # since its lines were noted
+                (near if moved or any(line in here for line in lines) else far).append((found["passed"][name], name))
     chosen = []
     for group, limit in ((near, seconds), (far, seconds / 4)):
         spent = 0.0
@@ -293,7 +294,7 @@ def _verdict(mutant: Mutant, reached: list[dict[str, Any]], unsound: set[str], s
 
     by.write_text("")
     log = KEPT / "logs" / f"{own}.txt"
-    status = _forked(run, log, 30 + 5 * seconds) if tests else 5
+    status = _forked(run, log, 10 + 2 * seconds) if tests else 5
     verdict = {0: _SURVIVED, 5: _UNREACHED}.get(-1 if status is None else status, _KILLED)
     found = {"mutant": mutant.name, "verdict": verdict, "by": by.read_text(), "tests": version, "log": log.name}
     kept.parent.mkdir(parents=True, exist_ok=True)

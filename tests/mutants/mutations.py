@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import copy
-import random
+import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,11 +103,17 @@ def mutants_of(root: Path, file: str) -> list[Mutant]:
 
 
 def drawn(root: Path, files: list[str], count: int, seed: str) -> list[Mutant]:
-    """So many of the files' changes, each as likely as any other."""
-    everything = [mutant for file in sorted(files) for mutant in mutants_of(root, file)]
-    return sorted(
-        random.Random(seed).sample(everything, min(count, len(everything))), key=lambda m: (m.file, m.start, m.after)
-    )
+    """So many of the files' changes, each as likely as any other; the same ones while their lines stay as they are."""
+    lots: list[tuple[str, Mutant]] = []
+    for file in files:
+        seen: Counter[tuple[str, str]] = Counter()
+        for mutant in mutants_of(root, file):
+            same = mutant.place, mutant.after
+            seen[same] += 1
+            lot = "\0".join((seed, file, *same, str(seen[same])))
+            lots.append((hashlib.sha256(lot.encode()).hexdigest(), mutant))
+    first = sorted(lots, key=lambda drawn: drawn[0])[:count]
+    return sorted((mutant for _, mutant in first), key=lambda m: (m.file, m.start, m.after))
 
 
 def _changes(node: ast.AST, function: str, statement: int) -> Iterator[tuple[ast.AST, ast.AST, str, int]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmoe_gym.wdmoe import Block, WDMoEConfig, allocate_bandwidth, allocate_bandwidth_batch, scenario, token_times
+from dmoe_gym.wdmoe.solvers.bandwidth import _psi
 from tests.wdmoe.blocks import spread_block
 from tests.wdmoe.slsqp import solve_with_slsqp
 
@@ -219,3 +222,17 @@ def test_a_batch_is_its_rows_bit_for_bit():
 def test_bad_selections_are_named(selected, words):
     with pytest.raises(ValueError, match=words):
         allocate_bandwidth(spread_block(4, 10, np.random.default_rng(0)), selected)
+
+
+@pytest.mark.parametrize("z", [1e-12, 1e-6, 1e-3, 0.005, 0.00999, 0.0101, 0.3, 40.0])
+def test_the_series_near_zero_has_the_closed_forms_value_and_slope(z):
+    """psi(z) = 1 / ln(1 + z) - 1 / z and d/dz (z psi(z)), in 60 digits; the first term left out is below z^6."""
+    with localcontext() as digits:
+        digits.prec = 60
+        exact = Decimal(z)
+        log = (1 + exact).ln()
+        value, slope = 1 / log - 1 / exact, 1 / log - exact / ((1 + exact) * log * log)
+    bound = z**6 + 2e-15 if z < 0.01 else 1e-12
+    found = _psi(z)
+    assert abs(float(Decimal(float(found[0])) - value)) < bound
+    assert abs(float(Decimal(float(found[1])) - slope)) < bound

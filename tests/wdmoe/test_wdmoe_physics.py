@@ -158,7 +158,8 @@ def test_a_device_without_bandwidth_takes_for_ever_if_it_has_tokens():
     result = latency(block, Allocation(selected, [0, 1e6, 0]))
     assert result.total == np.inf
     assert not any(np.isnan(value).any() for value in vars(result).values())
-    assert latency(block, Allocation(np.zeros((4, 3)), np.ones(3))).total == 0
+    nobody = latency(block, Allocation(np.zeros((4, 3)), np.ones(3)))
+    assert not any(np.any(value) for value in vars(nobody).values())
 
 
 @pytest.mark.parametrize("bandwidth", [1e-300, 1e-9, 1.0, 1e6, 1e12, 1e25])
