@@ -100,6 +100,9 @@ class LanguageClaims(Inference):
             f"queries, paired, equal accuracy being an interval above -{EQUAL:g} point": half_cells(
                 chosen_on, judged_on
             ),
+            "Homogeneous selection at thresholds that nothing chose, against Top-k; on test queries, paired": (
+                fixed_cells(judged_on)
+            ),
             "At equal energy: of each kind of factors the most accurate that needs no more energy than the reference "
             "on validation queries; on test queries, paired": (
                 equal_energy_cells(chosen_on, judged_on, AT_EQUAL_ENERGY)
@@ -184,12 +187,22 @@ def return_cells(chosen_on: Asked, judged_on: Asked, both_ways: Asked) -> Cells:
 
 def half_cells(chosen_on: Asked, judged_on: Asked) -> Cells:
     """Headings and cells: what is lost where energy is half of every Top-k's or less."""
-    body = []
-    for reference, name in halves(chosen_on):
-        accuracy, energy = judged_on[name].change_from(judged_on[reference])
-        equal = "yes" if accuracy.low > -EQUAL and energy.high <= -CLAIMED else "no"
-        body.append([name, reference, f"{energy:+.1f}", f"{accuracy:+.2f}", equal])
-    return ["scheduler", "reference", "energy [%]", "accuracy [points]", f"{CLAIMED:g} % less at equal accuracy"], body
+    body = [_against(judged_on, name, reference) for reference, name in halves(chosen_on)]
+    return _AGAINST, body
+
+
+def fixed_cells(judged_on: Asked) -> Cells:
+    """Headings and cells: the homogeneous selections that others are compared to, against every Top-k."""
+    return _AGAINST, [_against(judged_on, name, reference) for reference in TOP_K for name in AT_EQUAL_ENERGY]
+
+
+_AGAINST = ["scheduler", "reference", "energy [%]", "accuracy [points]", f"{CLAIMED:g} % less at equal accuracy"]
+
+
+def _against(judged_on: Asked, name: str, reference: str) -> list[str]:
+    accuracy, energy = judged_on[name].change_from(judged_on[reference])
+    equal = "yes" if accuracy.low > -EQUAL and energy.high <= -CLAIMED else "no"
+    return [name, reference, f"{energy:+.1f}", f"{accuracy:+.2f}", equal]
 
 
 _COLOURS = dict(zip(GAMMA, (BLACK, BLUE, GREEN, ORANGE), strict=True))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -275,14 +276,14 @@ def _crossed_means(values: np.ndarray, units: Units) -> np.ndarray:
 
     A value counts as often as all its units together were drawn: the product of their counts.
     """
-    generator = np.random.default_rng(0)
-    weights, places = [], []
+    sizes, places = [], []
     for labels in units:
         known, place = np.unique(labels, return_inverse=True)
         if len(place) != len(values):
             raise ValueError(f"units: has {len(place)} labels, valid are {len(values)}, one per value")
+        sizes.append(len(known))
         places.append(place)
-        weights.append(generator.multinomial(len(known), np.full(len(known), 1 / len(known)), CROSSED_RESAMPLES))
+    weights = _resample_counts(tuple(sizes))
     means = np.empty((CROSSED_RESAMPLES, values.shape[1]))
     for first in range(0, CROSSED_RESAMPLES, _CHUNK):
         part = slice(first, first + _CHUNK)
@@ -292,6 +293,14 @@ def _crossed_means(values: np.ndarray, units: Units) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             means[part] = drawn @ values / drawn.sum(1, keepdims=True)
     return means
+
+
+@lru_cache(maxsize=4)
+def _resample_counts(sizes: tuple[int, ...]) -> list[np.ndarray]:
+    """Of every kind of unit (CROSSED_RESAMPLES, size): how often each one is drawn."""
+    generator = np.random.default_rng(0)
+    counts = [generator.multinomial(size, np.full(size, 1 / size), CROSSED_RESAMPLES) for size in sizes]
+    return [kind.astype(np.min_scalar_type(kind.max())) for kind in counts]
 
 
 def _student(mean: float, error: float, freedom: float) -> Interval:

@@ -26,7 +26,7 @@ LABEL_BYTES = {"cifar10": 1, "cifar100": 2}  # CIFAR-100 stores the coarse label
 CLASSES = {"cifar10": 10, "cifar100": 100}
 
 
-def load_split(dataset: DatasetName = "digits", data_root: Path | None = None, seed: int = 0) -> DataSplit:
+def load_split(dataset: str = "digits", data_root: Path | str | None = None, seed: int = 0) -> DataSplit:
     """The split of a dataset by name; CIFAR is read from `data_root` and never downloaded.
 
     Of CIFAR, the last tenth of a seeded permutation of the training images is the validation part; test is CIFAR's own.

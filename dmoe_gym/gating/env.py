@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -247,7 +246,7 @@ def _inputs(
     path: str, dataset: DatasetName, data_root: str | None, inputs: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images, labels and features of one part of a data set, read-only; the features in one forward for all."""
-    part = getattr(load_split(dataset, Path(data_root) if data_root else None, 0), inputs)
+    part = getattr(load_split(dataset, data_root, 0), inputs)
     networks = load_frozen(path)
     config = networks.config
     if part.images.shape[1:] != (config.image_channels, config.image_size, config.image_size):

@@ -9,14 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from dmoe_gym.config import list_as_tuple
 from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
-from dmoe_gym.gating.data import load_digits_split
+from dmoe_gym.gating.data import DatasetName, load_split
 from dmoe_gym.gating.evaluation import evaluate_accuracy
-from dmoe_gym.gating.frozen import SHIPPED
-from dmoe_gym.gating.scenarios import TRANSMISSIONS, tuned_config
+from dmoe_gym.gating.scenarios import TRANSMISSIONS, dataset_shape, tuned_config
 from dmoe_gym.gating.training import train_gate, train_two_stage
 from dmoe_gym.gating.transmission import Analog, Digital
 from experiments.page import Page
@@ -24,28 +24,37 @@ from experiments.runner import Experiment, Piece
 
 FOLDER = "dmoe_gym/gating/weights"
 # How the shipped networks hear.
-HEARD = {"digits_analog": "analog", "digits_digital": "digital_uncoded"}
+HEARD = {"analog": "analog", "digital": "digital_uncoded"}
 
 
 class GatingNetworks(Experiment):
-    """Trained on digits with seed 0; the same bits on the machine that made the shipped ones."""
+    """Trained with seed 0; the same bits on the machine that made the shipped ones.
+
+    Attributes:
+        dataset, data_root: see `data.load_split`.
+    """
 
     name: ClassVar[str] = "gating-networks"
     about: ClassVar[str] = "the gated networks that the package ships"
     places: ClassVar[tuple[str, ...]] = (FOLDER,)
 
+    dataset: DatasetName = "digits"
+    data_root: str | None = None
+
     def pieces(self) -> list[Piece]:
-        return [Piece(shipped_files, {"networks": name}) for name in SHIPPED]
+        names = [f"{self.dataset}_{kind}" for kind in HEARD]
+        data = {"dataset": self.dataset, "data_root": self.data_root}
+        return [Piece(shipped_files, {"networks": name, **data}) for name in names]
 
     def page(self, values: Sequence[Any]) -> Page:
         return Page(files={f"{FOLDER}/{name}": content for files in values for name, content in files.items()})
 
 
-def shipped_files(networks: str) -> dict[str, bytes]:
+def shipped_files(networks: str, dataset: DatasetName, data_root: str | None) -> dict[str, bytes]:
     """The two files of one shipped name."""
-    name = HEARD[networks]
-    transmission, data = TRANSMISSIONS[name], load_digits_split(0)
-    model = train_two_stage(data, tuned_config("digits", name, "channel_aware"), transmission=transmission)
+    name = HEARD[networks.removeprefix(f"{dataset}_")]
+    transmission, data = TRANSMISSIONS[name], load_split(dataset, data_root, 0)
+    model = train_two_stage(data, tuned_config(dataset, name, "channel_aware"), transmission=transmission)
     naive = train_gate(model, "naive", data, transmission)
     with TemporaryDirectory() as folder:
         model.save(Path(folder) / f"{networks}.safetensors")
@@ -128,17 +137,32 @@ CHANNELS = [
 
 
 class GatingTuning(Experiment):
-    """The whole grid for every gate under every transmission."""
+    """The whole grid for every gate under every transmission.
+
+    Attributes:
+        first_seed, seeds: of split, weights and channels, none of those reported.
+        dataset, data_root: see `data.load_split`.
+        gates, learning_rates: of the grid.
+        gating: fields of `GatingConfig` and their values, in every pair of the grid.
+    """
 
     name: ClassVar[str] = "gating-tuning"
     about: ClassVar[str] = "learning rates and weight decays of the gates, on validation images"
 
     first_seed: Annotated[int, Field(ge=0)] = 100
     seeds: Annotated[int, Field(ge=1)] = 2
+    dataset: DatasetName = "digits"
+    data_root: str | None = None
+    gates: tuple[GateKind, ...] = GATES
+    learning_rates: tuple[float, ...] = LEARNING_RATES
+    gating: dict[str, Any] = Field(default_factory=dict)
+
+    _list_as_tuple = field_validator("gates", "learning_rates", mode="before")(list_as_tuple)
 
     def pieces(self) -> list[Piece]:
+        of = {"dataset": self.dataset, "data_root": self.data_root, "gating": self.gating}
         return [
-            Piece(validation_accuracy, {"transmission": kind, "gate": gate, **rates, "seed": seed})
+            Piece(validation_accuracy, {"transmission": kind, "gate": gate, **rates, **of, "seed": seed})
             for kind, gate, rates in self._grid()
             for seed in range(self.first_seed, self.first_seed + self.seeds)
         ]
@@ -154,20 +178,27 @@ class GatingTuning(Experiment):
         headings = ["transmission", "gate", "learning rate", "weight decay", "accuracy [%]"]
         return Page(files={"output/gating-tuning.md": markdown_table(headings, body)})
 
-    @staticmethod
-    def _grid() -> list[tuple[str, GateKind, dict[str, float]]]:
+    def _grid(self) -> list[tuple[str, GateKind, dict[str, float]]]:
         return [
             (kind, gate, {"learning_rate": learning_rate, "weight_decay": weight_decay})
-            for kind, gate, learning_rate, weight_decay in product(SENT, GATES, LEARNING_RATES, WEIGHT_DECAYS)
+            for kind, gate, learning_rate, weight_decay in product(SENT, self.gates, self.learning_rates, WEIGHT_DECAYS)
         ]
 
 
 def validation_accuracy(
-    transmission: str, gate: GateKind, learning_rate: float, weight_decay: float, seed: int
+    transmission: str,
+    gate: GateKind,
+    learning_rate: float,
+    weight_decay: float,
+    dataset: DatasetName,
+    data_root: str | None,
+    gating: dict[str, Any],
+    seed: int,
 ) -> float:
-    """Mean accuracy over `CHANNELS` of the model's own gate on the digits' validation images."""
-    config = GatingConfig(gate=gate, learning_rate=learning_rate, weight_decay=weight_decay)
-    data, sent = load_digits_split(seed), SENT[transmission]
+    """Mean accuracy over `CHANNELS` of the model's own gate on validation images."""
+    rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+    config = GatingConfig(gate=gate, **{**dataset_shape(dataset), **gating, **rates})
+    data, sent = load_split(dataset, data_root, seed), SENT[transmission]
     model = train_two_stage(data, config, transmission=sent, seed=seed)
     accuracies = [
         evaluate_accuracy(model, data.validation, transmission=sent, snr=channel, repeats=3, seed=seed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -66,7 +65,7 @@ class Gating(Experiment):
             transmission_of(name)
         GatingConfig(**self.gating)
         if self.dataset != "digits":  # missing files are said before anything is run
-            load_split(self.dataset, Path(self.data_root) if self.data_root else None)
+            load_split(self.dataset, self.data_root)
         return self
 
     def pieces(self) -> list[Piece]:
@@ -83,13 +82,16 @@ class Gating(Experiment):
 
     def page(self, values: Sequence[Any]) -> Page:
         rows = [row for rows in values for row in rows]
-        text = results_markdown(rows, self.means_db, self.spreads_db, self.split, self.repeats)
+        features = tuned_config(self.dataset, self.transmissions[0], "channel_aware", **self.gating).feature_size
+        text = results_markdown(rows, self.means_db, self.spreads_db, self.split, self.repeats, features)
+        of = "" if self.dataset == "digits" else f"_{self.dataset}"
         pictures = {
-            "gating_accuracy.png": accuracy_figure(Accuracies(rows, middle(self.means_db))),
-            "gating_gains.png": gain_figure([Accuracies(rows, mean_db) for mean_db in self.means_db]),
+            f"gating{of}_accuracy.png": accuracy_figure(Accuracies(rows, middle(self.means_db))),
+            f"gating{of}_gains.png": gain_figure([Accuracies(rows, mean_db) for mean_db in self.means_db]),
         }
         return Page(
-            {(PAGE, "gating-experiment"): text}, {f"{IMAGES}/{name}": figure for name, figure in pictures.items()}
+            {(PAGE.replace(".md", f"{of}.md"), f"gating{of}-experiment"): text},
+            {f"{IMAGES}/{name}": figure for name, figure in pictures.items()},
         )
 
 
@@ -112,7 +114,7 @@ def train_and_measure(
     Args:
         gating: fields of `GatingConfig`, for each transmission; others as in `Gating`.
     """
-    data = load_split(dataset, Path(data_root) if data_root else None, seed)
+    data = load_split(dataset, data_root, seed)
     held_out = data.validation if split == "validation" else data.test
     channels = [
         SNRDistribution(mean_db=mean_db, spread_db=spread_db, fading=fading)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dmoe_gym.evaluation.statistics import Interval, two_way_mean
 from dmoe_gym.evaluation.table import markdown_table
-from dmoe_gym.gating.scenarios import TRANSMISSIONS, tuned_config
+from dmoe_gym.gating.scenarios import TRANSMISSIONS
 from experiments.gating.accuracies import (
     BEST_SNR,
     BEST_SNR_SAME_EXPERTS,
@@ -30,7 +30,12 @@ OTHERS = (NAIVE, NAIVE_STAGE_ONE, BEST_SNR, BEST_SNR_SAME_EXPERTS)
 
 
 def results_markdown(
-    rows: Sequence[Row], means_db: Sequence[float], spreads_db: Sequence[float], split: str, repeats: int
+    rows: Sequence[Row],
+    means_db: Sequence[float],
+    spreads_db: Sequence[float],
+    split: str,
+    repeats: int,
+    feature_size: int,
 ) -> str:
     """The whole results section: verdicts, gains, coding, and accuracies at the middle mean SNR."""
     sweep = [Accuracies(rows, mean_db) for mean_db in means_db]
@@ -51,7 +56,7 @@ def results_markdown(
         "uses and the energy.",
         coding_table(sweep),
         f"**Accuracy at mean SNR {shown:g} dB** by the standard deviation of the experts' SNRs [%]",
-        accuracy_tables(Accuracies(rows, shown)),
+        accuracy_tables(Accuracies(rows, shown), feature_size),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -128,11 +133,11 @@ def coding_table(sweep: Sequence[Accuracies]) -> str:
     return markdown_table(headings, body)
 
 
-def accuracy_tables(accuracies: Accuracies) -> str:
+def accuracy_tables(accuracies: Accuracies, feature_size: int) -> str:
     """One table per transmission: accuracy [%] of every chooser at every spread."""
     parts = []
     for name in accuracies.transmissions:
-        uses = TRANSMISSIONS[name].channel_uses(tuned_config("digits", name, "channel_aware").feature_size)
+        uses = TRANSMISSIONS[name].channel_uses(feature_size)
         body = [
             [label, *(_percent(two_way_mean(values)) for values in accuracies.of(name, chooser))]
             for chooser, label in LABELS.items()

@@ -64,6 +64,7 @@ def test_test_queries_judge_what_validation_queries_chose() -> None:
     page = experiment.page([*values, *dear])
     text = page.sections["docs/reports/language_claims.md", "language-claims"]
     assert f"| {frugal} | top-2 | 0 | -50.0 [-50.0, -50.0] | +0.00 [+0.00, +0.00] |" in text
+    assert text.count("| homogeneous z=0.5 gamma=1 | top-3 |") == 1
     assert page.sections["docs/claims.md", "language-claims"].count("\n- ") == 7
 
 
