@@ -143,6 +143,6 @@ def test_the_shipped_lenet_of_cifar_answers_where_the_user_has_the_images(tmp_pa
     env = gym.make("ChannelAwareGating-v0", **fields).unwrapped
     observation, _ = env.reset(seed=1)
     image = env.core.images[env.core.image[0]]
-    features = GatedModel.load(weights_path("cifar10_analog")).features(torch.from_numpy(image[None]))
+    features = GatedModel.load(weights_path("cifar10_analog")).features(torch.from_numpy(image[None].copy()))
     np.testing.assert_allclose(observation["features"], features.detach().numpy()[0], atol=1e-5)
     assert env.step(0)[4]["accuracy"] in (0, 1)
