@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -32,6 +32,7 @@ class GatingNetworks(Experiment):
 
     Attributes:
         dataset, data_root: see `data.load_split`.
+        kinds: of transmission.
     """
 
     name: ClassVar[str] = "gating-networks"
@@ -40,9 +41,12 @@ class GatingNetworks(Experiment):
 
     dataset: DatasetName = "digits"
     data_root: str | None = None
+    kinds: tuple[Literal["analog", "digital"], ...] = ("analog", "digital")
+
+    _list_as_tuple = field_validator("kinds", mode="before")(list_as_tuple)
 
     def pieces(self) -> list[Piece]:
-        names = [f"{self.dataset}_{kind}" for kind in HEARD]
+        names = [f"{self.dataset}_{kind}" for kind in self.kinds]
         data = {"dataset": self.dataset, "data_root": self.data_root}
         return [Piece(shipped_files, {"networks": name, **data}) for name in names]
 

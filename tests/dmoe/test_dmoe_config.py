@@ -11,6 +11,7 @@ import pytest
 
 from dmoe_gym.channel import GaussMarkovConfig, RayleighConfig
 from dmoe_gym.dmoe import SCENARIOS, DMoEConfig, scenario
+from dmoe_gym.dmoe.config import NodesConfig
 
 # field, a value that it must refuse, and what the message must hold besides the field
 BAD = [
@@ -142,3 +143,10 @@ def test_defaults_are_those_of_the_manual():
     low, high = config.computation_energy_range
     assert f"from {low} to {high:g} times the mean link's energy" in said
     assert f"Dirichlet({config.relevance.concentration}, plus {config.relevance.domain_bonus:g}" in said
+
+
+def test_nodes_that_share_a_budget_share_their_reward():
+    assert NodesConfig(reward="team", relevance_budget=0.5).relevance_budget == 0.5
+    assert NodesConfig(reward="own").relevance_budget is None
+    with pytest.raises(ValueError, match=r"reward = 'own': valid under a relevance budget.* is 'team'"):
+        NodesConfig(reward="own", relevance_budget=0.5)

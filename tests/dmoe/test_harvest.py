@@ -152,3 +152,14 @@ def test_bad_configurations_are_named():
     with pytest.raises(ValueError, match="horizon = 0"):
         HarvestJESA(scenario("harvest"), horizon=0)
     assert gym.make("DMoE-JESA-v0", scenario="harvest").observation_space["harvest"].shape == (6,)
+
+
+def test_a_price_at_an_episodes_start_is_one_more_than_the_strength():
+    """All of the battery and of the episode is left; by default the strength is 1, and what is left counts squared."""
+    config = scenario("battery")
+    env = gym.make("DMoE-JESA-v0", scenario="battery")
+    observation = {key: values[None] for key, values in env.reset(seed=1)[0].items()}
+    np.testing.assert_allclose(BatteryJESA(config).prices(observation), 2)
+    np.testing.assert_allclose(BatteryJESA(config, 3.0).prices(observation), 4)
+    observation["battery"] = np.full_like(observation["battery"], 0.5)
+    np.testing.assert_allclose(BatteryJESA(config).prices(observation), 1 + 2**2)

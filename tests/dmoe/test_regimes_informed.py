@@ -78,6 +78,14 @@ def test_no_schedule_has_a_lower_expected_cost():
     assert min(gaps) < 0.3
 
 
+def test_where_nothing_is_asked_every_hidden_state_is_computed_all_the_same():
+    """Relevance is free, and no expert is cheaper than another: every node takes itself, which sends nothing."""
+    config = DMoEConfig(**STALE, shortfall_price=0.0, computation_energy_range=(1.0, 1.0))
+    observed = drawn(np.random.default_rng(3), config)
+    alone = Constants.of(config).computation[0] / config.max_experts
+    assert informed_bound(observed, 1) == pytest.approx(alone)
+
+
 def test_what_is_known_for_sure_leaves_the_plain_bound():
     """A static channel, seen a round late, is known: nothing to expect but what will be."""
     rng = np.random.default_rng(1)

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import types
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
 from dmoe_gym.gating import GatedModel, GatingConfig, load_digits_split, load_split, train_two_stage
+from dmoe_gym.gating.frozen import weights_path
 from dmoe_gym.gating.scenarios import dataset_shape
 
 
@@ -133,3 +135,14 @@ def test_backbones_of_torchvision_are_refused_clearly_or_built():
 def test_library_imports_without_torch():
     code = "import sys; sys.modules['torch'] = None; import dmoe_gym; assert 'sklearn' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_shipped_lenet_of_cifar_answers_where_the_user_has_the_images(tmp_path):
+    write_cifar(tmp_path, "cifar10")
+    fields = {"networks": "cifar10_analog", "dataset": "cifar10", "data_root": str(tmp_path)}
+    env = gym.make("ChannelAwareGating-v0", **fields).unwrapped
+    observation, _ = env.reset(seed=1)
+    image = env.core.images[env.core.image[0]]
+    features = GatedModel.load(weights_path("cifar10_analog")).features(torch.from_numpy(image[None].copy()))
+    np.testing.assert_allclose(observation["features"], features.detach().numpy()[0], atol=1e-5)
+    assert env.step(0)[4]["accuracy"] in (0, 1)

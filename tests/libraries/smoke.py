@@ -91,8 +91,6 @@ def cleanrl() -> str:
     import torch
     from torch import nn
 
-    import dmoe_gym  # noqa: F401
-
     def made() -> gym.Env:
         env = gym.wrappers.RecordEpisodeStatistics(gym.make(BOX))
         env = gym.wrappers.NormalizeObservation(gym.wrappers.ClipAction(env))
@@ -133,8 +131,6 @@ def torchrl() -> str:
     from torchrl.envs import GymEnv
     from torchrl.envs.utils import check_env_specs
 
-    import dmoe_gym  # noqa: F401
-
     for env_id in (BOX, WHOLE, "DMoE-JESA-v0", "WDMoE-v0"):
         env = GymEnv(env_id)
         check_env_specs(env)
@@ -153,8 +149,6 @@ def skrl() -> str:
     from skrl.memories.torch import RandomMemory
     from skrl.models.torch import DeterministicMixin, GaussianMixin, Model
     from skrl.trainers.torch import SequentialTrainer
-
-    import dmoe_gym  # noqa: F401
 
     class Policy(GaussianMixin, Model):
         def __init__(self, observation_space, state_space, action_space, device):
@@ -209,8 +203,6 @@ def minari() -> str:
     import gymnasium as gym
     from minari import DataCollector
 
-    import dmoe_gym  # noqa: F401
-
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MINARI_DATASETS_PATH"] = folder
         env = DataCollector(gym.make("DMoE-JESA-v0"), record_infos=True)
@@ -232,8 +224,6 @@ def tianshou() -> str:
     from tianshou.highlevel.config import OnPolicyTrainingConfig
     from tianshou.highlevel.env import EnvFactoryRegistered, VectorEnvType
     from tianshou.highlevel.experiment import ExperimentConfig, PPOExperimentBuilder
-
-    import dmoe_gym  # noqa: F401
 
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -299,8 +289,6 @@ def rllib() -> str:
     from ray.rllib.algorithms.ppo import PPOConfig
     from ray.tune.registry import register_env
 
-    import dmoe_gym  # noqa: F401
-
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     for env_id in (BOX, WHOLE):
         register_env(env_id, lambda options, env_id=env_id: gym.make(env_id))
@@ -322,6 +310,8 @@ _DISTRIBUTIONS = {"cleanrl": "gymnasium", "sbx": "sbx-rl", "rllib": "ray", "torc
 
 def inside(name: str) -> None:
     """Run one library where it is installed."""
+    import dmoe_gym  # noqa: F401  (registers the ids)
+
     run: Callable[[], str] = globals()[name]
     said = run()
     print(f"RESULT {version(_DISTRIBUTIONS.get(name, name))} | {said}", flush=True)
