@@ -104,6 +104,9 @@ def drawn_value(rng: np.random.Generator, annotation: Any, metadata: Any = ()) -
         return str(rng.choice(["", "x", "digits", "trace:nobody"]))
     if isinstance(annotation, type) and issubclass(annotation, StrictConfig):
         return _drawn_part(rng, annotation)
+    if origin is dict:  # what is believed of the configuration, or of nothing in it
+        values = ({}, {"battery_j": 0.01}, {"mean_snr_db": -3.0}, {"num_experts": 3}, {"nothing": None})
+        return values[rng.integers(len(values))]
     raise TypeError(f"no values for {annotation!r}")
 
 
