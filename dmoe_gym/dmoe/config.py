@@ -40,6 +40,10 @@ class ResidualConfig(StrictConfig):
     reward: Literal["cost", "saving"] = "cost"
     believes: dict[str, Any] = Field(default_factory=dict, max_length=20)
 
+    def __hash__(self) -> int:
+        # a mapping has none of its own
+        return hash((self.underneath, self.reward, repr(sorted(self.believes.items()))))
+
 
 class DMoEConfig(SystemConfig):
     """One DMoE system (arXiv 2503.13421 in this project's reading; every default is assumed, see docs).

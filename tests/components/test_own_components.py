@@ -41,7 +41,6 @@ SYSTEMS = {
     "DMoE-JESA-Price-v0": {"channel": CHANNEL, "relevance": SCORES, "csi": CSI},
     "DMoE-Inference-v0": {"channel": CHANNEL, "csi": CSI},
     "DMoE-Inference-Joint-v0": {"channel": CHANNEL, "csi": CSI},
-    "DMoE-Inference-Residual-v0": {"channel": CHANNEL, "csi": CSI},
     "WDMoE-v0": {"channel": CHANNEL, "relevance": SCORES, "csi": CSI},
     "WDMoE-Joint-v0": {"channel": CHANNEL, "relevance": SCORES, "csi": CSI},
     "ChannelAwareGating-v0": {"channel": CHANNEL, "csi": CSI},

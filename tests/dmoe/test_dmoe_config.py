@@ -113,6 +113,9 @@ def test_equality_and_hash_are_those_of_the_fields():
     assert hash(one) == hash(other)
     assert one != other.replace(channel="gauss_markov")
     assert one != RayleighConfig()
+    believing = [one.replace(residual={"believes": {"mean_snr_db": value}}) for value in (3.0, 3.0, 4.0)]
+    assert hash(believing[0]) == hash(believing[1])
+    assert len(set(believing)) == 2  # mappings are compared by what they say
     assert pickle.loads(pickle.dumps(one)) == one
 
 

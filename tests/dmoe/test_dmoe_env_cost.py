@@ -159,9 +159,7 @@ def test_an_episode_has_l_rounds(env_id):
         _, _, terminated, _, _ = env.step(env.action_space.sample())
         steps += 1
     assert {
-        JOINT: steps == 3,
-        PRICE: steps == 3,
-        RESIDUAL: steps == 3,
+        **dict.fromkeys((JOINT, PRICE, RESIDUAL, "DMoE-Nodes-v0", "DMoE-Nodes-Residual-v0"), steps == 3),
         DES: steps == 24,
         SEQUENTIAL: 24 <= steps <= 48,
     }[env_id]

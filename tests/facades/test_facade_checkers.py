@@ -71,7 +71,7 @@ def test_stable_baselines3(env_id, options):
 
 
 def test_importing_the_package_registers_every_id():
-    ids = ("DES", "JESA", "JESA-Sequential", "JESA-Price", "JESA-Residual")
+    ids = ("DES", "JESA", "JESA-Sequential", "JESA-Price", "JESA-Residual", "Nodes", "Nodes-Residual")
     assert set(ENV_IDS) == {f"DMoE-{name}-v0" for name in ids}
     for env_id in ALL_IDS:
         assert gym.make(f"dmoe_gym:{env_id}").spec.id == env_id
