@@ -62,7 +62,7 @@ class BatchedCore(ABC):
     # does the action space need masks (`masks()`)?
     masked: ClassVar[bool] = False
     # does one action decide a whole round, so that `check` can judge it?
-    decides_rounds: ClassVar[bool] = False
+    decides_rounds: bool = False
     term_names: ClassVar[tuple[str, ...]]
     # for `facades.manual`: what the reward is; by key, "(K, N): meaning" of an observation; by part, "K*N: meaning" of
     # so many entries of an action

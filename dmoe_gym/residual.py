@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 
 import numpy as np
@@ -32,9 +33,9 @@ class FeatureCore(BatchedCore):
         self.features = np.zeros((num_envs, len(self.feature_names)), np.float32)
 
     @property
+    @abstractmethod
     def feature_names(self) -> tuple[str, ...]:
         """What the entries of an observation mean."""
-        raise NotImplementedError
 
     def _observations(self) -> dict[str, np.ndarray]:
         self.inputs = super()._observations()  # type: ignore[safe-super]  # of the system's core

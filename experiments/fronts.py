@@ -13,6 +13,7 @@ from pydantic import Field
 from agents.config import load_config
 from agents.learners import as_policy, build_env, build_learner
 from dmoe_gym.dmoe import Round, Schedule, solve_exact, solve_jesa, terms
+from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.solvers.exact import solve_within
 from dmoe_gym.evaluation import evaluate, held_out_seeds
 from dmoe_gym.evaluation.statistics import column
@@ -171,7 +172,7 @@ def learned_point(weight: float, steps: int, seed: int, episodes: int) -> Point:
     model.learn(steps)
     seeds = held_out_seeds(episodes)
     rows = evaluate(as_policy(model), RESIDUAL, scenario=SCENARIO, seeds=seeds, **recipe.overrides)
-    reference = create_core(ENV_ID, 1, SCENARIO, {}).config.reference_energy_j  # type: ignore[attr-defined]
+    reference = named_scenario(SCENARIO).reference_energy_j
     joules = column(rows, "energy_communication_J") + column(rows, "energy_computation_J")
     return float(joules.mean() / reference), float(column(rows, "shortfall").mean())
 

@@ -59,8 +59,8 @@ def _line(file: Path) -> list[str] | None:
     system = setting.system.configuration(config.scenario, config.overrides)
     return [
         f"`{file.stem}`",
-        f"z = {system.threshold:g}, gamma = {system.importance_factor:g}",  # type: ignore[attr-defined]
-        f"{accuracy.shape[1] * system.num_experts:,}",  # type: ignore[attr-defined]
+        f"z = {system.threshold:g}, gamma = {system.importance_factor:g}",
+        f"{accuracy.shape[1] * system.num_experts:,}",
         f"{two_way_mean(accuracy) * 100:.2f}",
         f"{points:+.2f}",
         f"{two_way_mean(energy):.2f}",

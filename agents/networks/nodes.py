@@ -23,6 +23,7 @@ from agents.config import NetworkKind, TrainingConfig
 from agents.networks.heads import OutputsInside
 from dmoe_gym.facades.nodes import NODES_ID
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
+from dmoe_gym.residual import FeatureCore
 
 
 class _Tower(nn.Module):
@@ -120,12 +121,9 @@ class Entries(NamedTuple):
 
     def by_node(self, actions: Tensor) -> Tensor:
         """(B, K, kinds + overall) of actions (B, actions): what every node and all of them are corrected by."""
-        first, *middle = actions.split(
-            [self.nodes, *[1] * self.overall, actions.shape[1] - self.nodes - self.overall], 1
-        )
-        each = torch.cat([first, middle[-1]], 1).view(len(actions), self.kinds, self.nodes).transpose(1, 2)
-        common = [part[:, None].expand(-1, self.nodes, 1) for part in middle[:-1]]
-        return torch.cat([each, *common], -1)
+        first, *rest = actions.split(self.sizes, 1)
+        each = torch.stack([first, *rest[self.overall :]], -1)
+        return torch.cat([each, *[part[:, None].expand(-1, self.nodes, 1) for part in rest[: self.overall]]], -1)
 
 
 class NodeActor(nn.Module):
@@ -236,7 +234,7 @@ class NodeTD3Policy(TD3Policy):
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
         """The actor; untrained it corrects nothing."""
         actor = super().make_actor(features_extractor)
-        actor.mu = _Squashed(*self.sizes).to(self.device)  # type: ignore[assignment]
+        actor.mu = nn.Sequential(_Squashed(*self.sizes)).to(self.device)
         return actor
 
     def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> ContinuousCritic:
@@ -278,5 +276,6 @@ class NodeNetworks(NetworkKind):
             )
 
     def policy(self, recipe: TrainingConfig, env: BatchedVecEnv) -> tuple[type[BasePolicy], dict[str, Any]]:
-        layout = Layout.of(env.core.feature_names, recipe.history)  # type: ignore[attr-defined]  # of `_PLACES`
+        assert isinstance(env.core, FeatureCore)  # `check` has seen to it
+        layout = Layout.of(env.core.feature_names, recipe.history)
         return _POLICIES[recipe.algorithm], {"layout": layout, "width": self.width}

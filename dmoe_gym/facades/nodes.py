@@ -23,7 +23,7 @@ class NodesVecEnv(BatchedVecEnv):
     core: Any
 
     @property
-    def rows_each(self) -> int:  # type: ignore[override]
+    def rows_each(self) -> int:
         """K."""
         return int(self.core.config.num_experts)
 

@@ -46,9 +46,6 @@ class BatchedVecEnv(VecEnv):
         single_observation_space: of a row, before observations are stacked.
     """
 
-    # rows of every environment, which learners take for environments
-    rows_each = 1
-
     def __init__(
         self,
         env_id: str,
@@ -86,6 +83,11 @@ class BatchedVecEnv(VecEnv):
         self._term_sums = np.zeros((self.core.num_envs, len(self.core.terms)))
 
     # --- what a row is
+
+    @property
+    def rows_each(self) -> int:
+        """Rows of every environment, which learners take for environments."""
+        return 1
 
     def _spaces(self) -> tuple[Any, Any]:
         """Observation and action space of a row."""
@@ -203,7 +205,6 @@ class BatchedVecEnv(VecEnv):
         # of every environment, and then of its rows
         episodes = _records(
             {
-                "r": elapsed,  # its place
                 "l": self._length[rows].tolist(),
                 "t": elapsed,
                 **dict(zip(core.terms, means, strict=True)),
@@ -217,7 +218,7 @@ class BatchedVecEnv(VecEnv):
         )
         last_seen = iter(self._last_seen(rows))
         return [
-            {**end, "terminal_observation": next(last_seen), "episode": {**episode, "r": total}}
+            {**end, "terminal_observation": next(last_seen), "episode": {"r": total, **episode}}
             for end, episode, totals in zip(ends, episodes, self._return[rows].tolist(), strict=True)
             for total in totals
         ]

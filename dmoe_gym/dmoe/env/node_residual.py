@@ -15,6 +15,7 @@ from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.dmoe.env.nodes import Nodes, NodesCore, settle_nodes
 from dmoe_gym.dmoe.schedulers.nodes import NodeCorrections, Shares
 from dmoe_gym.policy import Remembered, remembered
+from dmoe_gym.residual import LARGEST, FeatureCore, feature_names
 
 # Of every expert, as a node sees it: its scores, the best rate of the link inside the node's share and over all
 # subcarriers, its computation, whether it is the node's own, what came of the last round and, faded, of the rounds
@@ -26,12 +27,11 @@ EXPERT_FEATURES = (
 # Of the node itself.
 OWN_FEATURES = ("threshold", "progress", "owns_rest", "short", "short_before")
 FADES = 0.8
-LARGEST = 5.0
 # What an action of 1 multiplies by (this project's choice).
 PRICE_FACTOR, CAUTION_FACTOR = 8.0, 8.0
 
 
-class NodeResidualCore(NodesCore):
+class NodeResidualCore(FeatureCore, NodesCore):
     """Every node corrects what fixed shares with DES inside each would do; action 0 is that rule, bit for bit.
 
     Where links are blocked and deliveries are told the rule trusts a filter of the node's own links. As one environment
@@ -39,7 +39,6 @@ class NodeResidualCore(NodesCore):
     `residual={"reward": "saving"}` a reward is what the round costs less than it would under action 0.
     """
 
-    alone = "features"
     meaning: Mapping[str, str] = MappingProxyType(
         {"features": "(11*K*K + 5*K,): node after node, 11 features of each expert, feature by feature, 5 of its own"}
     )
@@ -64,13 +63,6 @@ class NodeResidualCore(NodesCore):
         self.entries = entries
         super().__init__(num_envs, config)
 
-    def _observations(self) -> dict[str, np.ndarray]:
-        self.inputs = super()._observations()
-        return {"features": self.features}
-
-    def _observation_space(self) -> spaces.Space:
-        return spaces.Box(-LARGEST, LARGEST, self.features.shape[1:], np.float32)
-
     def _action_space(self) -> spaces.Space:
         experts = self.config.num_experts
         return spaces.Box(-1, 1, (experts * (self.kinds * experts + 1),), np.float32)
@@ -91,8 +83,7 @@ class NodeResidualCore(NodesCore):
     @property
     def feature_names(self) -> tuple[str, ...]:
         """What the entries of a node's observation mean: "score[3]" is of expert 3."""
-        experts = range(self.config.num_experts)
-        return (*(f"{name}[{expert}]" for name in EXPERT_FEATURES for expert in experts), *OWN_FEATURES)
+        return feature_names(EXPERT_FEATURES, self.config.num_experts, OWN_FEATURES)
 
     def corrections(self, actions: np.ndarray) -> NodeCorrections:
         """What actions (B, K x entries), node after node, mean."""
@@ -119,14 +110,15 @@ class NodeResidualCore(NodesCore):
         self, rows: np.ndarray, selected: np.ndarray, subcarrier: np.ndarray, nodes: Nodes, dry: bool = False
     ) -> None:
         """Charge schedules of the environments in `rows`; a `dry` run leaves batteries and budgets as they are."""
-        actions = np.zeros((self.num_envs, *super()._action_space().shape), np.int64)  # type: ignore[misc]
-        actions[rows] = encode_joint(selected, subcarrier)
-        kept = self.account.copy()
+        joint = encode_joint(selected, subcarrier)
+        actions = np.zeros((self.num_envs, joint.shape[1]), np.int64)
+        actions[rows] = joint
+        kept = self.account.copy() if dry else None
         settle_nodes(
             len(rows), rows, actions, self.config.collision == "lost", self.constants, self.lasting, self.rules,
             self.batch, nodes,
         )  # fmt: skip
-        if dry:
+        if kept is not None:
             self.account[:] = kept
 
     @property
@@ -146,9 +138,9 @@ class NodeResidualCore(NodesCore):
             self.short[rows] = FADES * self.short[rows] + self.nodes.shortfall[rows]
         super()._observe_round(rows, first, gains, scores)
         self.remembered = remembered(self.underneath, self.remembered, self.inputs, rows)
-        self.features[rows] = self._features(rows)
+        self._write(rows, self._features(rows))
 
-    def _features(self, rows: np.ndarray) -> np.ndarray:
+    def _features(self, rows: np.ndarray) -> list[np.ndarray]:
         config, seen = self.config, {key: values[rows] for key, values in self.inputs.items()}
         scores, rates = seen["gate_scores"], seen["spectral_efficiency"]
         shape = (len(rows), config.num_experts, config.num_experts)
@@ -166,5 +158,5 @@ class NodeResidualCore(NodesCore):
             np.broadcast_to(seen["threshold"], nodes), np.broadcast_to(seen["progress"], nodes),
             np.broadcast_to(owns, nodes), 5 * self.nodes.shortfall[rows], 2 * self.short[rows],
         ]  # fmt: skip
-        flat = np.concatenate([np.concatenate(of_experts, -1), np.stack(of_node, -1)], -1)
-        return np.clip(flat, -LARGEST, LARGEST).reshape(len(rows), -1)
+        by_node = np.concatenate([np.concatenate(of_experts, -1), np.stack(of_node, -1)], -1)
+        return [by_node.reshape(len(rows), -1)]

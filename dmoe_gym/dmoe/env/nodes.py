@@ -69,7 +69,7 @@ class NodesCore(JointCore):
         self.config = config
         self.nodes = Nodes.empty(num_envs, config)
         # links that collide break a constraint, which is physics here
-        self.decides_rounds = config.collision == "repair"  # type: ignore[misc]
+        self.decides_rounds = config.collision == "repair"
         super().__init__(num_envs, config)
         endless = np.isinf(self.constants.slot_states)
         self.lasting = self.constants._replace(slot_states=ENDLESS) if endless else self.constants

@@ -67,17 +67,17 @@ class ResidualCore(FeatureCore, JointCore):
         return spaces.Box(-1, 1, (2 * self.config.num_devices,), np.float32)
 
     def _decide(self, actions: np.ndarray, rows: np.ndarray) -> None:
+        blocks = Observed.of(self.config, {name: values[rows] for name, values in self.inputs.items()})
         before = 0.0
         if self.config.residual_reward == "saving":
-            self._correct(np.zeros_like(actions), rows)
+            self._correct(blocks, np.zeros_like(actions), rows)
             before = self.rewards[rows].copy()
-        self._correct(actions, rows)
+        self._correct(blocks, actions, rows)
         self.rewards[rows] -= before
 
-    def _correct(self, actions: np.ndarray, rows: np.ndarray) -> None:
-        """Decide and charge a block under these corrections."""
+    def _correct(self, blocks: Observed, actions: np.ndarray, rows: np.ndarray) -> None:
+        """Decide and charge blocks under these corrections."""
         times, shares = np.split(actions[rows].astype(np.float64), 2, axis=1)
-        blocks = Observed.of(self.config, {name: values[rows] for name, values in self.inputs.items()})
         longer = TIME_FACTOR**times
         believed = replace(
             blocks,
