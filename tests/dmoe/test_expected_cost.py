@@ -87,7 +87,7 @@ def test_a_node_is_improved_until_no_change_of_one_expert_lowers_its_expected_co
 @pytest.mark.parametrize("seed", range(4))
 def test_active_links_get_the_subcarriers_of_least_expected_cost(seed):
     """One link of each node, so that what a loss costs is the same on every subcarrier: enumerated."""
-    scores, targets, efficiency, success, energy = problem(seed)
+    scores, targets, _, success, energy = problem(seed)
     selected = np.zeros((3, 2, 3), np.bool_)
     selected[[0, 1, 2], :, [1, 2, 0]] = True
     subcarrier = np.full((3, 3), -1)
