@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from fractions import Fraction
+from operator import mul
 
 import gymnasium as gym
 import numpy as np
@@ -15,7 +17,9 @@ import dmoe_gym
 from dmoe_gym.dmoe import solve_jesa, terms
 from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.evaluation import evaluate
+from dmoe_gym.facades.multi_objective import MultiObjectiveEnv
 from dmoe_gym.facades.pettingzoo import equal_parts
+from dmoe_gym.facades.single import SingleEnv
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.registration import VIEWS
 
@@ -113,6 +117,24 @@ def test_vector_rewards_times_the_systems_weights_are_the_reward(env_id):
         if ended:
             linear.reset()
             scalar.reset()
+
+
+def test_only_the_last_digits_of_what_is_spent_are_moved_for_an_exact_product(monkeypatch):
+    """With a linear algebra library that rounds a product of vectors once, which few rewards show."""
+    monkeypatch.setattr(np, "dot", lambda one, other: float(sum(map(mul, map(Fraction, one), map(Fraction, other)))))
+    env, generator, moved = MultiObjectiveEnv(JOINT, num_layers=1), np.random.default_rng(0), 0
+    for _ in range(2000):
+        spent, lost, price = generator.exponential(), generator.random(), generator.uniform(0, 200)
+        reward = -(spent + price * lost)
+        monkeypatch.setattr(SingleEnv, "step", lambda self, action, reward=reward: (None, reward, False, False, {}))
+        monkeypatch.setattr(env.core, "priced", lambda row, pair=(lost, price): pair)
+        env.reward_weights = np.array([1.0, price])
+        vector = env.step(None)[1]
+        assert np.dot(vector, env.reward_weights) == reward
+        assert vector[1] == -lost
+        assert abs(vector[0] + spent) <= 4 * np.spacing(abs(reward))
+        moved += vector[0] != reward + price * lost
+    assert moved > 0
 
 
 # --- every node for itself
