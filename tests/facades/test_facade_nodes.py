@@ -102,6 +102,8 @@ def test_under_repair_the_team_is_the_central_environment(scenario):
         observations, rewards, ended, _, infos = env.step(actions_of(env, joint))
         seen, reward, terminated, _, info = central.step(joint)
         assert sum(rewards.values()) == sum(reversed(rewards.values())) == reward
+        for name, value in central.core.terms.items():
+            np.testing.assert_array_equal(env.core.terms[name], value, name)
         assert set(ended.values()) == {terminated}
         joules = info["energy_communication_J"] + info["energy_computation_J"]
         assert sum(own["energy_J"] for own in infos.values()) == pytest.approx(joules)
