@@ -82,10 +82,14 @@ def test_policies_are_evaluated_on_views():
 # --- vector rewards
 
 
-@pytest.mark.parametrize("env_id", MULTI_OBJECTIVE)
-def test_vector_rewards_times_the_systems_weights_are_the_reward(env_id):
+@pytest.mark.parametrize(
+    ("env_id", "priced"),
+    # at this price a sum falls half way between two numbers in the ninth step
+    [*((env_id, {}) for env_id in MULTI_OBJECTIVE), (JOINT, {"shortfall_price": 0.1})],
+)
+def test_vector_rewards_times_the_systems_weights_are_the_reward(env_id, priced):
     mo_gymnasium = pytest.importorskip("mo_gymnasium")
-    options = short_episodes(env_id)
+    options = short_episodes(env_id) | priced
     vector = mo_gymnasium.make(f"mo-{env_id}", **options)
     linear = mo_gymnasium.wrappers.LinearReward(vector, weight=vector.unwrapped.reward_weights)
     scalar = make(env_id, **options)
@@ -101,7 +105,8 @@ def test_vector_rewards_times_the_systems_weights_are_the_reward(env_id):
         assert reward == expected
         spent, lost = info["vector_reward"]
         assert vector.unwrapped.reward_space.contains(info["vector_reward"])
-        assert lost == -(terms_of["shortfall"] if env_id != INFERENCE else ended * (1 - terms_of["correct"]))
+        expected = -(terms_of["shortfall"] if env_id != INFERENCE else ended * (1 - terms_of["correct"]))
+        assert lost == pytest.approx(expected, rel=1e-14, abs=0)
         if "latency_s" not in terms_of:
             joules = terms_of["energy_communication_J"] + terms_of["energy_computation_J"]
             assert spent == pytest.approx(-joules / scalar.config.reference_energy_j, rel=1e-9)
