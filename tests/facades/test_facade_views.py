@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from operator import mul
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from rollouts import assert_equal, draw_actions, short_episodes, steps_across_en
 
 import dmoe_gym
 from dmoe_gym.evaluation import evaluate
+from dmoe_gym.facades.multi_objective import MultiObjectiveEnv
+from dmoe_gym.facades.single import SingleEnv
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.registration import VIEWS
 
@@ -113,3 +118,21 @@ def test_vector_rewards_times_the_systems_weights_are_the_reward(env_id, priced)
         if ended:
             linear.reset()
             scalar.reset()
+
+
+def test_only_last_digits_are_moved_for_an_exact_product(monkeypatch):
+    """With a linear algebra library that rounds a product of vectors once, which few rewards show."""
+    monkeypatch.setattr(np, "dot", lambda one, other: float(sum(map(mul, map(Fraction, one), map(Fraction, other)))))
+    env, generator, moved = MultiObjectiveEnv(JOINT, num_layers=1), np.random.default_rng(0), 0
+    for _ in range(2000):
+        spent, lost, price = generator.exponential(), generator.random(), generator.uniform(0, 200)
+        reward = -(spent + price * lost)
+        monkeypatch.setattr(SingleEnv, "step", lambda self, action, reward=reward: (None, reward, False, False, {}))
+        monkeypatch.setattr(env.core, "priced", lambda row, pair=(lost, price): pair)
+        env.reward_weights = np.array([1.0, price])
+        vector = env.step(None)[1]
+        assert np.dot(vector, env.reward_weights) == reward
+        assert vector[1] == pytest.approx(-lost, rel=1e-13, abs=0)
+        assert abs(vector[0] + spent) <= 4 * np.spacing(abs(reward))
+        moved += vector[1] != -lost
+    assert moved > 0
