@@ -16,11 +16,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from agents.callback import handled, stop
 from agents.check import check_recipe
-from agents.config import TrainingConfig, import_modules, load_config
+from agents.config import TrainingConfig, import_modules, load_config, recipe_file, run_folder
 from agents.evaluate import evaluate_runs, load_learner
 from agents.export import export_run, is_export
 from agents.run_folder import RunFolder, read_status
-from agents.shipped import recipe_file, run_folder
 from agents.study import BEST, Budget, load_space, ranked, run_study
 from agents.sweep import ENGINES, Job, Outcome, groups_of, jobs_of, seeds_of
 from agents.sweep import sweep as run_sweep

@@ -19,9 +19,8 @@ from pydantic import Field, model_validator
 from stable_baselines3.common.logger import Logger
 
 from agents.callback import BetweenUpdates
-from agents.config import TrainingConfig, dump_config
+from agents.config import RECIPES, TrainingConfig, dump_config
 from agents.learners import as_policy, build_env, build_learner
-from agents.shipped import RECIPES
 from agents.train import learn
 from dmoe_gym.config import StrictConfig
 from dmoe_gym.evaluation import evaluate

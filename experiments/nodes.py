@@ -16,10 +16,9 @@ from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_o
 from dmoe_gym.evaluation.run import FIRST_VALIDATION_SEED
 from dmoe_gym.evaluation.statistics import column, paired_difference, two_way_mean
 from dmoe_gym.evaluation.table import markdown_table
-from experiments.episodes import LABELS, episode_piece
 from experiments.page import Page
 from experiments.results.store import STORE, Setting, analytic_rows, learned_rows
-from experiments.runner import Experiment, Piece
+from experiments.runner import LABELS, Experiment, Piece, episode_piece
 
 NODES, CENTRAL = "DMoE-Nodes-v0", "DMoE-JESA-v0"
 ANNOUNCEMENTS = (1, 2, 4)

@@ -13,9 +13,8 @@ from dmoe_gym.evaluation import Interval, Row, held_out_seeds, line_up_of, perce
 from dmoe_gym.evaluation.statistics import column
 from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.wdmoe import SCENARIOS
-from experiments.episodes import episode_piece, rows_by_policy
 from experiments.page import BLACK, GREY, Page, error_bars
-from experiments.runner import Experiment, Piece
+from experiments.runner import Experiment, Piece, episode_piece, rows_by_policy
 
 Cells = tuple[list[str], list[list[str]]]
 Groups = Mapping[str, Sequence[Row]]

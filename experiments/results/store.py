@@ -20,16 +20,14 @@ from agents.config import TrainingConfig, load_config
 from agents.run_folder import PROVENANCE, RunFolder, read_status
 from dmoe_gym.config import list_as_tuple
 from dmoe_gym.evaluation import Row, by_policy, held_out_seeds, seed_matrix
-from dmoe_gym.evaluation.optima import ENV_ID as OPTIMA_ENV
-from dmoe_gym.evaluation.optima import cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import FIRST_VALIDATION_SEED
 from dmoe_gym.evaluation.statistics import column
 from dmoe_gym.io.files import csv_text, read_bytes, read_csv, read_json
 from dmoe_gym.registration import line_up_of, system_of, systems
 from dmoe_gym.system import LineUp, System
-from experiments.episodes import episode_piece
 from experiments.page import Page
-from experiments.runner import Experiment, Piece
+from experiments.runner import Experiment, Piece, episode_piece
+from experiments.shipped import ENV_ID, shipped_optima
 
 
 @dataclass(frozen=True)
@@ -192,8 +190,8 @@ def analytic_rows(setting: Setting, store: Path) -> dict[str, list[Row]]:
     """Rows of a setting's analytic schedulers and bounds by name; of cached optima where those are more."""
     file = store / "analytic" / f"{setting.file_name}.csv"
     tables = [read_csv(file)] if file.is_file() else []
-    if not setting.fields and setting.env_id == OPTIMA_ENV:
-        tables.append(cached_optima(setting.scenario, held_out_seeds(cached_episodes(setting.scenario) or 1)) or [])
+    if not setting.fields and setting.env_id == ENV_ID:
+        tables.append(shipped_optima(setting.scenario))
     best: dict[str, list[Row]] = {}
     for rows in tables:
         for name, group in by_policy(rows).items():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import dmoe_gym
-from agents.shipped import RECIPES, WEIGHTS, recipe_file, run_folder
+from agents.config import RECIPES, WEIGHTS, recipe_file, run_folder
 from dmoe_gym.facades.window import Window
 from dmoe_gym.gating.transmission import BCHCode
 from dmoe_gym.io.extras import EXTRAS, needed_for
