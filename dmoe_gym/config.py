@@ -309,11 +309,6 @@ def is_foreign(component: Component) -> bool:
     return outside or any(isinstance(part, Component) and is_foreign(part) for part in parts)
 
 
-def kind_of(component: Component) -> str:
-    """A component's kind, or its class's name where it has none: for titles."""
-    return getattr(component, "kind", type(component).__name__)
-
-
 def _kind(component: type[Component]) -> Any:
     field = component.model_fields.get("kind")
     return None if field is None else field.default

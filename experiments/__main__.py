@@ -69,8 +69,8 @@ def named(name: str) -> type[Experiment]:
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command()(time)
 for _name, _place in {
-    "record-digits": "dmoe_gym.recorders.digits:record_digits_command",
-    "record-language": "dmoe_gym.recorders.language:record_language_command",
+    "record-digits": "dmoe_gym.recorders.own:record_digits_command",
+    "record-language": "dmoe_gym.recorders.own:record_language_command",
     "train-language": "dmoe_gym.models.language.training:train_language",
 }.items():
     app.command(_name)(command_at(_place))

@@ -47,18 +47,6 @@ class Interval:
         """
         return _ratio(np.asarray(values, float), None, units)
 
-    @classmethod
-    def of_few(cls, values: Sequence[float] | np.ndarray) -> Interval:
-        """Student's interval of a mean over a few independent runs, where a bootstrap would be too narrow.
-
-        Raises:
-            ValueError: for fewer than two values.
-        """
-        sample = np.asarray(values, float)
-        if len(sample) < 2:
-            raise ValueError(f"values: has {len(sample)} entries, valid are at least two")
-        return _student(float(sample.mean()), float(stats.sem(sample)), len(sample) - 1)
-
     @property
     def sign(self) -> int:
         """1 or -1 where the interval lies on that side of 0, else 0."""

@@ -14,7 +14,7 @@ import pytest
 
 import dmoe_gym
 from agents.config import RECIPES, WEIGHTS, recipe_file, run_folder
-from dmoe_gym.facades.window import Window
+from dmoe_gym.facades.single import Window
 from dmoe_gym.gating.transmission import BCHCode
 from dmoe_gym.io.extras import EXTRAS, needed_for
 from dmoe_gym_tools import COMMANDS, main
