@@ -19,7 +19,7 @@ from agents.networks.features import (
     squash,
     subcarrier_inputs,
 )
-from agents.networks.heads import BatchedMultiCategorical, HeadsInside, shape_of
+from agents.networks.heads import BatchedMultiCategorical, Equivariant, OutputsInside, shape_of
 from agents.networks.rounds import EncodedRound, RoundEncoder, RoundValue, between, subcarrier_prices
 
 RIVAL_INPUTS = 5
@@ -120,20 +120,14 @@ class LogitsAndValue(BaseFeaturesExtractor):
         self.value = RoundValue(prices, width)
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
-        """The features of a batch of observations."""
         encoded = self.encoder(observations)
         bits, wishes = self.head(encoded)
         both = torch.stack([torch.zeros_like(bits), bits], -1)
         return torch.cat([both.flatten(1), between(wishes).flatten(1), self.value(encoded)], -1)
 
 
-class EquivariantJointPolicy(HeadsInside, MultiInputActorCriticPolicy):
-    """PPO's, for `DMoE-JESA-v0`; its parameters fit every K, M and N.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of the network's hidden layers.
-    """
+class EquivariantJointPolicy(Equivariant, OutputsInside, MultiInputActorCriticPolicy):
+    """PPO's, for `DMoE-JESA-v0`."""
 
     extractor = LogitsAndValue
 

@@ -151,7 +151,6 @@ class NodeCorrections(BaseFeaturesExtractor):
         self.critic = _Tower(layout.inputs, width, 1, 1)
 
     def forward(self, observations: Tensor) -> Tensor:
-        """The features of a batch of observations (B, history x features)."""
         nodes = self.layout.by_node(observations)
         return torch.cat([self.actor(nodes), self.critic(nodes)[1]], -1)
 
