@@ -181,6 +181,12 @@ class Bars:
         """Rename the newest bar."""
         self._progress.update(self._progress.task_ids[-1], description=name)
 
+    def remove(self, name: str) -> None:
+        """Take a bar away, if there is one of that name."""
+        for task in self._progress.tasks:
+            if task.description == name:
+                self._progress.remove_task(task.id)
+
     def steps(self, name: str, total: int) -> Callable[[int], None]:
         """A new bar; call what it returns with all that is behind."""
         task = self._progress.add_task(name, total=total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -86,6 +86,10 @@ class Observed:
 
     def _links(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.downlink_cn0, self.uplink_cn0, self.computation_time
+
+    def solved(self) -> tuple[Any, ...]:
+        """What solvers of batches begin with: gate weights, links, payload [bit] and bandwidth [Hz]."""
+        return self.gate_weights, *self._links(), self.config.payload_bit, self.config.bandwidth_hz
 
 
 Bandwidth = Literal["equal", "optimal"]
@@ -190,18 +194,7 @@ class Greedy(Scheduler):
     def decide(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
         selected = top_k_batch(blocks, self.config.max_experts)
         bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
-        solve_greedy_batch(
-            blocks.gate_weights,
-            blocks.downlink_cn0,
-            blocks.uplink_cn0,
-            blocks.computation_time,
-            self.config.payload_bit,
-            self.config.bandwidth_hz,
-            blocks.budget,
-            selected,
-            bandwidth,
-            total,
-        )
+        solve_greedy_batch(*blocks.solved(), blocks.budget, selected, bandwidth, total)
         return selected, bandwidth if self.bandwidth == "optimal" else self.share(blocks, selected)
 
 
@@ -222,18 +215,7 @@ class Priced(Scheduler):
         selected = np.empty(blocks.gate_weights.shape, np.bool_)
         bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
         solve_priced_batch(
-            blocks.gate_weights,
-            blocks.downlink_cn0,
-            blocks.uplink_cn0,
-            blocks.computation_time,
-            self.config.payload_bit,
-            self.config.bandwidth_hz,
-            self.config.max_experts,
-            blocks.budget,
-            self.pricings,
-            selected,
-            bandwidth,
-            total,
+            *blocks.solved(), self.config.max_experts, blocks.budget, self.pricings, selected, bandwidth, total
         )
         return selected, bandwidth if self.bandwidth == "optimal" else self.share(blocks, selected)
 
