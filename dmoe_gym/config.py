@@ -130,10 +130,13 @@ class StrictConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _python_scalars(cls, fields: Any) -> Any:
-        """Turn NumPy scalars into Python's: strict mode would refuse them."""
+    def _plain(cls, fields: Any) -> Any:
+        """Turn what strict mode would refuse into its like: NumPy's scalars into Python's, lists into tuples."""
         if isinstance(fields, dict):
-            return {key: value.item() if isinstance(value, np.generic) else value for key, value in fields.items()}
+            return {
+                key: value.item() if isinstance(value, np.generic) else list_as_tuple(value)
+                for key, value in fields.items()
+            }
         return fields
 
     def __eq__(self, other: object) -> bool:
@@ -241,9 +244,6 @@ class Component(StrictConfig, ABC):
     Fields hold numbers, text, tuples and other configurations, so that two configurations can be compared and hashed.
     A `kind` (`kind: Literal["name"] = "name"`) is needed for text files alone.
     """
-
-    def __init__(self, **fields: Any) -> None:
-        super().__init__(**{name: list_as_tuple(value) for name, value in fields.items()})
 
 
 C = TypeVar("C", bound=Component)

@@ -9,9 +9,8 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from dmoe_gym.config import list_as_tuple
 from dmoe_gym.dmoe import SCENARIOS
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.policies import JointPolicy
@@ -50,8 +49,6 @@ class Tuning(Experiment):
 
     scenarios: tuple[str, ...] = REGIMES
     budget: Annotated[int, Field(ge=1)] = BUDGET
-
-    _list_as_tuple = field_validator("scenarios", mode="before")(list_as_tuple)
 
     def pieces(self) -> list[Piece]:
         return [
@@ -137,8 +134,6 @@ class Strongest(Experiment):
     scenarios: tuple[str, ...] = tuple(name for name in SCENARIOS if name != "large")
     episodes: Annotated[int, Field(ge=1)] = 100
 
-    _list_as_tuple = field_validator("scenarios", mode="before")(list_as_tuple)
-
     def pieces(self) -> list[Piece]:
         return [
             Piece(validation_cost, {"scenario": scenario, "name": name, "episodes": self.episodes})
@@ -186,8 +181,6 @@ class Optima(Experiment):
 
     scenarios: tuple[str, ...] = REGIMES
     episodes: Annotated[int, Field(ge=1)] = 100
-
-    _list_as_tuple = field_validator("scenarios", mode="before")(list_as_tuple)
 
     def pieces(self) -> list[Piece]:
         seeds = held_out_seeds(self.episodes)

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from matplotlib.figure import Figure
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from dmoe_gym.config import list_as_tuple
 from dmoe_gym.evaluation import Interval, Row, held_out_seeds, line_up_of, percent_change
 from dmoe_gym.evaluation.report import draw_bars
 from dmoe_gym.evaluation.statistics import column
@@ -49,8 +48,6 @@ class WDMoE(Experiment):
     scenarios: tuple[str, ...] = tuple(SCENARIOS)
     episodes: Annotated[int, Field(ge=2)] = 50
     share: float = 0.9
-
-    _list_as_tuple = field_validator("scenarios", mode="before")(list_as_tuple)
 
     def pieces(self) -> list[Piece]:
         seeds, fields = held_out_seeds(self.episodes), {"relevance_share": self.share}

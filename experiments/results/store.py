@@ -14,11 +14,10 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from agents.config import TrainingConfig, load_config
 from agents.run_folder import PROVENANCE, RunFolder, read_status
-from dmoe_gym.config import list_as_tuple
 from dmoe_gym.evaluation import Row, by_policy, held_out_seeds, seed_matrix
 from dmoe_gym.evaluation.run import FIRST_VALIDATION_SEED
 from dmoe_gym.evaluation.statistics import column
@@ -244,8 +243,6 @@ class Learned(Experiment):
     runs: str = "runs"
     recipes: tuple[str, ...] = ()
 
-    _list_as_tuple = field_validator("recipes", mode="before")(list_as_tuple)
-
     def page(self, values: Sequence[Any]) -> Page:
         files: dict[str, str | bytes] = {}
         for file in recipe_files(self.recipes):
@@ -271,8 +268,6 @@ class References(Experiment):
     episodes: Annotated[int, Field(ge=2)] = 100
     validation: Annotated[int, Field(ge=2)] = 200
     recipes: tuple[str, ...] = ()
-
-    _list_as_tuple = field_validator("recipes", mode="before")(list_as_tuple)
 
     def pieces(self) -> list[Piece]:
         return [piece for setting in self._settings() for piece in self._pieces_of(setting)]
