@@ -67,12 +67,7 @@ def write_status(folder: Path, status: Status) -> None:
 
 
 class StatusKeeper:
-    """Keeps a run's status up to date while this process trains it.
-
-    Args:
-        folder: the run's.
-        total_steps: of the recipe.
-    """
+    """Keeps a run's status up to date while this process trains it."""
 
     def __init__(self, folder: Path, total_steps: int) -> None:
         self._folder = folder

@@ -65,11 +65,7 @@ class Range(StrictConfig):
 
 
 class Choice(StrictConfig):
-    """One of some values.
-
-    Attributes:
-        values: which.
-    """
+    """One of some values."""
 
     values: Annotated[tuple[str | int | float | bool, ...], Field(min_length=2)]
 

@@ -39,12 +39,7 @@ EXPERT_INPUTS, CONTEXT_INPUTS = 18, 7
 
 
 class EquivariantNetwork(nn.Module):
-    """Logits (B, K * M + 1) and value (B, 1) from a batch of observations.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of every hidden layer.
-    """
+    """Logits (B, K * M + 1) and value (B, 1) from a batch of observations."""
 
     def __init__(self, prices: Prices, width: int = 32) -> None:
         super().__init__()

@@ -33,10 +33,6 @@ class JointHead(nn.Module):
     Experts of a hidden state are weighed alone and in pairs; a bit's logit is the log odds of the choices that contain
     its expert against those that do not, and a term of its own. Where more than two experts are allowed that term is
     what a third has.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of the hidden layers.
     """
 
     def __init__(self, prices: Prices, width: int) -> None:

@@ -156,12 +156,7 @@ class NodeCorrections(BaseFeaturesExtractor):
 
 
 class NodePolicy(OutputsInside):
-    """Of on-policy learners; `log_std` has one entry for each kind of correction.
-
-    Args:
-        layout: of the features.
-        width: of the hidden layers.
-    """
+    """Of on-policy learners; `log_std` has one entry for each kind of correction."""
 
     def __init__(
         self,

@@ -50,12 +50,7 @@ class PriceHead(nn.Module):
 
 
 class PriceCritic(nn.Module):
-    """Value (B, 1) of actions (B, K (K - 1) + 1) in a batch of rounds; no permutation of both changes it.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of the embeddings and the hidden layers.
-    """
+    """Value (B, 1) of actions (B, K (K - 1) + 1) in a batch of rounds; no permutation of both changes it."""
 
     def __init__(self, prices: Prices, width: int) -> None:
         super().__init__()
@@ -184,12 +179,7 @@ class _PriceCritics(ContinuousCritic):
 
 
 class EquivariantSACPolicy(SACPolicy):
-    """SAC's, for `DMoE-JESA-Price-v0`; its parameters fit every K, M and N.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of the networks' hidden layers.
-    """
+    """SAC's, for `DMoE-JESA-Price-v0`; its parameters fit every K, M and N."""
 
     def __init__(
         self,

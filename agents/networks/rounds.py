@@ -55,12 +55,7 @@ class EncodedRound:
 
 
 class RoundEncoder(nn.Module):
-    """Embeddings that follow every permutation of nodes, subcarriers and each node's hidden states.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of every embedding.
-    """
+    """Embeddings that follow every permutation of nodes, subcarriers and each node's hidden states."""
 
     def __init__(self, prices: Prices, width: int) -> None:
         super().__init__()
@@ -137,10 +132,6 @@ class RoundEncoder(nn.Module):
 class RoundValue(nn.Module):
     """Minus a round's expected cost, (B, 1): what the cheapest feasible choices would cost if no two links wanted the
     same subcarrier, and a learned correction.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of the embeddings.
     """
 
     def __init__(self, prices: Prices, width: int) -> None:
