@@ -165,7 +165,7 @@ def seed_matrix(rows: Iterable[Row], metric: str, stated: Sequence[int], name: s
     return np.array([[by_seed[seed][episode] for episode in episodes] for seed in stated])
 
 
-def two_way_mean(values: np.ndarray, columns: np.ndarray | None = None) -> Interval:
+def two_way_mean(values: np.ndarray) -> Interval:
     """The mean over seeds x episodes and its 95 % interval for new seeds and new episodes.
 
     Two-way random effects without replication: the mean's variance is (MS_seeds + MS_episodes - MS_rest) / (S E), its
@@ -174,15 +174,9 @@ def two_way_mean(values: np.ndarray, columns: np.ndarray | None = None) -> Inter
 
     Args:
         values: (S, E), as paired differences.
-        columns: (E,) which draw each column belongs to (its image, say), where that is not a draw of its own; the
-            columns of one draw count as one then, with the sum of their deviations from the mean.
     """
     values = np.atleast_2d(np.asarray(values, float))
     mean = float(values.mean())
-    if columns is not None:
-        known, place = np.unique(columns, return_inverse=True)
-        sums = np.stack([np.bincount(place, row - mean, len(known)) for row in values])
-        values = mean + sums * (len(known) / len(place))
     seeds, episodes = values.shape
     if not np.isfinite(values).all() or values.size == 1:
         return Interval(mean, mean, mean)
@@ -198,7 +192,7 @@ def two_way_mean(values: np.ndarray, columns: np.ndarray | None = None) -> Inter
     return _student(mean, float(np.sqrt(total / values.size)), total**2 / terms.sum() if total else 1.0)
 
 
-def paired_difference(values: np.ndarray, reference: np.ndarray, columns: np.ndarray | None = None) -> Interval:
+def paired_difference(values: np.ndarray, reference: np.ndarray) -> Interval:
     """Mean difference of a scheduler's (S, E) values to a reference's (E,) on the same episodes (`two_way_mean`).
 
     Raises:
@@ -207,7 +201,7 @@ def paired_difference(values: np.ndarray, reference: np.ndarray, columns: np.nda
     values, reference = np.atleast_2d(values), np.asarray(reference, float)
     if reference.shape != values.shape[1:]:
         raise ValueError(f"reference: has shape {reference.shape}, valid is {values.shape[1:]}, one value per episode")
-    return two_way_mean(values - reference, columns)
+    return two_way_mean(values - reference)
 
 
 def percent_change(

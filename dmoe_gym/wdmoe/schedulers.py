@@ -199,23 +199,13 @@ class Greedy(Scheduler):
 
 
 class Priced(Scheduler):
-    """Selection at prices per token of a device, found by pricing again and again (`solve_priced`).
-
-    Args:
-        pricings: how many; the fastest selection is kept.
-    """
-
-    def __init__(self, config: WDMoEConfig, bandwidth: Bandwidth = "optimal", pricings: int = PRICINGS) -> None:
-        super().__init__(config, bandwidth)
-        if pricings < 1:
-            raise ValueError(f"pricings = {pricings}: valid are whole numbers from 1")
-        self.pricings = pricings
+    """Selection at prices per token of a device, found by pricing again and again (`solve_priced`)."""
 
     def decide(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
         selected = np.empty(blocks.gate_weights.shape, np.bool_)
         bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
         solve_priced_batch(
-            *blocks.solved(), self.config.max_experts, blocks.budget, self.pricings, selected, bandwidth, total
+            *blocks.solved(), self.config.max_experts, blocks.budget, PRICINGS, selected, bandwidth, total
         )
         return selected, bandwidth if self.bandwidth == "optimal" else self.share(blocks, selected)
 
