@@ -206,14 +206,10 @@ def list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+# Values in errors: nobody reads a megabyte.
 _SHORT = reprlib.Repr()
 _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 20
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 200
-
-
-def _short(value: object) -> str:
-    """A value in an error: nobody reads a megabyte."""
-    return _SHORT.repr(value)
 
 
 def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
@@ -231,7 +227,7 @@ def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
             named = f"{config.__name__}.{path} " if complaint["loc"] else f"{config.__name__}: "
             complaints.append(f"{named}{complaint['ctx']['error']}")
         else:
-            complaints.append(f"{config.__name__}.{path} = {_short(complaint['input'])}: {complaint['msg']}")
+            complaints.append(f"{config.__name__}.{path} = {_SHORT.repr(complaint['input'])}: {complaint['msg']}")
     return "; ".join(complaints)
 
 

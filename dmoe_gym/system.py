@@ -118,17 +118,17 @@ class LineUp:
         env_id: where they run; its episodes are those of the system's other environments, bit for bit.
         policies: by name.
         bounds: names of the record's bounds.
-        random: the policy whose normalized score is 0.
         optimum: the policy or bound whose normalized score is 1.
         reference: the policy that differences are taken to.
+        random: the policy whose normalized score is 0.
     """
 
     env_id: str
     policies: Mapping[str, Policy]
     bounds: tuple[str, ...]
-    random: str
     optimum: str
     reference: str
+    random: str = "random"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, SerializeAsAny, model_validator
 
 from dmoe_gym.channel.fading import GaussMarkovConfig
-from dmoe_gym.channel.process import ChannelConfig, ChannelProcess, GainLaw, SmallScaleConfig
+from dmoe_gym.channel.process import ChannelConfig, ChannelProcess, SmallScaleConfig
 from dmoe_gym.compiled.draws import uniform
 from dmoe_gym.config import read_as, register
 from dmoe_gym.process import Generators, Rows
@@ -51,10 +51,6 @@ class BlockageConfig(ChannelConfig):
     def depth(self) -> float:
         """The same as a factor on gains."""
         return float(10 ** (-self.depth_db / 10))
-
-    def clear_law(self, lag_rounds: int, error_variance: float) -> GainLaw | None:
-        """The law of a clear link's present gains, given what was seen of it or what it would have been if clear."""
-        return self.small_scale.law(lag_rounds, error_variance)
 
     def numbers(self, links: int, subcarriers: int) -> int:
         return self.small_scale.numbers(links, subcarriers) + links * (subcarriers + 16)

@@ -195,7 +195,6 @@ def line_up(config: DMoEConfig) -> LineUp:
         env_id="DMoE-JESA-v0",
         policies={name: JointPolicy(build(config)) for name, build in schedulers_of(config).items()},
         bounds=bounds,
-        random="random",
         optimum=bounds[0],
         reference="JESA",
     )
@@ -211,7 +210,6 @@ def nodes_line_up(config: NodesConfig) -> LineUp:
         env_id="DMoE-Nodes-v0",
         policies={name: JointPolicy(build(config)) for name, build in rules.items()},
         bounds=bounds,
-        random="random",
         optimum=bounds[0],
         reference="shares",
     )
@@ -229,7 +227,6 @@ def des_line_up(config: DMoEConfig) -> LineUp:
             "DES": DESPolicy(limit),
         },
         bounds=(),
-        random="random",
         optimum="DES",
         reference="DES",
     )
@@ -245,7 +242,6 @@ def inference_line_up(config: InferenceConfig) -> LineUp:
         env_id="DMoE-Inference-Joint-v0",
         policies={name: JointPolicy(build(config)) for name, build in ANSWERING.items()},
         bounds=affordable_bounds(INFERENCE_BOUNDS, config),
-        random="random",
         optimum="lower-bound",
         reference="JESA",
     )

@@ -189,7 +189,11 @@ def two_way_mean(values: np.ndarray) -> Interval:
     squares = np.divide(sums_of_squares, freedom, out=np.zeros(3), where=freedom > 0)
     total = max(squares[0] + squares[1] - squares[2], squares[0], squares[1])
     terms = np.divide(squares**2, freedom, out=np.zeros(3), where=freedom > 0)
-    return _student(mean, float(np.sqrt(total / values.size)), total**2 / terms.sum() if total else 1.0)
+    if total == 0:
+        return Interval(mean, mean, mean)
+    error, freedom = float(np.sqrt(total / values.size)), total**2 / terms.sum()
+    low, high = stats.t.interval(CONFIDENCE, freedom, loc=mean, scale=error)
+    return Interval(mean, float(low), float(high))
 
 
 def paired_difference(values: np.ndarray, reference: np.ndarray) -> Interval:
@@ -234,7 +238,10 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray | None, units: Units |
         return Interval(estimate, estimate, estimate)
     if units is not None:
         means = _crossed_means(np.stack(parts, 1), units)
-        return _percentiles(estimate, means[:, 0] if denominator is None else means[:, 0] / means[:, 1])
+        drawn = means[:, 0] if denominator is None else means[:, 0] / means[:, 1]
+        # a few values may all be left out of a resample: it has no mean
+        low, high = np.nanquantile(drawn, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+        return Interval(estimate, float(low), float(high))
     # a generator of its own: the same rows give the same interval
     result = stats.bootstrap(
         parts,
@@ -283,17 +290,3 @@ def _resample_counts(sizes: tuple[int, ...]) -> list[np.ndarray]:
     generator = np.random.default_rng(0)
     counts = [generator.multinomial(size, np.full(size, 1 / size), CROSSED_RESAMPLES) for size in sizes]
     return [kind.astype(np.min_scalar_type(kind.max())) for kind in counts]
-
-
-def _student(mean: float, error: float, freedom: float) -> Interval:
-    if error == 0:
-        return Interval(mean, mean, mean)
-    low, high = stats.t.interval(CONFIDENCE, freedom, loc=mean, scale=error)
-    return Interval(mean, float(low), float(high))
-
-
-def _percentiles(estimate: float, drawn: np.ndarray) -> Interval:
-    tail = (1 - CONFIDENCE) / 2
-    # crossed, a few values may all be left out of a resample: it has no mean
-    low, high = np.nanquantile(drawn, (tail, 1 - tail))
-    return Interval(estimate, float(low), float(high))
