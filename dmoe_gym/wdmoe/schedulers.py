@@ -66,30 +66,27 @@ class Observed:
         """(B, U) [Hz] for selections (B, J, U)."""
         tokens = selected.sum(axis=1).astype(np.float64)
         bandwidth, total = np.empty(tokens.shape), np.empty(len(tokens))
-        allocate_bandwidth_batch(
-            tokens, *self._links(), self.config.payload_bit, self.config.bandwidth_hz, bandwidth, total
-        )
+        allocate_bandwidth_batch(tokens, *self.links, bandwidth, total)
         return bandwidth
 
     def latency(self, selected: np.ndarray, bandwidth: np.ndarray) -> np.ndarray:
         """Block latency (B,) [s] of selections (B, J, U) under bandwidths (B, U) [Hz]."""
         tokens = selected.sum(axis=1).astype(np.float64)
         total = np.empty(len(tokens))
-        latency_batch(tokens, bandwidth, *self._links(), self.config.payload_bit, total)
+        latency_batch(tokens, bandwidth, *self.links[:-1], total)
         return total
 
     def token_times(self, bandwidth: np.ndarray) -> np.ndarray:
         """Time per token on every device (B, U) [s] under bandwidths (B, U) [Hz]."""
         times = np.empty(bandwidth.shape)
-        token_times_batch(bandwidth, *self._links(), self.config.payload_bit, times)
+        token_times_batch(bandwidth, *self.links[:-1], times)
         return times
 
-    def _links(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.downlink_cn0, self.uplink_cn0, self.computation_time
-
-    def solved(self) -> tuple[Any, ...]:
-        """What solvers of batches begin with: gate weights, links, payload [bit] and bandwidth [Hz]."""
-        return self.gate_weights, *self._links(), self.config.payload_bit, self.config.bandwidth_hz
+    @property
+    def links(self) -> tuple[Any, ...]:
+        """What solvers need of links and devices: the three (B, U), payload [bit] and bandwidth [Hz]."""
+        config = self.config
+        return self.downlink_cn0, self.uplink_cn0, self.computation_time, config.payload_bit, config.bandwidth_hz
 
 
 Bandwidth = Literal["equal", "optimal"]
@@ -194,7 +191,7 @@ class Greedy(Scheduler):
     def decide(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
         selected = top_k_batch(blocks, self.config.max_experts)
         bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
-        solve_greedy_batch(*blocks.solved(), blocks.budget, selected, bandwidth, total)
+        solve_greedy_batch(blocks.gate_weights, *blocks.links, blocks.budget, selected, bandwidth, total)
         return selected, bandwidth if self.bandwidth == "optimal" else self.share(blocks, selected)
 
 
@@ -204,9 +201,8 @@ class Priced(Scheduler):
     def decide(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
         selected = np.empty(blocks.gate_weights.shape, np.bool_)
         bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
-        solve_priced_batch(
-            *blocks.solved(), self.config.max_experts, blocks.budget, PRICINGS, selected, bandwidth, total
-        )
+        links, limit = blocks.links, self.config.max_experts
+        solve_priced_batch(blocks.gate_weights, *links, limit, blocks.budget, PRICINGS, selected, bandwidth, total)
         return selected, bandwidth if self.bandwidth == "optimal" else self.share(blocks, selected)
 
 
