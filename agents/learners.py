@@ -155,17 +155,22 @@ class LearnedPolicy:
     ) -> tuple[np.ndarray, Any]:
         """The model's action(s), and what it wants to be handed back with the next observation."""
         past, memory = (None, None) if state is None else state
+        seen, past = self._prepared(observation, past, episode_start)
+        masks: Any = {"action_masks": action_masks} if isinstance(self.model, MaskablePPO) else {}
+        actions, memory = self.model.predict(seen, memory, episode_start, deterministic, **masks)
+        return actions, (past, memory)
+
+    def _prepared(
+        self, observation: Observation, past: np.ndarray | None, episode_start: np.ndarray | None
+    ) -> tuple[Any, np.ndarray | None]:
+        """What the model is shown, and what the stack holds now."""
         seen: Any = dict(observation) if isinstance(observation, Mapping) else np.asarray(observation)
         if self.history > 1:
             older = np.zeros((*seen.shape[:-1], seen.shape[-1] * self.history), seen.dtype) if past is None else past
             if episode_start is not None:
                 older = np.where(np.asarray(episode_start)[..., None], 0, older)
             seen = past = np.concatenate([older[..., seen.shape[-1] :], seen], axis=-1)
-        if self.normalizer is not None:
-            seen = self.normalizer.normalize_obs(seen)
-        masks: Any = {"action_masks": action_masks} if isinstance(self.model, MaskablePPO) else {}
-        actions, memory = self.model.predict(seen, memory, episode_start, deterministic, **masks)
-        return actions, (past, memory)
+        return (seen if self.normalizer is None else self.normalizer.normalize_obs(seen)), past
 
 
 def as_policy(model: BaseAlgorithm) -> LearnedPolicy:
