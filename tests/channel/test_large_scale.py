@@ -180,7 +180,7 @@ def test_gauss_markov_mobility_stays_uniform_with_the_stated_speed_and_memory():
 
 
 def test_shadowing_is_the_documented_sum_of_waves():
-    """W^(-1/2) sum a cos(k x + q y) + b sin(k x + q y) of the numbers drawn, Cauchy wave vectors, in both directions."""
+    """W^(-1/2) sum a cos(k x + q y) + b sin(k x + q y) of what is drawn, wave vectors Cauchy, in both directions."""
     field, places = ShadowingField(1, 10.0), np.random.default_rng(1).uniform(0, 30, (4, 2))
     field.start(0, np.random.default_rng(2))
     drawn = np.random.default_rng(2).standard_normal((8, 128))
