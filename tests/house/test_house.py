@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pkgutil
+
+import gymnasium
 import numpy as np
 from house import (
     LONGEST_FILE,
@@ -47,7 +50,9 @@ def test_from_a_recipe_to_its_row_is_a_short_way():
 def test_an_environment_of_ones_own_is_known_to_everything_by_one_call(monkeypatch):
     """The record and the core may be objects or be named; here an id of another line-up's episodes."""
     known = ENVIRONMENTS["DMoE-JESA-v0"]
-    monkeypatch.setattr("dmoe_gym.registration.ENVIRONMENTS", dict(ENVIRONMENTS))
+    for known_by in ("dmoe_gym.registration.ENVIRONMENTS", "dmoe_gym.registration.VIEWS"):
+        monkeypatch.setattr(known_by, dict(pkgutil.resolve_name(known_by)))
+    monkeypatch.setattr("gymnasium.envs.registration.registry", dict(gymnasium.registry))
     register("Mine-v0", known.core, system_of("DMoE-JESA-v0"))
     assert system_of("Mine-v0") is system_of("DMoE-JESA-v0")
     mine, theirs = (create_core(env_id, 1, "small", {}) for env_id in ("Mine-v0", "DMoE-JESA-v0"))
