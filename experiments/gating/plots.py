@@ -41,6 +41,8 @@ def accuracy_figure(accuracies: Accuracies) -> Figure:
     lowest = 100.0
     for axis, name in zip(panels, names, strict=False):
         for chooser, (color, line, marker) in STYLES.items():
+            if chooser not in accuracies.choosers:
+                continue
             means = [two_way_mean(values) * 100 for values in accuracies.of(name, chooser)]
             lowest = min(lowest, *(value.mean for value in means))
             error_bars(

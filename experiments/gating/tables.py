@@ -96,11 +96,12 @@ def overall_interval(differences: Sequence[np.ndarray]) -> Interval:
 
 def gain_table(sweep: Sequence[Accuracies]) -> str:
     """Paired differences of the channel-aware gate to other choosers, one line per transmission and mean SNR."""
-    headings = ["transmission, mean SNR", *(f"minus {LABELS[chooser]}" for chooser in OTHERS)]
+    others = [chooser for chooser in OTHERS if chooser in sweep[0].choosers]
+    headings = ["transmission, mean SNR", *(f"minus {LABELS[chooser]}" for chooser in others)]
     body = [
         [
             f"{_plain(name)}, {accuracies.mean_db:g} dB",
-            *(_points(_mean(accuracies.gain(name, CHANNEL_AWARE, chooser))) for chooser in OTHERS),
+            *(_points(_mean(accuracies.gain(name, CHANNEL_AWARE, chooser))) for chooser in others),
         ]
         for name in sweep[0].transmissions
         for accuracies in sweep
@@ -141,6 +142,7 @@ def accuracy_tables(accuracies: Accuracies, feature_size: int) -> str:
         body = [
             [label, *(_percent(two_way_mean(values)) for values in accuracies.of(name, chooser))]
             for chooser, label in LABELS.items()
+            if chooser in accuracies.choosers
         ]
         headings = [_plain(name), *(f"{spread:g} dB" for spread in accuracies.spreads_db)]
         parts.append(f"{_plain(name)}, {uses:g} channel uses per feature vector:\n\n{markdown_table(headings, body)}")
