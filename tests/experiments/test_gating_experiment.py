@@ -59,6 +59,7 @@ def test_with_two_gates_the_page_holds_their_rows_alone(quick, tmp_path):
     assert [piece.key["gate"] for piece in two.pieces()] == ["naive", "channel_aware"] * 2
     text = two.page(runner.values(two)).sections["docs/reports/gating.md", "gating-experiment"]
     assert "| naive gate |" in text
+    assert "channel coding" not in text  # one transmission alone
     assert "| random, channel-aware gate's experts |" in text
     assert "| random |" not in text
     assert "minus best SNR |" not in text
