@@ -38,13 +38,14 @@ def accuracy_figure(accuracies: Accuracies) -> Figure:
     rows = -(-(len(names) + 1) // columns)
     figure = Figure(figsize=(3.6 * columns + 0.6, 3.0 * rows + 0.6), layout="constrained", dpi=110)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
-    lowest = 100.0
+    lowest, highest = 100.0, 0.0
     for axis, name in zip(panels, names, strict=False):
         for chooser, (color, line, marker) in STYLES.items():
             if chooser not in accuracies.choosers:
                 continue
             means = [two_way_mean(values) * 100 for values in accuracies.of(name, chooser)]
             lowest = min(lowest, *(value.mean for value in means))
+            highest = max(highest, *(value.mean for value in means))
             error_bars(
                 axis,
                 accuracies.spreads_db,
@@ -57,7 +58,7 @@ def accuracy_figure(accuracies: Accuracies) -> Figure:
         axis.set_title(name.replace("_", " "), fontsize=10)
         axis.set_xticks(accuracies.spreads_db)
         axis.grid(alpha=0.3)
-    panels[0].set_ylim(10 * (lowest // 10), 101)
+    panels[0].set_ylim(10 * (lowest // 10), highest + 3)
     for axis in panels[len(names) + 1 :]:
         axis.remove()
     panels[len(names)].axis("off")
