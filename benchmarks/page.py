@@ -33,33 +33,22 @@ def line(row: dict[str, Any]) -> str:
         *(figure(row[name], row["unit"]) for name in ("ratio", "ratio_median", "ratio_processor")),
         {True: "yes", False: "**no**", None: ""}[row["met"]],
         f"{row['load']:.1f}",
-        f"`{row['command']}`",
+        f"`{row['command'].partition('benchmarks/')[2].partition(chr(39))[0]}`",
     ]
     return "| " + " | ".join(cells) + " |"
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Rows as a Markdown table, with their further figures below it."""
-    head = "| what | against | aim | measured | median | processor | met | load | command |\n"
+    """Rows as a Markdown table."""
+    head = "| what | against | aim | measured | median | processor | met | load | test |\n"
     head += "|---|---|---:|---:|---:|---:|---|---:|---|\n"
-    further = [
-        f"- {row['what']}, against {row['against']}: "
-        + ", ".join(
-            f"{name} {value if isinstance(value, str) else format(value, ',.4g')}"
-            for name, value in row["details"].items()
-        )
-        for row in rows
-        if row["details"]
-    ]
     machines = {
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, Python {machine['python']}, "
         + ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
         for machine in (row["machine"] for row in rows)
     }
     body = "\n".join(line(row) for row in rows)
-    return (
-        f"{head}{body}\n\nFurther figures:\n\n" + "\n".join(further) + "\n\nMeasured on: " + "; ".join(machines) + "."
-    )
+    return f"{head}{body}\n\nMeasured on: " + "; ".join(machines) + "."
 
 
 def draw(records: list[dict[str, Any]], path: str) -> None:

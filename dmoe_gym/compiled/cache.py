@@ -175,7 +175,12 @@ def _forget_unused(folder: Path) -> None:
 def _announce() -> None:
     """Say once that what takes so long is the compiler."""
     if multiprocessing.parent_process() is None:
-        print(f"dmoe_gym: compiling for this machine, once (kept in {_writable_folder()})", file=sys.stderr, flush=True)
+        print(
+            "dmoe_gym: compiling for this machine, once: about 20 s for an environment, a minute with its schedulers "
+            f"(kept in {_writable_folder()})",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _fields(kinds: Any) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ class MultiObjectiveEnv(SingleEnv):
     minus the shortfall or the share of wrong answers.
 
     The product with `reward_weights`, which are 1 and the configuration's price, is the scalar environment's reward to
-    the last bit (MO-Gymnasium's `LinearReward`). For that the first entry may be off by its last digits.
+    the last bit (MO-Gymnasium's `LinearReward`). For that the entries may be off by their last digits.
 
     Attributes:
         reward_space: Box (2,) float64.
@@ -33,7 +33,8 @@ class MultiObjectiveEnv(SingleEnv):
         observation, reward, terminated, truncated, info = super().step(action)
         lost, price = self.core.priced(0)
         vector = np.array([min(0.0, reward + price * lost), 0.0 - lost])
-        # how a product is rounded is the linear algebra library's choice
-        while (off := reward - np.dot(vector, self.reward_weights)) != 0:
-            vector[0] = np.nextafter(vector[0], np.copysign(np.inf, off))
+        # half way between two numbers a sum becomes the even one, whatever is spent: then what is lost gives way
+        while np.dot(vector, self.reward_weights) != reward:
+            vector[1] = np.nextafter(vector[1], 0.0)
+            vector[0] = min(0.0, reward - price * vector[1])
         return observation, vector, terminated, truncated, info

@@ -34,8 +34,6 @@ class Window:
         import pygame
 
         size = picture.shape[1], picture.shape[0]
-        if not pygame.display.get_init():
-            pygame.display.init()
         surface = pygame.display.get_surface()
         if surface is None or surface.get_size() != size:
             surface = pygame.display.set_mode(size)

@@ -7,6 +7,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from llvmlite.binding import get_host_cpu_name
+
 PACKAGES = (
     "dmoe_gym",
     "gymnasium",
@@ -27,7 +29,8 @@ def provenance(command: str) -> dict[str, object]:
         "git_commit": _git("rev-parse", "HEAD"),
         "git_dirty": bool(_git("status", "--porcelain")),
         "python": platform.python_version(),
-        "machine": platform.machine(),
+        # what torch and numba compile for: the same recipe gives the same bits on one kind of processor alone
+        "machine": f"{platform.machine()} {get_host_cpu_name()}",
         "packages": {name: _version(name) for name in PACKAGES},
     }
 

@@ -9,6 +9,7 @@ import pytest
 from dmoe_builders import DES, ENV_IDS, JOINT, PRICE, SCENARIOS, SEQUENTIAL, make
 from gymnasium import spaces
 
+from dmoe_gym.actions import ActionCheck
 from dmoe_gym.dmoe import Round, Schedule, check, cost, solve_exact, solve_jesa, top_k
 from dmoe_gym.dmoe.solvers.heuristics import channel_greedy
 
@@ -318,3 +319,26 @@ def test_an_action_outside_the_space_is_refused_and_changes_nothing(env_id, buil
     env.action_space.seed(0)
     action = env.action_space.sample()
     assert env.step(action)[1] == untouched.step(action)[1]
+
+
+@pytest.mark.parametrize(
+    ("space", "given"),
+    [
+        (spaces.Box(-1, 1, (2,)), (np.zeros(2), None)),  # as long as the action is
+        (spaces.Box(-1, 1, (3,)), (np.zeros(3), None)),
+        (spaces.Box(-1, 1, (2,)), (np.zeros(2), (0.0, 0.0))),  # which numpy takes for numbers of another shape
+        (spaces.Box(-1, 1, (3,)), (np.zeros(3), (np.zeros((1, 8)), np.zeros((1, 8))))),
+        (spaces.MultiDiscrete([2, 2]), (np.zeros(2, int), None)),
+        (spaces.Discrete(3), (np.array(1), None)),
+    ],
+)
+def test_what_predict_returns_is_no_action(space, given):
+    """A pair of action and state is named as what it is, whatever its shape."""
+    with pytest.raises(ValueError, match=r"is a pair \(action, state\).*valid is its first part"):
+        ActionCheck(space, 1).single(given)
+
+
+def test_lists_of_numbers_are_actions():
+    """Of as many entries as a pair has, too."""
+    np.testing.assert_array_equal(ActionCheck(spaces.Box(-1, 1, (2,)), 1).single((0.5, -0.5)), [[0.5, -0.5]])
+    np.testing.assert_array_equal(ActionCheck(spaces.MultiDiscrete([2, 3]), 2)([(1, 2), (0, 1)]), [[1, 2], [0, 1]])

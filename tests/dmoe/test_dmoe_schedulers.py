@@ -155,6 +155,23 @@ def test_top_k_selects_the_best_scores_and_assigns_their_links(round):
             assert not (extra.any(-1) & (schedule.selected.sum(-1) != 1)).any()
 
 
+@pytest.mark.parametrize(
+    ("scores", "experts"),
+    [
+        ([0.6, 0.1, 0.1, 0.2], [0]),  # the cheapest alone reaches the threshold
+        ([0.2, 0.35, 0.4, 0.05], [0, 1]),
+        ([0.2, 0.1, 0.25, 0.45], [2, 3]),  # 0 and 1 reach 0.3, 0 and 2 reach 0.45
+        ([0.3, 0.15, 0.1, 0.45], [0, 3]),  # expert 2 helps nobody
+        ([0.25, 0.25, 0.2, 0.3], [0, 1]),  # 0.5 is enough
+    ],
+)
+def test_channel_greedy_takes_the_cheapest_that_help(scores, experts):
+    """On equal links computation decides: node 0 asks itself first, then node 1, 2, 3; D = 2, threshold 0.5."""
+    config = scenario("small").replace(shortfall_price=0.0)
+    round = Round(np.tile(scores, (4, 1))[:, None], np.ones((4, 4, config.num_subcarriers)), 0.5, config)
+    assert np.flatnonzero(channel_greedy(round).selected[0, 0]).tolist() == experts
+
+
 @settings(max_examples=50)
 @given(rounds(), st.sampled_from([0.0, 0.4, 1.0]))
 def test_homogeneous_is_jesa_with_that_threshold(round, z):

@@ -146,11 +146,15 @@ def entry(core, name: str) -> np.ndarray:
     return core.features[:, names.index(f"{name}[0]") : names.index(f"{name}[{experts - 1}]") + 1]
 
 
+TINY = {"num_experts": 3, "num_states": 2, "num_subcarriers": 6, "num_layers": 3}
+
+
+@pytest.mark.parametrize("overrides", [{}, {**TINY, "residual": {"underneath": "JESA"}}], ids=["whole", "tiny"])
 @pytest.mark.parametrize("name", ["battery", "budget", "stale"])
-def test_features_are_functions_of_what_the_joint_environment_shows(name):
+def test_features_are_functions_of_what_the_joint_environment_shows(name, overrides):
     """Recomputed in numpy from the observations of `DMoE-JESA-v0` so far."""
-    residual, joint = pair(name)
-    policy = JointPolicy(strongest(joint.config))
+    residual, joint = pair(name, **overrides)
+    policy = JointPolicy(residual.underneath)
     rounds, experts, snr = joint.config.num_layers, joint.config.num_experts, joint.config.mean_snr
     scores, before = [], np.ones((4, experts))
     others = ~np.eye(experts, dtype=bool)

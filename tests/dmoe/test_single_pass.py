@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 from dmoe_builders import configs, draw_round, generators
+from dmoe_reference import optimal_cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
@@ -72,6 +73,22 @@ def test_it_attains_the_bound_where_the_best_subcarriers_are_distinct():
             assert cost(round, schedule) == pytest.approx(bound, rel=1e-6)
             attained += 1
     assert attained > 10
+
+
+@pytest.mark.parametrize("others", [1e-6, 3.0])
+def test_a_link_that_only_gets_a_bad_subcarrier_is_given_up(others):
+    """Two links want subcarrier 0; the one that must move does so where the other one carries as much, else it ends.
+
+    Node 2 wants a third link, which is worth less than the two: its hidden state stays at home.
+    """
+    config = DMoEConfig(
+        num_experts=3, num_subcarriers=2, max_experts=1, mean_snr_db=0.0, computation_energy_range=(1.0, 1.0)
+    )
+    scores = np.array([[0.1, 0.9, 0.0], [0.0, 0.1, 0.9], [0.6, 0.0, 0.4]])[:, None]
+    round = Round(scores, np.broadcast_to([3.0, others], (3, 3, 2)), 0.8, config)
+    schedule = _decide(round)
+    assert schedule.allocated.any(-1).sum() == (1 if others < 1 else 2)
+    assert cost(round, schedule) == pytest.approx(optimal_cost(round), rel=1e-6)
 
 
 def test_a_hard_threshold_is_met_wherever_it_can_be():

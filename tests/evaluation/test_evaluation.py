@@ -20,6 +20,7 @@ from dmoe_gym.evaluation import (
 )
 from dmoe_gym.evaluation.ahead import pieces
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
+from dmoe_gym.facades.view import create_view
 from dmoe_gym.io.command_line import print_table
 from dmoe_gym.policy import ConstantPolicy, Scheduler
 from dmoe_gym.registration import system_of
@@ -39,6 +40,19 @@ def test_rows_do_not_depend_on_the_batch():
     apart = evaluate(policy, JOINT, scenario="small", seeds=SEEDS, batch=1)
     for one, other in zip(together, apart, strict=True):
         assert one | {"predict_ms": 0} == other | {"predict_ms": 0}
+
+
+def test_rows_say_whose_they_are_and_where():
+    """By the names that were asked for; rows of one configuration have one digest, whatever it is called."""
+    entries = create_view(JOINT, 1, None, {}).action_space.shape
+    policy = ConstantPolicy(np.zeros(entries, int), "gate_scores", 3)
+    places = ({}, {"scenario": "small"}, {"num_layers": 1})
+    rows = [evaluate(policy, JOINT, seeds=[3], name="mine", **place)[0] for place in places]
+    assert [row["scenario"] for row in rows] == ["default", "small", "default"]
+    assert {(row["policy"], row["env_id"], row["seed"]) for row in rows} == {("mine", JOINT, 3)}
+    digests = [row["configuration"] for row in rows]
+    assert digests[0] == digests[1] != digests[2]
+    assert all(digest[0] == "c" and len(digest) == 13 for digest in digests)
 
 
 @pytest.mark.parametrize("name", ["small", "scarce"])

@@ -59,6 +59,33 @@ def test_coverage_of_the_mean(seed_spread: float, episode_spread: float, rest: f
     assert 0.93 <= covered / repetitions <= (1 if seed_spread == episode_spread == 0 else 0.975)
 
 
+def test_the_mean_has_the_variance_of_two_random_effects() -> None:
+    """(MS of rows + MS of columns - MS of the rest) / (S E), with Satterthwaite's degrees of freedom, by hand."""
+    values = np.array([[0.0, 2.0, 4.0, 6.0], [1.0, 3.0, 6.0, 8.0], [5.0, 7.0, 9.0, 13.0]])
+    rows, columns, mean = values.mean(1), values.mean(0), values.mean()
+    squares = np.array([4 * np.var(rows, ddof=1), 3 * np.var(columns, ddof=1), 0.0])
+    squares[2] = (np.sum((values - mean) ** 2) - 2 * squares[0] - 3 * squares[1]) / 6
+    assert squares[:2].min() > 3 * squares[2] > 0  # so that neither effect alone is the larger estimate
+    total = squares[0] + squares[1] - squares[2]
+    freedom = total**2 / (squares**2 / [2, 3, 6]).sum()
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(total / 12)
+    interval = two_way_mean(values)
+    np.testing.assert_allclose((interval.mean, interval.low, interval.high), mean + half * np.array([0, -1, 1]))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_mean_is_no_surer_than_one_effect_alone_lets_it_be(turned: bool) -> None:
+    """Rows that cancel in every column but for a little: the rest is the larger, the estimate that of the columns."""
+    values = np.array([[0.0, 8.0, 1.0], [9.0, 1.0, 10.0]])
+    squares = np.array([3 * np.var(values.mean(1), ddof=1), 2 * np.var(values.mean(0), ddof=1), 0.0])
+    squares[2] = (np.sum((values - values.mean()) ** 2) - squares[0] - 2 * squares[1]) / 2
+    assert squares[2] > max(squares[:2])
+    total = max(squares[:2])
+    freedom = total**2 / (squares**2 / [1, 2, 2]).sum()
+    interval = two_way_mean(values.T if turned else values)
+    assert interval.high - interval.mean == pytest.approx(stats.t.ppf(0.975, freedom) * np.sqrt(total / 6))
+
+
 def test_naive_intervals_would_not_cover() -> None:
     """What the crossed interval is for: values pooled as if independent cover far less."""
     generator = np.random.default_rng(3)

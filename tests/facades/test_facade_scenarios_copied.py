@@ -76,10 +76,11 @@ def test_copies_go_on_with_the_same_bits(env_id, scenario, facade):
 
 
 @pytest.mark.parametrize("copy", COPIES)
+@pytest.mark.parametrize("collision", ["lost", "repair"])
 @pytest.mark.parametrize("scenario", ["scarce", "stale", "battery"])
-def test_copies_of_the_nodes_go_on_with_the_same_bits(scenario, copy):
+def test_copies_of_the_nodes_go_on_with_the_same_bits(scenario, collision, copy):
     pytest.importorskip("pettingzoo")
-    env = dmoe_gym.parallel_env(JOINT, scenario=scenario, observe="neighbours")
+    env = dmoe_gym.parallel_env(JOINT, scenario=scenario, collision=collision, observe="neighbours")
     env.reset(seed=1)
     generator = np.random.default_rng(0)
     actions = [

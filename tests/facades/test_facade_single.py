@@ -6,8 +6,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from dmoe_builders import ENV_IDS, JOINT, SEQUENTIAL, make
+from rollouts import assert_equal
 
 from dmoe_gym.dmoe import Round, Schedule
+from dmoe_gym.facades.manual import short
 from dmoe_gym.registration import system_of
 
 
@@ -115,3 +117,24 @@ def test_info_names_every_reward_term_with_its_unit(env_id):
     terms = {"cost", "energy_communication_J", "energy_computation_J", "relevance", "shortfall", "repairs", "outages"}
     assert info.keys() - {"action_mask"} == terms
     assert all(type(info[name]) is float for name in terms)
+
+
+@pytest.mark.parametrize("low", [-1.0, 0.0])
+def test_spaces_are_told_in_a_line(low):
+    """A box of one range as Gymnasium writes it, of several ranges by its shape."""
+    assert short(gym.spaces.Box(low, 1.0, (3,))) == str(gym.spaces.Box(low, 1.0, (3,)))
+    for ends in ((np.array([low, 0.5]), 1.0), (low, np.array([1.0, 2.0]))):
+        told = short(gym.spaces.Box(*(np.full(2, end) for end in ends), dtype=np.float64))
+        assert told == "Box of (2,) float64, the parts in this order, each row by row"
+    assert short(gym.spaces.MultiDiscrete([2, 2, 5])) == "MultiDiscrete of 3"
+    assert short(gym.spaces.Discrete(4)) == "Discrete(4)"
+    assert short(gym.spaces.Dict({"a": gym.spaces.Discrete(4)})) == "Dict of 1 arrays"
+
+
+def test_the_seed_that_is_told_before_the_first_reset_gives_the_episodes():
+    env = make(JOINT, num_layers=1)
+    told = env.np_random_seed
+    first, second = env.reset()[0], env.reset()[0]
+    again = make(JOINT, num_layers=1)
+    assert_equal(again.reset(seed=told)[0], first)
+    assert_equal(again.reset()[0], second)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -37,6 +40,57 @@ def test_what_lies_beyond_is_refused_by_name(env_id, fields, words):
     with pytest.raises(ValueError, match=words) as error:
         gym.make(env_id, **fields)
     assert "\n" not in str(error.value)
+
+
+# the smallest systems, in which no two fields stand in each other's way, by the page that says the limits of fields
+SMALLEST = {
+    "dmoe.md": DMoEConfig(num_experts=2, num_subcarriers=1, num_layers=1, max_experts=1),
+    "wdmoe.md": WDMoEConfig(
+        num_devices=2,
+        num_tokens=1,
+        num_blocks=1,
+        max_experts=1,
+        noise_dbm_per_hz=0.0,
+        base_station_power_w=1e-9,
+        device_power_w=1e-9,
+        distance_range_m=(1e6, 1e6),
+    ),
+}
+
+
+def limits(page: str) -> list[tuple[str, str, float, float]]:
+    """(page, field, lowest, highest) of the page's sentence "Limits, ...: `field`, `field` LOWEST to HIGHEST; ..."."""
+    said = (Path(__file__).parents[2] / "docs" / page).read_text().partition("Limits, ")[2].partition("\n\n")[0]
+    found = []
+    for names, *ends in re.findall(r"((?:`\w+`,?\s+)+)(-?[\de.,-]+)\s+to\s+(-?[\de.,-]*\d)", said):
+        low, high = (float(end.replace(",", "")) for end in ends)
+        found += [(page, name, low, high) for name in re.findall(r"`(\w+)`", names)]
+    return found
+
+
+@pytest.mark.parametrize(("page", "field", "low", "high"), [each for page in SMALLEST for each in limits(page)])
+def test_limits_are_those_of_the_manual(page, field, low, high):
+    """Both ends are valid, a little more is not and is named."""
+    config = SMALLEST[page]
+    default = getattr(config, field)
+    for end, beyond in ((low, low - max(abs(low) / 100, 1e-6)), (high, high * 1.01 + (high == 0))):
+        if isinstance(default, int):
+            end, beyond = int(end), int(end) + (1 if end == high else -1)
+        pair = isinstance(default, tuple)
+        config.replace(**{field: (end, end) if pair else end})
+        with pytest.raises(
+            ValueError, match=rf"{field}.* = {re.escape(str(beyond))}.* (greater|less) than or equal to"
+        ):
+            config.replace(**{field: (beyond, beyond) if pair else beyond})
+
+
+def test_the_manual_says_the_limits_of_every_number():
+    for page, config in SMALLEST.items():
+        known = {field for _, field, _, _ in limits(page)}
+        numbers = {name for name in type(config).model_fields if isinstance(getattr(config, name), int | float)}
+        assert numbers - known == {"max_experts"} | {
+            name for name in numbers if isinstance(getattr(config, name), bool)
+        }
 
 
 @pytest.mark.parametrize("env_id", ["DMoE-JESA-v0", "WDMoE-v0", "ChannelAwareGating-v0"])

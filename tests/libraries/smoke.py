@@ -27,7 +27,7 @@ GROUPS = {
     ),
     "tianshou": (["tianshou>=2", "-e", f"{ROOT}"], ["tianshou"]),
     "nodes": (["supersuit", "torchrl", "-e", f"{ROOT}[train,views]"], ["supersuit", "torchrl_nodes"]),
-    "rllib": (["ray[rllib]", "-e", f"{ROOT}"], ["rllib"]),
+    "rllib": (["ray[rllib]", "-e", f"{ROOT}[views]"], ["rllib", "rllib_nodes"]),
 }
 BOX, DISCRETE, WHOLE = "DMoE-JESA-Price-Flat-v0", "DMoE-JESA-Sequential-Flat-v0", "DMoE-JESA-Flat-v0"
 STEPS = 256
@@ -305,7 +305,51 @@ def rllib() -> str:
     return "PPO on the new API stack"
 
 
-_DISTRIBUTIONS = {"cleanrl": "gymnasium", "sbx": "sbx-rl", "rllib": "ray", "torchrl_nodes": "torchrl"}
+def rllib_nodes() -> str:
+    """Every node an agent, one module for all; the dictionaries are flattened on the way to it."""
+    import ray
+    from ray.rllib.algorithms.ppo import PPOConfig
+    from ray.rllib.connectors.env_to_module import FlattenObservations
+    from ray.rllib.env.wrappers.pettingzoo_env import ParallelPettingZooEnv
+    from ray.tune.registry import register_env
+
+    import dmoe_gym
+
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    for collision in ("lost", "repair"):
+        register_env(
+            "nodes",
+            lambda options, collision=collision: ParallelPettingZooEnv(
+                dmoe_gym.parallel_env("DMoE-JESA-v0", collision=collision)
+            ),
+        )
+        algorithm = (
+            PPOConfig()
+            .environment("nodes")
+            .env_runners(
+                num_env_runners=0,
+                env_to_module_connector=lambda env, spaces, device: FlattenObservations(multi_agent=True),
+            )
+            .multi_agent(policies={"shared"}, policy_mapping_fn=lambda agent, episode, **_: "shared")
+            .training(train_batch_size_per_learner=STEPS, minibatch_size=64, num_epochs=1)
+            .build_algo()
+        )
+        for _ in range(2):
+            results = algorithm.train()
+        assert results["env_runners"]["num_episodes"] > 0
+        assert results["learners"]["shared"]["num_module_steps_trained"] > 0
+        algorithm.stop()
+    ray.shutdown()
+    return "PPO on the new API stack over `ParallelPettingZooEnv`, one module for all nodes"
+
+
+_DISTRIBUTIONS = {
+    "cleanrl": "gymnasium",
+    "sbx": "sbx-rl",
+    "rllib": "ray",
+    "rllib_nodes": "ray",
+    "torchrl_nodes": "torchrl",
+}
 
 
 def inside(name: str) -> None:

@@ -19,6 +19,7 @@ import importlib
 import io
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -52,7 +53,7 @@ AREAS = {
     "DMoE solvers": (["dmoe/solvers", "dmoe/schedulers", "dmoe/bounds.py"], ["dmoe"]),
     "WDMoE": (
         ["wdmoe/physics", "wdmoe/solvers", "wdmoe/schedulers", "wdmoe/config.py", "wdmoe/bounds.py"],
-        ["wdmoe"],
+        ["wdmoe", "fuzz"],
     ),
     "environments": (
         ["dmoe/env", "wdmoe/env", "gating/env", "core.py", "actions.py"],
@@ -208,17 +209,40 @@ def _reached(file: str) -> dict[str, Any]:
     return json.loads(kept.read_text())
 
 
+def _users(mutant: Mutant) -> dict[str, set[int]]:
+    """By file, the lines of the product that name what a statement outside of functions gives a name to."""
+    statement = (ROOT / mutant.file).read_text().splitlines()[mutant.statement - 1]
+    named = re.match(r"\s*(\w+)\s*(?::[^=]*)?=", statement)
+    if named is None:
+        return {}
+    word, users = re.compile(rf"\b{named[1]}\b"), {}
+    for path in sorted((ROOT / "dmoe_gym").rglob("*.py")):
+        lines = enumerate(path.read_text().splitlines(), 1)
+        users[str(path.relative_to(ROOT))] = {number for number, line in lines if word.search(line)}
+    return users
+
+
 def _tests_for(mutant: Mutant, reached: list[dict[str, Any]], seconds: float) -> list[str]:
-    """Tests of so many seconds that reach the change's statement, quickest first, then others that reach its file."""
-    here = range(mutant.statement, mutant.line + mutant.before.count("\n") + 1)
+    """Tests of so many seconds that reach the change's statement, quickest first, then others that reach its file.
+
+    A statement outside of functions runs when its module is imported: there tests count that reach lines which name
+    what it gives a name to.
+    """
+    here = {mutant.file: set(range(mutant.statement, mutant.line + mutant.before.count("\n") + 1))}
+    if not any(
+        here[mutant.file] & set(lines.get(mutant.file, ())) for found in reached for lines in found["lines"].values()
+    ):
+        here = _users(mutant)
     near: list[tuple[float, str]] = []
     far: list[tuple[float, str]] = []
     for found in reached:
         for name, by_file in found["lines"].items():
-            lines = by_file.get(mutant.file)
-            if lines is not None:
-                moved = found["contents"][mutant.file] != _content(mutant.file)  # since its lines were noted
-                (near if moved or any(line in here for line in lines) else far).append((found["passed"][name], name))
+            # all of a file that has changed since its lines were noted
+            moved = mutant.file in by_file and found["contents"][mutant.file] != _content(mutant.file)
+            if moved or any(not here.get(file, set()).isdisjoint(lines) for file, lines in by_file.items()):
+                near.append((found["passed"][name], name))
+            elif mutant.file in by_file:
+                far.append((found["passed"][name], name))
     chosen = []
     for group, limit in ((near, seconds), (far, seconds / 4)):
         spent = 0.0

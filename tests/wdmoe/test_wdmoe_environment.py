@@ -179,6 +179,30 @@ def test_encoding_an_allocation_and_decoding_it_keeps_its_latency(name, spread_d
         assert core.terms["repairs"][0] == 0
 
 
+def test_encoded_shares_reach_from_the_largest_to_e_to_the_minus_16_of_it():
+    """Shares under that are raised to it; what lies between keeps its ratio."""
+    core = started(JointCore, size=1)
+    selected = np.zeros((core.config.num_tokens, 4), bool)
+    selected[:, 0] = selected[::2, 1] = selected[0, 2] = True
+    for middle, raised in ((1e4, True), (1e8 * np.exp(-15), False)):
+        bandwidth = np.array([1e8, middle, 1e-2 if raised else 1e8 * np.exp(-16), 0.0])
+        action = core.encode(Allocation(selected, bandwidth))
+        assert action in core.action_space
+        assert action[[0, 2, 3]].tolist() == [1, -1, 0]
+        decoded = np.exp(8 * action[:3].astype(float))
+        assert decoded[2] / decoded[0] == pytest.approx(np.exp(-16), rel=1e-5)
+        if not raised:
+            assert decoded[1] / decoded[0] == pytest.approx(np.exp(-15), rel=1e-5)
+        np.testing.assert_array_equal(action[4:].reshape(-1, 4), np.where(selected, 1, -1))
+
+
+@pytest.mark.parametrize("core_class", CORES)
+def test_before_the_first_step_nobody_serves_and_no_bandwidth_is_handed_out(core_class):
+    schedule = started(core_class).schedule(0)
+    assert not schedule.selected.any()
+    assert not schedule.bandwidth.any()
+
+
 @pytest.mark.parametrize("core_class", CORES)
 def test_no_action_beats_the_exact_optimum_and_the_bound_is_lower(core_class):
     core = started(core_class, size=8, num_blocks=3, num_tokens=8)

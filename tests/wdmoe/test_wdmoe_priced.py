@@ -20,7 +20,7 @@ from dmoe_gym.wdmoe import (
     top_k,
 )
 from dmoe_gym.wdmoe.solvers.bandwidth import needed_bandwidth
-from dmoe_gym.wdmoe.solvers.priced import marginal_price
+from dmoe_gym.wdmoe.solvers.priced import marginal_price, select_at_prices
 
 SEEDS = st.integers(0, 2**32 - 1)
 NAMES = st.sampled_from(["testbed", "mixtral"])
@@ -42,6 +42,37 @@ def test_the_price_is_the_derivative_of_the_bandwidth_needed(seed: int, load: fl
         return
     slope = (need(load + step) - need(load - step)) / (2 * step) / 1e8
     assert price == pytest.approx(min(slope, 10), rel=1e-2)
+
+
+def test_prices_are_good_to_a_quarter_of_newtons_last_step() -> None:
+    """That step is a percent, and the derivative's logarithm changes by less than a quarter of that of its argument."""
+    generator = np.random.default_rng(0)
+    latency, payload, errors = 5e-3, 65536.0, []
+    for _ in range(1000):
+        links, load = 10 ** generator.uniform(8, 13, 2), generator.uniform(0.5, 30)
+        computation = generator.uniform(0, 0.9) * latency / load
+        low, high = (
+            needed_bandwidth(latency / (load * factor), *links, computation, payload) for factor in (1 - 1e-6, 1 + 1e-6)
+        )
+        if np.isfinite(high) and (slope := (high - low) / (2e-6 * load) / 1e8) < 10:
+            errors.append(abs(marginal_price(latency, load, *links, computation, payload, 1e8) / slope - 1))
+    assert len(errors) > 500
+    assert max(errors) <= 0.0025
+
+
+def test_at_prices_tokens_take_the_largest_weights_less_discounts() -> None:
+    """Discounts are in proportion to e^(log price), the dearest device's is 4: whatever stood in the workspace."""
+    generator = np.random.default_rng(5)
+    prices, weights = np.log([0.2, 0.1, 0.4]), generator.dirichlet(np.ones(3), 6)
+    for scratch in (np.zeros(3), np.full(3, 1e8)):
+        discounts, selected, tokens = scratch, np.zeros(weights.shape, np.bool_), np.empty(3)
+        select_at_prices(prices, weights, 1, 0.0, discounts, selected, tokens)
+        np.testing.assert_allclose(discounts, [2, 1, 4])
+        np.testing.assert_array_equal(selected, np.eye(3, dtype=bool)[(weights - [2, 1, 4]).argmax(1)])
+        np.testing.assert_array_equal(tokens, selected.sum(0))
+    # devices of one weight: all tokens go to the cheapest one
+    select_at_prices(prices, np.full((6, 3), 1 / 3), 2, 0.3, discounts, selected, tokens)
+    assert tokens.tolist() == [0, 6, 0]
 
 
 @given(SEEDS, NAMES)

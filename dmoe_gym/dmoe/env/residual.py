@@ -332,21 +332,26 @@ class ResidualCore(FeatureCore, DMoECore):
             )  # fmt: skip
 
 
+@njit
+def _settle_one(row, selected, subcarrier, constants, rules, batch):
+    """The reward of one environment's planned schedule, made feasible."""
+    workspace = new_workspace(constants, batch)
+    chosen, route = batch.selected[row], batch.subcarrier[row]
+    experts, states, _ = chosen.shape
+    for i in range(experts):
+        for j in range(experts):
+            route[i, j] = -1 if i == j else max(subcarrier[i, j], 0)
+            for n in range(states):
+                chosen[i, n, j] = selected[i, n, j]
+    asked = np.float64(batch.threshold[row, 0]) if rules.enforced else 0.0
+    repairs = repair_draft(batch.gate_scores[row], batch.efficiency[row], asked, constants, chosen, route, workspace)
+    return -charge(row, repairs, constants, rules, batch, workspace)
+
+
 @serial_or_parallel
 def _settle(rows, selected, subcarrier, constants, rules, batch):
     """Make planned schedules feasible and charge for them, as `DMoE-JESA-v0` does with the actions that encode them."""
     rewards = batch.rewards  # what a parallel loop writes by an attribute of a tuple is lost
-    experts = subcarrier.shape[1]
     for position in prange(rows.shape[0]):
         row = rows[position]
-        workspace = new_workspace(constants, batch)
-        chosen, route = batch.selected[row], batch.subcarrier[row]
-        chosen[:] = selected[position]
-        for i in range(experts):
-            for j in range(experts):
-                route[i, j] = -1 if i == j else max(subcarrier[position, i, j], 0)
-        asked = np.float64(batch.threshold[row, 0]) if rules.enforced else 0.0
-        repairs = repair_draft(
-            batch.gate_scores[row], batch.efficiency[row], asked, constants, chosen, route, workspace
-        )
-        rewards[row] = -charge(row, repairs, constants, rules, batch, workspace)
+        rewards[row] = _settle_one(row, selected[position], subcarrier[position], constants, rules, batch)

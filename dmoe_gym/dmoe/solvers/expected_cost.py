@@ -13,7 +13,7 @@ from dmoe_gym.dmoe.physics.terms import attainable
 from dmoe_gym.dmoe.solvers.delivery import expect
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
 from dmoe_gym.dmoe.solvers.linear_assignment import assign_rows
-from dmoe_gym.dmoe.solvers.repair import LEAST_SAVING, best_free, mark_taken, release_idle
+from dmoe_gym.dmoe.solvers.repair import LEAST_SAVING, best_free, copy_schedule, mark_taken, release_idle
 
 # Price of a subcarrier that is known not to work, where assignments need a number.
 UNUSABLE = 1e6
@@ -230,8 +230,7 @@ def expected_descent(gate_scores, targets, predicted, success, energy, constants
         if not total < least - LEAST_SAVING:
             break
         least = total
-        selected[:] = draft
-        subcarrier[:] = draft_subcarrier
+        copy_schedule(draft, draft_subcarrier, selected, subcarrier)
     return least
 
 
@@ -315,11 +314,9 @@ def expected_restarts(
     best = expected_total(gate_scores, targets, success, energy, constants, selected, subcarrier, chance)
     draft, draft_subcarrier = selected.copy(), subcarrier.copy()
     for link in links:
-        draft[:] = selected
-        draft_subcarrier[:] = subcarrier
+        copy_schedule(selected, subcarrier, draft, draft_subcarrier)
         start_over(link // experts, link % experts, gate_scores, predicted, draft, draft_subcarrier)
         now = expected_descent(gate_scores, targets, predicted, success, energy, constants, draft, draft_subcarrier)
         if now < best - LEAST_SAVING:
             best = now
-            selected[:] = draft
-            subcarrier[:] = draft_subcarrier
+            copy_schedule(draft, draft_subcarrier, selected, subcarrier)

@@ -66,8 +66,9 @@ def des_round(gate_scores, efficiency, threshold, constants, selected, subcarrie
     for i in range(experts):
         for j in range(experts):
             subcarrier[i, j] = np.argmax(efficiency[i, j]) if i != j else -1
-    select_experts(gate_scores, efficiency, subcarrier, threshold, constants, selected)
-    complete(gate_scores, efficiency, threshold, constants, selected, subcarrier)
+    scores, rates = gate_scores.astype(np.float64), efficiency.astype(np.float64)  # as in `jesa`
+    select_experts(scores, rates, subcarrier, threshold, constants, selected)
+    complete(scores, rates, threshold, constants, selected, subcarrier)
 
 
 @njit
@@ -77,7 +78,8 @@ def channel_greedy_round(gate_scores, efficiency, threshold, constants, selected
     Where D cheap experts do not reach it, the least relevant of them gives way to the next cheapest that helps.
     """
     experts, states, _ = gate_scores.shape
-    provisional_subcarriers(efficiency, subcarrier)
+    rates = efficiency.astype(np.float64)
+    provisional_subcarriers(rates, subcarrier)
     energies = np.empty(experts)
     best = np.empty(constants.max_experts)
     for i in range(experts):
@@ -85,7 +87,7 @@ def channel_greedy_round(gate_scores, efficiency, threshold, constants, selected
             m = subcarrier[i, j]
             energies[j] = constants.computation[j]
             if i != j:
-                rate = efficiency[i, j, m] if m >= 0 else 0.0
+                rate = rates[i, j, m] if m >= 0 else 0.0
                 energies[j] += constants.transmission / rate if rate > 0 else np.inf
         order = np.argsort(energies, kind="mergesort")
         for n in range(states):
@@ -110,7 +112,7 @@ def channel_greedy_round(gate_scores, efficiency, threshold, constants, selected
                 chosen[j] = True
                 served += scores[j]
                 count += 1
-    complete(gate_scores, efficiency, threshold, constants, selected, subcarrier)
+    complete(gate_scores.astype(np.float64), rates, threshold, constants, selected, subcarrier)
 
 
 def random_round(

@@ -16,6 +16,7 @@ from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS, search
 from dmoe_gym.dmoe.solvers.linear_assignment import allocate, count_payload
 from dmoe_gym.dmoe.solvers.repair import (
     best_free,
+    copy_schedule,
     cure_shortfalls,
     drop_unserved,
     mark_taken,
@@ -174,15 +175,16 @@ def complete(gate_scores, efficiency, threshold, constants, selected, subcarrier
 
 
 @njit_no_refcount
-def _same(one, other):
-    """Are two selections (K, N, K) equal?"""
-    experts, states, _ = one.shape
+def _noted(selected, note):
+    """Note a selection (K, N, K); was it noted already?"""
+    same = True
+    experts, states, _ = selected.shape
     for i in range(experts):
         for n in range(states):
             for j in range(experts):
-                if one[i, n, j] != other[i, n, j]:
-                    return False
-    return True
+                same &= selected[i, n, j] == note[i, n, j]
+                note[i, n, j] = selected[i, n, j]
+    return same
 
 
 @njit
@@ -196,36 +198,36 @@ def jesa(gate_scores, efficiency, threshold, constants, selected, subcarrier, ma
         the number of iterations.
     """
     experts, _, _ = gate_scores.shape
+    # observations have 32 bits, environments and prices 64: what is below is compiled once for both
+    scores, rates = gate_scores.astype(np.float64), efficiency.astype(np.float64)
     provisional = np.empty((experts, experts), np.int64)
     draft = np.empty_like(selected)
     asked = np.zeros_like(selected)
     draft_subcarrier = np.empty((experts, experts), np.int64)
     link_efficiency = np.empty((experts, experts))
     best = np.empty(constants.max_experts)
-    taken = np.empty(efficiency.shape[2], np.bool_)
-    provisional_subcarriers(efficiency, provisional)
+    taken = np.empty(rates.shape[2], np.bool_)
+    provisional_subcarriers(rates, provisional)
     best_cost = np.inf
     for iteration in range(max_iterations):
-        select_experts(gate_scores, efficiency, provisional, threshold, constants, draft)
-        if iteration > 0 and _same(draft, asked):
+        select_experts(scores, rates, provisional, threshold, constants, draft)
+        if _noted(draft, asked) and iteration > 0:
             return iteration + 1  # the same selection costs the same
-        asked[:] = draft
-        complete(gate_scores, efficiency, threshold, constants, draft, draft_subcarrier)
+        complete(scores, rates, threshold, constants, draft, draft_subcarrier)
         for i in range(experts):
             for j in range(experts):
                 m = draft_subcarrier[i, j]
-                link_efficiency[i, j] = efficiency[i, j, m] if m >= 0 else 0.0
-        cost = round_terms(gate_scores, draft, link_efficiency, None, threshold, constants, best)[4]
+                link_efficiency[i, j] = rates[i, j, m] if m >= 0 else 0.0
+        cost = round_terms(scores, draft, link_efficiency, None, threshold, constants, best)[4]
         if not cost < best_cost:
             return iteration + 1
         best_cost = cost
-        selected[:] = draft
-        subcarrier[:] = draft_subcarrier
+        copy_schedule(draft, draft_subcarrier, selected, subcarrier)
         mark_taken(draft_subcarrier, taken)
         for i in range(experts):
             for j in range(experts):
                 m = draft_subcarrier[i, j]
-                provisional[i, j] = m if m >= 0 or i == j else best_free(efficiency[i, j], taken)
+                provisional[i, j] = m if m >= 0 or i == j else best_free(rates[i, j], taken)
     return max_iterations
 
 

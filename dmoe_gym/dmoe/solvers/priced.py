@@ -12,6 +12,7 @@ import numpy as np
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.dmoe.physics.terms import cost_of, repriced, shortfall_cost, transmission_energy
 from dmoe_gym.dmoe.solvers.jesa import MAX_ITERATIONS, jesa
+from dmoe_gym.dmoe.solvers.repair import copy_schedule
 
 # How often, and by how much, an overdrawn node's price is raised before the schedule is taken as it is.
 RAISES = 12
@@ -62,8 +63,7 @@ def best_multiplier(gate_scores, efficiency, constants, owed, multipliers, selec
         cost = energy + shortfall_cost(max(0.0, owed - relevance), constants)
         if cost < best:
             best = cost
-            selected[:] = draft
-            subcarrier[:] = draft_subcarrier
+            copy_schedule(draft, draft_subcarrier, selected, subcarrier)
 
 
 @njit
@@ -132,5 +132,4 @@ def best_node_priced(
         cost = energy + shortfall_cost(max(0.0, owed - relevance), constants)
         if cost < best:
             best = cost
-            selected[:] = draft
-            subcarrier[:] = draft_subcarrier
+            copy_schedule(draft, draft_subcarrier, selected, subcarrier)

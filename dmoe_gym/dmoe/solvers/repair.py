@@ -44,6 +44,17 @@ def release_idle(selected, subcarrier):
 
 
 @njit_no_refcount
+def copy_schedule(selected, subcarrier, kept, kept_subcarrier):
+    """Copy a schedule into another's arrays: loops compile in a tenth of the time that numba takes for `[:] =`."""
+    experts, states, _ = selected.shape
+    for i in range(experts):
+        for j in range(experts):
+            kept_subcarrier[i, j] = subcarrier[i, j]
+            for n in range(states):
+                kept[i, n, j] = selected[i, n, j]
+
+
+@njit_no_refcount
 def mark_taken(subcarrier, taken):
     """taken[m] = is subcarrier m held by a link."""
     taken[:] = False

@@ -14,7 +14,7 @@ from dmoe_gym.dmoe.physics.terms import attainable, repriced
 from dmoe_gym.dmoe.solvers.des_kernel import FLOAT_ROWS, INT_ROWS
 from dmoe_gym.dmoe.solvers.jesa import decided_by, link_energies, select_node
 from dmoe_gym.dmoe.solvers.linear_assignment import allocate, count_payload
-from dmoe_gym.dmoe.solvers.repair import LEAST_SAVING, best_free, mark_taken, release_idle
+from dmoe_gym.dmoe.solvers.repair import LEAST_SAVING, best_free, copy_schedule, mark_taken, release_idle
 
 # Passes of the local search over all links; it usually ends after two or three.
 MAX_PASSES = 10
@@ -165,8 +165,7 @@ def value_greedy_round(gate_scores, efficiency, threshold, constants, selected, 
                 )
                 if now < best - LEAST_SAVING:
                     best = now
-                    selected[:] = draft
-                    subcarrier[:] = draft_subcarrier
+                    copy_schedule(draft, draft_subcarrier, selected, subcarrier)
         if not best < before:
             break
     release_idle(selected, subcarrier)
