@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -12,15 +12,13 @@ from typing import Annotated
 import typer
 from optuna.trial import FrozenTrial
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from agents.callback import handled, stop
 from agents.check import check_recipe
-from agents.config import TrainingConfig, import_modules, load_config
+from agents.config import TrainingConfig, import_modules, load_config, recipe_file, run_folder
 from agents.evaluate import evaluate_runs, load_learner
 from agents.export import export_run, is_export
 from agents.run_folder import RunFolder, read_status
-from agents.shipped import recipe_file, run_folder
 from agents.study import BEST, Budget, load_space, ranked, run_study
 from agents.sweep import ENGINES, Job, Outcome, groups_of, jobs_of, seeds_of
 from agents.sweep import sweep as run_sweep
@@ -111,10 +109,20 @@ def sweep(
         with bar(console) as progress:
             reference_rows(config, runs, jobs=jobs, progress=partial(progress.task, total=config.evaluation.episodes))
     outcomes = []
-    with handled(stop), SweepBars(console, listed) as bars:
+    running: dict[str, Callable[[int], None]] = {}
+    with handled(stop), bar(console) as bars:
+        advance = bars.task("runs", len(listed))
+
+        def report(job: Job, steps: int) -> None:
+            if job.name not in running:
+                running[job.name] = bars.steps(job.name, job.config.total_timesteps)
+            running[job.name](steps)
+
         try:
-            for outcome in run_sweep(listed, engine=engine, workers=jobs, report=bars.report):
-                bars.ended(outcome)
+            for outcome in run_sweep(listed, engine=engine, workers=jobs, report=report):
+                advance(1)
+                bars.remove(outcome.job.name)
+                console.print(f"{outcome.job.name}: {outcome.state} {outcome.error}".rstrip(), markup=False)
                 outcomes.append(outcome)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("every run has kept its checkpoint; the same command goes on") from None
@@ -276,39 +284,6 @@ def demo(
     report = write_report(group, f"dmoe_gym demo: {title}", told_command(), rows, line_up, curves=curves)
     console.print(f"report: {report}")
     console.print(f"TensorBoard: {Path(sys.executable).parent / 'tensorboard'} --logdir {group}")
-
-
-class SweepBars:
-    """A bar over all runs and one for each that runs now; without a terminal, a line for each that ends."""
-
-    def __init__(self, console: Console, jobs: Iterable[Job]) -> None:
-        self._console = console
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-        self._progress = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
-        self._all = self._progress.add_task("runs", total=len(list(jobs)))
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> SweepBars:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def report(self, job: Job, steps: int) -> None:
-        """Show a running job's steps."""
-        if job.name not in self._tasks:
-            self._tasks[job.name] = self._progress.add_task(job.name, total=job.config.total_timesteps)
-        self._progress.update(self._tasks[job.name], completed=steps)
-
-    def ended(self, outcome: Outcome) -> None:
-        """Replace a job's bar by a line."""
-        task = self._tasks.pop(outcome.job.name, None)
-        if task is not None:
-            self._progress.remove_task(task)
-        self._progress.advance(self._all)
-        self._console.print(f"{outcome.job.name}: {outcome.state} {outcome.error}".rstrip(), markup=False)
-        sys.stdout.flush()
 
 
 def how_it_ended(config: TrainingConfig, folder: RunFolder, references: list[Row]) -> str:

@@ -13,7 +13,7 @@ from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
-from dmoe_gym.config import StrictConfig, list_as_tuple
+from dmoe_gym.config import StrictConfig, kind_alone
 from dmoe_gym.evaluation.run import FIRST_VALIDATION_SEED
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.io.yaml_file import dump_yaml, read_yaml
@@ -142,8 +142,6 @@ class EvaluationConfig(StrictConfig):
     untrained: bool = True
     references: tuple[Name, ...] | None = None
 
-    _list_as_tuple = field_validator("references", mode="before")(list_as_tuple)
-
 
 class NormalizationConfig(StrictConfig):
     """Stable-Baselines3's `VecNormalize`: running means and variances, kept with the weights.
@@ -233,8 +231,6 @@ class TrainingConfig(StrictConfig):
     checkpoint_every: Count = 200_000
     evaluation: EvaluationConfig = EvaluationConfig()
 
-    _list_as_tuple = field_validator("seeds", mode="before")(list_as_tuple)
-
     @field_validator("algorithm")
     @classmethod
     def _known(cls, value: str) -> str:
@@ -250,10 +246,10 @@ class TrainingConfig(StrictConfig):
     @field_validator("network", mode="before")
     @classmethod
     def _kind_of_network(cls, value: Any) -> Any:
-        """YAML has no tuples; a bare name is the network with its default parameters."""
-        fields = {"kind": value} if isinstance(value, str) else value
+        """A bare name is the network with its default parameters."""
+        fields = kind_alone(value)
         if not isinstance(fields, dict):
-            return list_as_tuple(value)
+            return value
         kind = fields.get("kind")
         if not isinstance(kind, str) or kind not in NETWORKS:
             valid = "widths of layers, or a kind among"
@@ -301,3 +297,33 @@ def load_config(path: Path) -> TrainingConfig:
 def dump_config(config: TrainingConfig) -> str:
     """The recipe as YAML."""
     return dump_yaml(config.model_dump(mode="json"))
+
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPES, WEIGHTS = ROOT / "configs", ROOT / "agents" / "weights"
+
+
+def recipe_file(named: Path) -> Path:
+    """A recipe of that path, or one that ships, as demo.
+
+    Raises:
+        ValueError: naming what ships, if there is neither.
+    """
+    return _found(named, RECIPES, ".yaml")
+
+
+def run_folder(named: Path) -> Path:
+    """A run's folder, or the weights that ship under that name.
+
+    Raises:
+        ValueError: naming what ships, if there is neither.
+    """
+    return _found(named, WEIGHTS, "")
+
+
+def _found(named: Path, home: Path, suffix: str) -> Path:
+    for place in (named, ROOT / named, home / f"{named}{suffix}"):
+        if place.exists():
+            return place
+    shipped = sorted(path.name.removesuffix(suffix) for path in home.glob(f"[!.]*{suffix}"))
+    raise ValueError(f"{named}: is not there, and does not ship; valid are paths, and {', '.join(shipped)}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from agents.config import WEIGHTS
 from agents.evaluate import load_run
 from agents.learners import LearnedPolicy
-from agents.shipped import WEIGHTS
 from dmoe_gym.dmoe.scenarios import scenario_of
 
 

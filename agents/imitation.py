@@ -5,7 +5,7 @@ What a decision is, and what is lost by another, is a matter of the environment:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from agents.config import ImitationConfig
 from agents.networks.heads import BatchedMultiCategorical
 from dmoe_gym.dmoe import DMoEConfig, Round, solve_exact
 from dmoe_gym.dmoe.env.joint import encode_joint
+from dmoe_gym.dmoe.policies import SequentialPolicy
 from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, observed_rounds
 from dmoe_gym.dmoe.system import SCHEDULERS
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
@@ -59,32 +60,23 @@ class Teacher:
 
     def __init__(self, name: str, config: DMoEConfig) -> None:
         self.scheduler = teacher_scheduler(name, config)
-        self._selected: np.ndarray | None = None
-        self._subcarrier: np.ndarray | None = None
+        self._policy = SequentialPolicy(self.scheduler)
+        self._plans: Any = None
 
     def targets(self, observation: dict[str, np.ndarray]) -> np.ndarray:
         """(B, K * M + 1) bool: every pick that carries the plan on, or "done" where none is left.
 
         A round is planned when it is seen first, with nothing selected yet.
         """
-        scores, efficiency, picked = (observation[key] for key in ("gate_scores", "spectral_efficiency", "selected"))
-        batch, experts, states, _ = scores.shape
-        subcarriers = efficiency.shape[-1]
-        new = (observation["turn"][:, 0] > 0) & ~picked.any(axis=(1, 2, 3))
-        if self._selected is None or self._subcarrier is None or len(self._selected) != batch:
-            self._selected = np.zeros(scores.shape, np.bool_)
-            self._subcarrier = np.full(efficiency.shape[:3], -1, np.int64)
-            new[:] = True
-        rows = np.flatnonzero(new)
-        if len(rows):
-            plan = self.scheduler.schedule({key: values[rows] for key, values in observation.items()})
-            self._selected[rows], self._subcarrier[rows] = plan
+        _, self._plans = self._policy.predict(observation, self._plans)
+        selected, subcarrier, _ = self._plans
+        batch, experts, states, _ = selected.shape
         everyone = np.arange(batch)
         i, n = np.divmod(observation["turn"].argmax(-1), states)
-        missing = self._selected[everyone, i, n] & ~(picked[everyone, i, n] > 0)  # (B, K)
-        targets = np.zeros((batch, experts, subcarriers), np.bool_)
+        missing = selected[everyone, i, n] & ~(observation["selected"][everyone, i, n] > 0)  # (B, K)
+        targets = np.zeros((batch, experts, observation["spectral_efficiency"].shape[-1]), np.bool_)
         row, j = np.nonzero(missing)
-        targets[row, j, np.maximum(self._subcarrier[row, i[row], j], 0)] = True
+        targets[row, j, np.maximum(subcarrier[row, i[row], j], 0)] = True
         return np.concatenate([targets.reshape(batch, -1), ~missing.any(-1, keepdims=True)], axis=1)
 
 

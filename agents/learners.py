@@ -129,7 +129,7 @@ Observation = Mapping[str, np.ndarray] | np.ndarray
 
 
 class LearnedPolicy:
-    """Deterministic actions of a Stable-Baselines3 model without masks.
+    """Deterministic actions of a Stable-Baselines3 model; of MaskablePPO among the feasible ones.
 
     It sees observations as the environment gives them: stacking and normalization of the recipe happen here, with the
     statistics of training as they stand. Its state is what the stack holds and, for recurrent models, the LSTM's.
@@ -151,49 +151,30 @@ class LearnedPolicy:
         state: Any = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
+        action_masks: np.ndarray | None = None,
     ) -> tuple[np.ndarray, Any]:
         """The model's action(s), and what it wants to be handed back with the next observation."""
         past, memory = (None, None) if state is None else state
-        prepared, past = self._prepared(observation, past, episode_start)
-        actions, memory = self.model.predict(prepared, memory, episode_start, deterministic)
+        seen, past = self._prepared(observation, past, episode_start)
+        masks: Any = {"action_masks": action_masks} if isinstance(self.model, MaskablePPO) else {}
+        actions, memory = self.model.predict(seen, memory, episode_start, deterministic, **masks)
         return actions, (past, memory)
 
     def _prepared(
         self, observation: Observation, past: np.ndarray | None, episode_start: np.ndarray | None
     ) -> tuple[Any, np.ndarray | None]:
-        """What the model reads, and the stack."""
+        """What the model is shown, and what the stack holds now."""
         seen: Any = dict(observation) if isinstance(observation, Mapping) else np.asarray(observation)
         if self.history > 1:
             older = np.zeros((*seen.shape[:-1], seen.shape[-1] * self.history), seen.dtype) if past is None else past
             if episode_start is not None:
                 older = np.where(np.asarray(episode_start)[..., None], 0, older)
             seen = past = np.concatenate([older[..., seen.shape[-1] :], seen], axis=-1)
-        if self.normalizer is not None:
-            seen = self.normalizer.normalize_obs(seen)
-        return seen, past
-
-
-class MaskedLearnedPolicy(LearnedPolicy):
-    """Deterministic actions of a MaskablePPO model among the feasible ones."""
-
-    def predict(
-        self,
-        observation: Observation,
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-        action_masks: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, Any]:
-        """The model's action(s) under the masks."""
-        prepared, past = self._prepared(observation, None if state is None else state[0], episode_start)
-        actions, _ = self.model.predict(prepared, None, episode_start, deterministic, action_masks=action_masks)  # type: ignore[call-arg]
-        return actions, (past, None)
+        return (seen if self.normalizer is None else self.normalizer.normalize_obs(seen)), past
 
 
 def as_policy(model: BaseAlgorithm) -> LearnedPolicy:
     """The model behind the suite's policy protocol."""
-    if isinstance(model, MaskablePPO):
-        return MaskedLearnedPolicy(model)
     env = model.get_env()
     by_node = env is not None and isinstance(env.unwrapped, NodesVecEnv)
     return NodesLearnedPolicy(model) if by_node else LearnedPolicy(model)
@@ -208,6 +189,7 @@ class NodesLearnedPolicy(LearnedPolicy):
         state: Any = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
+        action_masks: np.ndarray | None = None,
     ) -> tuple[np.ndarray, Any]:
         """Actions (..., K x entries) of observations (..., K x features), node after node."""
         seen, env = np.asarray(observation), self.model.get_env()

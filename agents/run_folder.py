@@ -7,7 +7,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -67,12 +67,7 @@ def write_status(folder: Path, status: Status) -> None:
 
 
 class StatusKeeper:
-    """Keeps a run's status up to date while this process trains it.
-
-    Args:
-        folder: the run's.
-        total_steps: of the recipe.
-    """
+    """Keeps a run's status up to date while this process trains it."""
 
     def __init__(self, folder: Path, total_steps: int) -> None:
         self._folder = folder
@@ -255,10 +250,16 @@ class RunFolder:
     """`root/group/name-seed`: config.yaml, provenance.json, status.json, checkpoint.pt, evaluations.csv, events.
 
     An unfinished off-policy run also has its replay buffer, a failed one its traceback.
+
+    Attributes:
+        config_file: the recipe as it was run; checkpoint_file: the newest tensors.
+        replay_file: the replay buffer; evaluations_file: one row per evaluation episode.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.config_file, self.checkpoint_file = path / CONFIG, path / CHECKPOINT
+        self.replay_file, self.evaluations_file = path / REPLAY, path / EVALUATIONS
 
     @classmethod
     def of(cls, root: Path, config: TrainingConfig, name: str, seed: int) -> RunFolder:
@@ -330,40 +331,25 @@ class RunFolder:
         steps = checkpoint_steps(self.checkpoint_file)
         return steps >= config.total_timesteps and any(row.get("step") == steps for row in self.evaluations())
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep every other process from training this run; the lock ends with the process at the latest.
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep every other process from training this run: see `alone`."""
+        return alone(self.path, "training this run")
 
-        Raises:
-            ValueError: if another process trains it.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise ValueError(f"{self.path}: another process is training this run") from None
-        try:
-            yield
-        finally:
-            lock.release()
 
-    @property
-    def config_file(self) -> Path:
-        """The recipe as it was run."""
-        return self.path / CONFIG
+@contextmanager
+def alone(folder: Path, doing: str) -> Iterator[None]:
+    """Keep every other process from what is done in a folder; the lock ends with the process at the latest.
 
-    @property
-    def checkpoint_file(self) -> Path:
-        """The newest tensors."""
-        return self.path / CHECKPOINT
-
-    @property
-    def replay_file(self) -> Path:
-        """The replay buffer of an unfinished off-policy run."""
-        return self.path / REPLAY
-
-    @property
-    def evaluations_file(self) -> Path:
-        """One row per evaluation episode."""
-        return self.path / EVALUATIONS
+    Raises:
+        ValueError: if another process does it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"{folder}: another process is {doing}") from None
+    try:
+        yield
+    finally:
+        lock.release()

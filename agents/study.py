@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import numpy as np
 import optuna
 import torch
-from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -19,9 +18,9 @@ from pydantic import Field, model_validator
 from stable_baselines3.common.logger import Logger
 
 from agents.callback import BetweenUpdates
-from agents.config import TrainingConfig, dump_config
+from agents.config import RECIPES, TrainingConfig, dump_config
 from agents.learners import as_policy, build_env, build_learner
-from agents.shipped import RECIPES
+from agents.run_folder import alone
 from agents.train import learn
 from dmoe_gym.config import StrictConfig
 from dmoe_gym.evaluation import evaluate
@@ -66,11 +65,7 @@ class Range(StrictConfig):
 
 
 class Choice(StrictConfig):
-    """One of some values.
-
-    Attributes:
-        values: which.
-    """
+    """One of some values."""
 
     values: Annotated[tuple[str | int | float | bool, ...], Field(min_length=2)]
 
@@ -311,13 +306,7 @@ def run_study(
         ValueError: if the folder holds a study of another recipe, space or length of training, is damaged, or another
             process is at it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"{folder}: another process is running this study") from None
-    try:
+    with alone(folder, "running this study"):
         study = _open(folder, space, budget)
         began = time.monotonic()
         calls = study.user_attrs.get("calls", [])
@@ -334,8 +323,6 @@ def run_study(
             # a recipe that the learner refuses is a failed trial and no end of the study
             study.optimize(objective, n_trials=1, callbacks=[after], catch=(Exception,))
         return study
-    finally:
-        lock.release()
 
 
 def _open(folder: Path, space: Space, budget: Budget) -> optuna.Study:

@@ -27,14 +27,7 @@ from dmoe_gym.io.extras import needed_for
 
 @dataclass(frozen=True)
 class Job:
-    """One seed of a recipe.
-
-    Attributes:
-        recipe: the YAML file.
-        config: what it holds.
-        seed: the seed.
-        root: of the run folders.
-    """
+    """One seed of a recipe, a YAML file and what it holds; `root` is that of the run folders."""
 
     recipe: Path
     config: TrainingConfig

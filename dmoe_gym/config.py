@@ -130,10 +130,13 @@ class StrictConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _python_scalars(cls, fields: Any) -> Any:
-        """Turn NumPy scalars into Python's: strict mode would refuse them."""
+    def _plain(cls, fields: Any) -> Any:
+        """Turn what strict mode would refuse into its like: NumPy's scalars into Python's, lists into tuples."""
         if isinstance(fields, dict):
-            return {key: value.item() if isinstance(value, np.generic) else value for key, value in fields.items()}
+            return {
+                key: value.item() if isinstance(value, np.generic) else list_as_tuple(value)
+                for key, value in fields.items()
+            }
         return fields
 
     def __eq__(self, other: object) -> bool:
@@ -203,14 +206,10 @@ def list_as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+# Values in errors: nobody reads a megabyte.
 _SHORT = reprlib.Repr()
 _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 20
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 200
-
-
-def _short(value: object) -> str:
-    """A value in an error: nobody reads a megabyte."""
-    return _SHORT.repr(value)
 
 
 def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
@@ -228,7 +227,7 @@ def _one_line(config: type[StrictConfig], error: ValidationError) -> str:
             named = f"{config.__name__}.{path} " if complaint["loc"] else f"{config.__name__}: "
             complaints.append(f"{named}{complaint['ctx']['error']}")
         else:
-            complaints.append(f"{config.__name__}.{path} = {_short(complaint['input'])}: {complaint['msg']}")
+            complaints.append(f"{config.__name__}.{path} = {_SHORT.repr(complaint['input'])}: {complaint['msg']}")
     return "; ".join(complaints)
 
 
@@ -241,9 +240,6 @@ class Component(StrictConfig, ABC):
     Fields hold numbers, text, tuples and other configurations, so that two configurations can be compared and hashed.
     A `kind` (`kind: Literal["name"] = "name"`) is needed for text files alone.
     """
-
-    def __init__(self, **fields: Any) -> None:
-        super().__init__(**{name: list_as_tuple(value) for name, value in fields.items()})
 
 
 C = TypeVar("C", bound=Component)
@@ -307,11 +303,6 @@ def is_foreign(component: Component) -> bool:
     parts = (getattr(component, name) for name in type(component).model_fields)
     outside = type(component).__module__.partition(".")[0] != __name__.partition(".")[0]
     return outside or any(isinstance(part, Component) and is_foreign(part) for part in parts)
-
-
-def kind_of(component: Component) -> str:
-    """A component's kind, or its class's name where it has none: for titles."""
-    return getattr(component, "kind", type(component).__name__)
 
 
 def _kind(component: type[Component]) -> Any:

@@ -140,21 +140,6 @@ class SchedulerPolicy(BatchPolicy):
         return self.scheduler.remember(memory, observation)
 
 
-class ConstantPolicy(BatchPolicy):
-    """The same action always: in `DMoE-JESA-Price-v0` action 0 is JESA.
-
-    Args:
-        action: the action.
-        key, dimensions: as in `BatchPolicy`.
-    """
-
-    def __init__(self, action: np.ndarray, key: str, dimensions: int) -> None:
-        self.action, self.key, self.dimensions = action, key, dimensions
-
-    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-        return np.repeat(self.action[None], len(batch[self.key]), axis=0)
-
-
 class RandomActionPolicy(BatchPolicy):
     """Uniformly random actions; the environment repairs what is infeasible.
 

@@ -82,7 +82,7 @@ def register_environments() -> None:
     for env_id in ("DMoE-JESA-v0", "DMoE-Inference-v0", "WDMoE-v0"):
         gym.register(
             id=f"mo-{env_id}",
-            entry_point="dmoe_gym.facades.multi_objective:MultiObjectiveEnv",
+            entry_point="dmoe_gym.facades.single:MultiObjectiveEnv",
             kwargs={"registered_id": env_id},
             disable_env_checker=True,  # it takes a reward of two numbers for a mistake
         )

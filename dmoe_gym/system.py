@@ -61,7 +61,6 @@ class Bound(ABC):
     """
 
     kind: ClassVar[str]
-    reads: ClassVar[str]
     function: Callable[..., Terms]
     holds: Callable[[Any], bool] = lambda config: True
     affordable: Callable[[Any], bool] = lambda config: True
@@ -78,7 +77,7 @@ class Bound(ABC):
 class ExactBound(Bound):
     """A function of one true round."""
 
-    kind, reads = "exact", "the true round"
+    kind = "exact"
 
     def means(self, rounds: Sequence[Any], observed: Sequence[Any]) -> Terms:
         return _means([self.function(round) for round in rounds])
@@ -87,7 +86,7 @@ class ExactBound(Bound):
 class InformedBound(Bound):
     """A function of one round as observed and of how many preceded it: what a round is expected to cost at least."""
 
-    kind, reads = "informed", "the observed round and the law of the rest"
+    kind = "informed"
 
     def means(self, rounds: Sequence[Any], observed: Sequence[Any]) -> Terms:
         return _means([self.function(round, passed) for passed, round in enumerate(observed)])
@@ -96,7 +95,7 @@ class InformedBound(Bound):
 class ClairvoyantBound(Bound):
     """A function of all true rounds of an episode, whose terms are means per round already."""
 
-    kind, reads = "clairvoyant", "the true episode"
+    kind = "clairvoyant"
 
     def means(self, rounds: Sequence[Any], observed: Sequence[Any]) -> Terms:
         return self.function(list(rounds))
@@ -119,17 +118,17 @@ class LineUp:
         env_id: where they run; its episodes are those of the system's other environments, bit for bit.
         policies: by name.
         bounds: names of the record's bounds.
-        random: the policy whose normalized score is 0.
         optimum: the policy or bound whose normalized score is 1.
         reference: the policy that differences are taken to.
+        random: the policy whose normalized score is 0.
     """
 
     env_id: str
     policies: Mapping[str, Policy]
     bounds: tuple[str, ...]
-    random: str
     optimum: str
     reference: str
+    random: str = "random"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -24,33 +24,22 @@ HERE = Path(__file__).resolve().parent
 FOLDER = HERE if (HERE / "agents").is_dir() else HERE.parent
 
 
-class Command(NamedTuple):
-    """A command.
-
-    Attributes:
-        package: whose app has it.
-        about: what it is for.
-    """
-
-    package: str
-    about: str
-
-
+# whose app has a command, and what it is for
 COMMANDS = {
-    "list": Command("baselines", "environments, their scenarios, schedulers and bounds"),
-    "evaluate": Command("baselines", "schedulers, policies of your own or trained ones on the same episodes"),
-    "compare": Command("baselines", "files that `evaluate` wrote, paired by episode"),
-    "train": Command("agents", "a recipe: one that ships, by its name, or a YAML file of yours"),
-    "sweep": Command("agents", "recipes x seeds, several at a time"),
-    "study": Command("agents", "search a recipe's hyperparameters"),
-    "export": Command("agents", "trained weights as files that run no code"),
-    "demo": Command("agents", "schedulers, a short training run, a report"),
-    "leaderboard": Command("baselines", "a policy on the frozen tasks, as a file that can be checked"),
-    "compile": Command("dmoe_gym", "ahead, what environments would compile at their first use"),
-    "record": Command("dmoe_gym", "gate scores of a Hugging Face model, as a trace"),
-    "train-gating": Command("dmoe_gym", "a gated model of ChannelAwareGating-v0"),
-    "time": Command("experiments", "processor time per decision, learned beside analytic"),
-    "experiments": Command("experiments", "for maintainers: published tables, pages, traces and models"),
+    "list": ("baselines", "environments, their scenarios, schedulers and bounds"),
+    "evaluate": ("baselines", "schedulers, policies of your own or trained ones on the same episodes"),
+    "compare": ("baselines", "files that `evaluate` wrote, paired by episode"),
+    "train": ("agents", "a recipe: one that ships, by its name, or a YAML file of yours"),
+    "sweep": ("agents", "recipes x seeds, several at a time"),
+    "study": ("agents", "search a recipe's hyperparameters"),
+    "export": ("agents", "trained weights as files that run no code"),
+    "demo": ("agents", "schedulers, a short training run, a report"),
+    "leaderboard": ("baselines", "a policy on the frozen tasks, as a file that can be checked"),
+    "compile": ("dmoe_gym", "ahead, what environments would compile at their first use"),
+    "record": ("dmoe_gym", "gate scores of a Hugging Face model, as a trace"),
+    "train-gating": ("dmoe_gym", "a gated model of ChannelAwareGating-v0"),
+    "time": ("experiments", "processor time per decision, learned beside analytic"),
+    "experiments": ("experiments", "for maintainers: published tables, pages, traces and models"),
 }
 
 
@@ -65,7 +54,7 @@ def main() -> None:
         return
     if name not in COMMANDS:
         _refuse(f"{name!r} is no command; valid are {', '.join(COMMANDS)}")
-    package = COMMANDS[name].package
+    package, _ = COMMANDS[name]
     if name == "evaluate" and not any(word in ENVIRONMENTS or word in VIEWS for word in arguments):
         package = "agents"  # trained runs, which know their environment
     sys.path.insert(0, str(FOLDER))
@@ -86,8 +75,8 @@ def _refuse(said: str) -> NoReturn:
 
 def _show_help() -> None:
     table = Table("command", "what for", box=None, header_style="bold")
-    for name, command in COMMANDS.items():
-        table.add_row(name, command.about)
+    for name, (_, about) in COMMANDS.items():
+        table.add_row(name, about)
     console = Console()
     console.print("dmoe-gym COMMAND ...; `dmoe-gym COMMAND --help` says more", highlight=False)
     console.print(table)

@@ -9,17 +9,69 @@ from typing import Annotated
 import typer
 
 from dmoe_gym.io.command_line import bar, command_at, one_line_errors, overrides_of, told_command, wide_console
-from experiments.catalogue import EXPERIMENTS, named
+from experiments.asymptotics import Asymptotics
+from experiments.fronts import Fronts
+from experiments.gating.accuracies import GatingNetworks, GatingTuning
+from experiments.gating.sweep import Gating
+from experiments.inference import Inference
+from experiments.language_claims import LanguageClaims
+from experiments.learned_answers import LearnedAnswers
+from experiments.mismatch import Mismatch
+from experiments.models import DigitsModel, LanguageModel
+from experiments.nodes import Nodes
 from experiments.page import signed
+from experiments.results.show import Results
+from experiments.results.store import Learned, References
 from experiments.results.times import time
 from experiments.runner import CACHE, Experiment, Runner
+from experiments.shipped import Optima, Strongest, Tuning
+from experiments.wdmoe import WDMoE
+from experiments.wdmoe_inference import WDMoEInference
+
+EXPERIMENTS: dict[str, type[Experiment]] = {
+    kind.name: kind
+    for kind in (
+        Results,
+        Learned,
+        References,
+        WDMoE,
+        Inference,
+        LanguageClaims,
+        WDMoEInference,
+        Gating,
+        Asymptotics,
+        Tuning,
+        Nodes,
+        Fronts,
+        Strongest,
+        Mismatch,
+        LearnedAnswers,
+        Optima,
+        GatingTuning,
+        GatingNetworks,
+        DigitsModel,
+        LanguageModel,
+    )
+}
+
+
+def named(name: str) -> type[Experiment]:
+    """The experiment of a name.
+
+    Raises:
+        ValueError: for an unknown one.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"experiment = {name!r}: valid are {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command()(time)
 for _name, _place in {
-    "record-digits": "dmoe_gym.recorders.digits:record_digits_command",
-    "record-language": "dmoe_gym.recorders.language:record_language_command",
-    "train-language": "dmoe_gym.models.language.train:train_language",
+    "record-digits": "dmoe_gym.recorders.own:record_digits_command",
+    "record-language": "dmoe_gym.recorders.own:record_language_command",
+    "train-language": "dmoe_gym.models.language.training:train_language",
 }.items():
     app.command(_name)(command_at(_place))
 Cache = Annotated[Path, typer.Option(help="Where the values of finished pieces are kept.")]

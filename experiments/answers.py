@@ -85,24 +85,15 @@ def contender(name: str) -> Contender:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """E episodes of K answers each, L layers.
+class Judged:
+    """E episodes of K answers each.
 
     Attributes:
-        query: (E, K) which image or prompt was asked; correct: (E, K) bool.
-        energy: (E,) per answer [mJ]; cost: (E,) mean per layer.
-        wrong_answer_price: what a wrong answer costs of an episode, per answer and layer: R / L.
-        by_expert: (L, K) share of hidden states that node j's expert served.
-        by_rank: (L, K) share of hidden states whose expert of the r-th best gate score served them.
+        query: (E, K) a number of what was asked; correct: (E, K) bool.
     """
 
     query: np.ndarray
     correct: np.ndarray
-    energy: np.ndarray
-    cost: np.ndarray
-    wrong_answer_price: float
-    by_expert: np.ndarray
-    by_rank: np.ndarray
 
     @property
     def accuracy(self) -> float:
@@ -119,6 +110,29 @@ class Answers:
         """[%], episodes and queries drawn anew, crossed."""
         return Interval.of(100.0 * self.correct.ravel(), self.units)
 
+    def points_from(self, reference: Judged) -> Interval:
+        """Accuracy less a reference's in points, paired."""
+        right = 100.0 * (self.correct.astype(float) - reference.correct)
+        return Interval.of(right.ravel(), self.units)
+
+
+@dataclass(frozen=True)
+class Answers(Judged):
+    """Of L layers.
+
+    Attributes:
+        energy: (E,) per answer [mJ]; cost: (E,) mean per layer.
+        wrong_answer_price: what a wrong answer costs of an episode, per answer and layer: R / L.
+        by_expert: (L, K) share of hidden states that node j's expert served.
+        by_rank: (L, K) share of hidden states whose expert of the r-th best gate score served them.
+    """
+
+    energy: np.ndarray
+    cost: np.ndarray
+    wrong_answer_price: float
+    by_expert: np.ndarray
+    by_rank: np.ndarray
+
     def energy_interval(self) -> Interval:
         """[mJ], episodes drawn anew."""
         return Interval.of(self.energy)
@@ -130,8 +144,7 @@ class Answers:
 
     def change_from(self, reference: Answers) -> tuple[Interval, Interval]:
         """Accuracy less a reference's in points, and energy beside it in per cent, paired."""
-        right = 100.0 * (self.correct.astype(float) - reference.correct)
-        return Interval.of(right.ravel(), self.units), percent_change(self.energy, reference.energy)
+        return self.points_from(reference), percent_change(self.energy, reference.energy)
 
 
 def ask(

@@ -11,9 +11,8 @@ import torch
 from pydantic import Field
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.config import load_config
+from agents.config import load_config, recipe_file
 from agents.learners import as_policy, build_env, build_learner
-from agents.shipped import recipe_file
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.rounds import JESA
@@ -23,7 +22,7 @@ from dmoe_gym.evaluation.statistics import Interval
 from dmoe_gym.evaluation.table import markdown_table
 from experiments.page import Page
 from experiments.runner import Experiment, Piece
-from experiments.tuning import tune
+from experiments.shipped import tune
 
 PAGE = "docs/reports/mismatch.md"
 _FIRST = "as tuned and trained"

@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from agents.config import load_config
-from dmoe_gym.config import list_as_tuple
 from dmoe_gym.dmoe.schedulers.nodes import Auction
 from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_of, seed_matrix
 from dmoe_gym.evaluation.run import FIRST_VALIDATION_SEED
 from dmoe_gym.evaluation.statistics import column, paired_difference, two_way_mean
 from dmoe_gym.evaluation.table import markdown_table
-from experiments.episodes import LABELS, episode_piece
 from experiments.page import Page
 from experiments.results.store import STORE, Setting, analytic_rows, learned_rows
-from experiments.runner import Experiment, Piece
+from experiments.runner import LABELS, Experiment, Piece, episode_piece
 
 NODES, CENTRAL = "DMoE-Nodes-v0", "DMoE-JESA-v0"
 ANNOUNCEMENTS = (1, 2, 4)
@@ -44,8 +42,6 @@ class Nodes(Experiment):
     scenarios: tuple[str, ...] = tuple(CENTRALS)
     episodes: Annotated[int, Field(ge=2)] = 100
     validation: Annotated[int, Field(ge=2)] = 100
-
-    _list_as_tuple = field_validator("scenarios", mode="before")(list_as_tuple)
 
     def pieces(self) -> list[Piece]:
         found = []

@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from matplotlib.figure import Figure
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from dmoe_gym.config import list_as_tuple
 from dmoe_gym.evaluation import Interval, Row, held_out_seeds, line_up_of, percent_change
+from dmoe_gym.evaluation.report import draw_bars
 from dmoe_gym.evaluation.statistics import column
 from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.wdmoe import SCENARIOS
-from experiments.episodes import episode_piece, rows_by_policy
-from experiments.page import BLACK, GREY, Page, error_bars
-from experiments.runner import Experiment, Piece
+from experiments.page import Page
+from experiments.runner import Experiment, Piece, episode_piece, rows_by_policy
 
 Cells = tuple[list[str], list[list[str]]]
 Groups = Mapping[str, Sequence[Row]]
@@ -49,8 +48,6 @@ class WDMoE(Experiment):
     scenarios: tuple[str, ...] = tuple(SCENARIOS)
     episodes: Annotated[int, Field(ge=2)] = 50
     share: float = 0.9
-
-    _list_as_tuple = field_validator("scenarios", mode="before")(list_as_tuple)
 
     def pieces(self) -> list[Piece]:
         seeds, fields = held_out_seeds(self.episodes), {"relevance_share": self.share}
@@ -114,18 +111,7 @@ def latency_panels(by_scenario: Mapping[str, Groups]) -> Figure:
     for axes, (scenario, groups) in zip(panels, by_scenario.items(), strict=True):
         line_up = line_up_of(ENV_ID, scenario)
         names = [name for name in groups if name != line_up.random]
-        intervals = [Interval.of(column(groups[name], METRIC)) for name in names]
-        means = [interval.mean for interval in intervals]
-        axes.barh(names, means, color=[BLACK if name in line_up.bounds else GREY for name in names])
-        error_bars(axes, intervals, range(len(names)), marker="", linestyle="", color=BLACK, lw=1)
-        for position, interval in enumerate(intervals):
-            axes.annotate(
-                f"{interval.mean:#.4g}", (interval.high, position), xytext=(5, 0), textcoords="offset points",
-                va="center", fontsize=8,
-            )  # fmt: skip
-        axes.axvline(float(column(groups[line_up.optimum], METRIC).mean()), color=BLACK, lw=1, linestyle="--")
-        axes.invert_yaxis()
-        axes.set_xlim(right=1.22 * max(interval.high for interval in intervals))  # room for the numbers
+        draw_bars(axes, [row for name in names for row in groups[name]], names, METRIC, line_up, ())
         axes.set_title(scenario, fontsize=10)
         axes.set_xlabel(f"block latency [ms] (dashed: {line_up.optimum})")
     return figure

@@ -16,7 +16,7 @@ from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.wdmoe import WDMoEConfig
 from dmoe_gym.wdmoe.inference import INFERENCE_SCENARIOS
 from dmoe_gym.wdmoe.policies import WLR, Greedy, JointPolicy, Random, Scheduler, TopK
-from experiments.answers import answered
+from experiments.answers import Judged, answered
 from experiments.page import BLACK, BLUE, GREEN, GREY, ORANGE, Page, error_bars
 from experiments.runner import Experiment, Piece
 
@@ -69,32 +69,19 @@ def named(family: str, share: float) -> str:
 
 
 @dataclass(frozen=True)
-class Served:
-    """E prompts of Q queries each.
+class Served(Judged):
+    """Of prompts.
 
     Attributes:
-        query: (E, Q) a number of what was asked; correct: (E, Q) bool.
         latency: (E,) of a block [ms]; relevance: (E,).
     """
 
-    query: np.ndarray
-    correct: np.ndarray
     latency: np.ndarray
     relevance: np.ndarray
 
-    @property
-    def units(self) -> list[np.ndarray]:
-        """Of every answer its prompt, whose channels all its answers share, and its query."""
-        return [np.repeat(np.arange(len(self.query)), self.query.shape[1]), self.query.ravel()]
-
-    def accuracy(self) -> Interval:
-        """[%], prompts and queries drawn anew, crossed."""
-        return Interval.of(100.0 * self.correct.ravel(), self.units)
-
     def change_from(self, reference: Served) -> tuple[Interval, Interval]:
         """Latency in per cent of a reference's, over prompts, and accuracy less its in points, paired."""
-        right = 100.0 * (self.correct.astype(float) - reference.correct)
-        return percent_change(self.latency, reference.latency), Interval.of(right.ravel(), self.units)
+        return percent_change(self.latency, reference.latency), self.points_from(reference)
 
 
 Results = Mapping[str, Served]
@@ -208,7 +195,7 @@ def claim(results: Results) -> str:
 def main_cells(results: Results) -> Cells:
     """Headings and cells: policies down; latency, accuracy, relevance."""
     body = [
-        [name, f"{Interval.of(one.latency):.3f}", f"{one.accuracy():.2f}", f"{one.relevance.mean():.3f}"]
+        [name, f"{Interval.of(one.latency):.3f}", f"{one.accuracy_interval():.2f}", f"{one.relevance.mean():.3f}"]
         for name, one in results.items()
     ]
     return ["policy", "block latency [ms]", "accuracy [%]", "relevance"], body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -11,6 +11,7 @@ import numpy as np
 from dmoe_builders import DES, SEQUENTIAL, make
 
 import dmoe_gym
+from dmoe_gym.policy import BatchPolicy
 
 ALL_IDS = tuple(dmoe_gym.ENVIRONMENTS)
 
@@ -128,3 +129,13 @@ def batch_digest(env_id: str, num_envs: int, steps: int, **options: Any) -> str:
     envs = gym.make_vec(env_id, num_envs=num_envs, **options)
     first = envs.reset(seed=12)
     return digest([first, *(envs.step(action) for action in draw_actions(envs.single_action_space, steps, num_envs))])
+
+
+class ConstantPolicy(BatchPolicy):
+    """The same action always: in `DMoE-JESA-Price-v0` action 0 is JESA."""
+
+    def __init__(self, action: np.ndarray, key: str, dimensions: int) -> None:
+        self.action, self.key, self.dimensions = action, key, dimensions
+
+    def actions(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.repeat(self.action[None], len(batch[self.key]), axis=0)

@@ -8,7 +8,6 @@ estimated first, which prices the subcarriers; then pairs of experts are weighed
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from gymnasium import spaces
@@ -34,18 +33,13 @@ from agents.networks.features import (
     state_inputs,
     subcarrier_inputs,
 )
-from agents.networks.heads import ROUND_KEYS, Split, checked, shape_of
+from agents.networks.heads import ROUND_KEYS, Equivariant, Split, shape_of
 
 EXPERT_INPUTS, CONTEXT_INPUTS = 18, 7
 
 
 class EquivariantNetwork(nn.Module):
-    """Logits (B, K * M + 1) and value (B, 1) from a batch of observations.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of every hidden layer.
-    """
+    """Logits (B, K * M + 1) and value (B, 1) from a batch of observations."""
 
     def __init__(self, prices: Prices, width: int = 32) -> None:
         super().__init__()
@@ -192,36 +186,15 @@ class EquivariantExtractor(BaseFeaturesExtractor):
         self.network = EquivariantNetwork(prices, width)
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The features of a batch of observations."""
         return torch.cat(self.network(observations), -1)
 
 
-class EquivariantSequentialPolicy(MaskableMultiInputActorCriticPolicy):
-    """For `DMoE-JESA-Sequential-v0`; its parameters fit every K, M and N.
+class EquivariantSequentialPolicy(Equivariant, MaskableMultiInputActorCriticPolicy):
+    """For `DMoE-JESA-Sequential-v0`."""
 
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of the network's hidden layers.
-
-    Raises:
-        ValueError: if the spaces are not those of `DMoE-JESA-Sequential-v0`.
-    """
-
-    def __init__(
-        self,
-        observation_space: spaces.Space,
-        action_space: spaces.Space,
-        lr_schedule: Schedule,
-        *,
-        prices: Prices,
-        width: int = 32,
-        **options: Any,
-    ) -> None:
-        observed = checked(observation_space, (*ROUND_KEYS, "selected", "allocated", "turn"), "DMoE-JESA-Sequential-v0")
-        options["features_extractor_class"] = EquivariantExtractor
-        options["features_extractor_kwargs"] = {"prices": Prices(*prices), "width": width}
-        options["ortho_init"] = False
-        super().__init__(observed, action_space, lr_schedule, **options)
+    extractor = EquivariantExtractor
+    keys = (*ROUND_KEYS, "selected", "allocated", "turn")
+    places = "DMoE-JESA-Sequential-v0"
 
     def _build_mlp_extractor(self) -> None:
         self.mlp_extractor = Split(self.features_dim)  # type: ignore[assignment]

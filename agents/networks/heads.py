@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import MultiCategoricalDistribution
-from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
@@ -134,21 +134,25 @@ class OutputsInside(ActorCriticPolicy):
         self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
 
-class HeadsInside(OutputsInside):
-    """An equivariant one, around its `extractor`."""
+class Equivariant(BasePolicy):
+    """A policy around its equivariant `extractor`; its parameters fit every K, M and N.
+
+    Args:
+        prices: constants of the DMoE configuration.
+        width: of the network's hidden layers.
+
+    Raises:
+        ValueError: if the observations are not those of its `places`.
+    """
 
     extractor: ClassVar[type[BaseFeaturesExtractor]]
+    keys: ClassVar[tuple[str, ...]] = ROUND_KEYS
+    places: ClassVar[str] = "DMoE-JESA-v0 or DMoE-JESA-Price-v0"
 
     def __init__(
-        self,
-        observation_space: spaces.Space,
-        action_space: spaces.Space,
-        lr_schedule: Schedule,
-        *,
-        prices: Prices,
-        width: int = 32,
-        **options: Any,
+        self, observation_space: spaces.Space, *others: Any, prices: Prices, width: int = 32, **options: Any
     ) -> None:
         options["features_extractor_class"] = self.extractor
         options["features_extractor_kwargs"] = {"prices": Prices(*prices), "width": width}
-        super().__init__(checked(observation_space), action_space, lr_schedule, **options)
+        options["ortho_init"] = False
+        super().__init__(checked(observation_space, self.keys, self.places), *others, **options)

@@ -19,7 +19,7 @@ from agents.networks.features import (
     squash,
     subcarrier_inputs,
 )
-from agents.networks.heads import BatchedMultiCategorical, HeadsInside, shape_of
+from agents.networks.heads import BatchedMultiCategorical, Equivariant, OutputsInside, shape_of
 from agents.networks.rounds import EncodedRound, RoundEncoder, RoundValue, between, subcarrier_prices
 
 RIVAL_INPUTS = 5
@@ -33,10 +33,6 @@ class JointHead(nn.Module):
     Experts of a hidden state are weighed alone and in pairs; a bit's logit is the log odds of the choices that contain
     its expert against those that do not, and a term of its own. Where more than two experts are allowed that term is
     what a third has.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of the hidden layers.
     """
 
     def __init__(self, prices: Prices, width: int) -> None:
@@ -120,20 +116,14 @@ class LogitsAndValue(BaseFeaturesExtractor):
         self.value = RoundValue(prices, width)
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
-        """The features of a batch of observations."""
         encoded = self.encoder(observations)
         bits, wishes = self.head(encoded)
         both = torch.stack([torch.zeros_like(bits), bits], -1)
         return torch.cat([both.flatten(1), between(wishes).flatten(1), self.value(encoded)], -1)
 
 
-class EquivariantJointPolicy(HeadsInside, MultiInputActorCriticPolicy):
-    """PPO's, for `DMoE-JESA-v0`; its parameters fit every K, M and N.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of the network's hidden layers.
-    """
+class EquivariantJointPolicy(Equivariant, OutputsInside, MultiInputActorCriticPolicy):
+    """PPO's, for `DMoE-JESA-v0`."""
 
     extractor = LogitsAndValue
 

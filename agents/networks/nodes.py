@@ -151,18 +151,12 @@ class NodeCorrections(BaseFeaturesExtractor):
         self.critic = _Tower(layout.inputs, width, 1, 1)
 
     def forward(self, observations: Tensor) -> Tensor:
-        """The features of a batch of observations (B, history x features)."""
         nodes = self.layout.by_node(observations)
         return torch.cat([self.actor(nodes), self.critic(nodes)[1]], -1)
 
 
 class NodePolicy(OutputsInside):
-    """Of on-policy learners; `log_std` has one entry for each kind of correction.
-
-    Args:
-        layout: of the features.
-        width: of the hidden layers.
-    """
+    """Of on-policy learners; `log_std` has one entry for each kind of correction."""
 
     def __init__(
         self,

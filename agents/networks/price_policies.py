@@ -14,7 +14,7 @@ from stable_baselines3.sac.policies import Actor, SACPolicy
 from torch import Tensor, nn
 
 from agents.networks.features import Prices, mlp
-from agents.networks.heads import HeadsInside, checked, shape_of
+from agents.networks.heads import Equivariant, OutputsInside, checked, shape_of
 from agents.networks.rounds import EncodedRound, RoundEncoder, RoundValue, as_square, between, cheapest_cost
 
 # What a threshold's factor does to a hidden state is decided within a few hundredths of its range.
@@ -50,12 +50,7 @@ class PriceHead(nn.Module):
 
 
 class PriceCritic(nn.Module):
-    """Value (B, 1) of actions (B, K (K - 1) + 1) in a batch of rounds; no permutation of both changes it.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of the embeddings and the hidden layers.
-    """
+    """Value (B, 1) of actions (B, K (K - 1) + 1) in a batch of rounds; no permutation of both changes it."""
 
     def __init__(self, prices: Prices, width: int) -> None:
         super().__init__()
@@ -103,20 +98,12 @@ class PriceAndValue(BaseFeaturesExtractor):
         self.value = RoundValue(prices, width)
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
-        """The features of a batch of observations."""
         encoded = self.encoder(observations)
         return torch.cat([self.head(encoded), self.value(encoded)], -1)
 
 
-class EquivariantPricePolicy(HeadsInside, MultiInputActorCriticPolicy):
-    """PPO's, for `DMoE-JESA-Price-v0`; its parameters fit every K, M and N.
-
-    `log_std` has one entry for all links and one for the threshold.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of the network's hidden layers.
-    """
+class EquivariantPricePolicy(Equivariant, OutputsInside, MultiInputActorCriticPolicy):
+    """PPO's, for `DMoE-JESA-Price-v0`; `log_std` has one entry for all links and one for the threshold."""
 
     extractor = PriceAndValue
 
@@ -140,7 +127,6 @@ class PriceMoments(BaseFeaturesExtractor):
         self.mean, self.log_std = PriceHead(width), PriceHead(width, LOG_STD)
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
-        """The features of a batch of observations."""
         encoded = self.encoder(observations)
         return torch.cat([self.mean(encoded), self.log_std(encoded)], -1)
 
@@ -172,7 +158,6 @@ class EncodedBatch(BaseFeaturesExtractor):
         self.encoder = RoundEncoder(prices, width)
 
     def forward(self, observations: dict[str, Tensor]) -> EncodedRound:
-        """The embedding of a batch of observations."""
         return self.encoder(observations)
 
 
@@ -194,12 +179,7 @@ class _PriceCritics(ContinuousCritic):
 
 
 class EquivariantSACPolicy(SACPolicy):
-    """SAC's, for `DMoE-JESA-Price-v0`; its parameters fit every K, M and N.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of the networks' hidden layers.
-    """
+    """SAC's, for `DMoE-JESA-Price-v0`; its parameters fit every K, M and N."""
 
     def __init__(
         self,

@@ -36,9 +36,7 @@ class EncodedRound:
 
     Attributes:
         seen: features without any learned part.
-        prices: (B, K, K, M) what others are expected to lose if a link takes a subcarrier.
-        load: (B, K, K) hidden states that each link is expected to carry.
-        dearer: (B, K, K) what those prices add to the link's least energy.
+        dearer: (B, K, K) what others are expected to lose adds so much to the link's least energy.
         items: (B, K, N, K, W) every hidden state with every expert.
         links: (B, K, K, W) every link, and every node's own expert on the diagonal.
         states: (B, K, N, W) every hidden state.
@@ -48,8 +46,6 @@ class EncodedRound:
     """
 
     seen: RoundFeatures
-    prices: Tensor
-    load: Tensor
     dearer: Tensor
     items: Tensor
     links: Tensor
@@ -59,12 +55,7 @@ class EncodedRound:
 
 
 class RoundEncoder(nn.Module):
-    """Embeddings that follow every permutation of nodes, subcarriers and each node's hidden states.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of every embedding.
-    """
+    """Embeddings that follow every permutation of nodes, subcarriers and each node's hidden states."""
 
     def __init__(self, prices: Prices, width: int) -> None:
         super().__init__()
@@ -121,7 +112,7 @@ class RoundEncoder(nn.Module):
         )
         states = torch.relu(self.state(torch.cat([summary, items.mean(3), items.amax(3)], -1)))
         states = torch.relu(states + self.state_around(states.mean((1, 2), keepdim=True)))
-        return EncodedRound(seen, prices, load, dearer, items, links, states, soft, needed)
+        return EncodedRound(seen, dearer, items, links, states, soft, needed)
 
     def _item_inputs(self, seen: RoundFeatures, inputs: Tensor, dearer: Tensor, load: Tensor, soft: Tensor) -> Tensor:
         """(B, K, N, K, ITEM_INPUTS)."""
@@ -141,10 +132,6 @@ class RoundEncoder(nn.Module):
 class RoundValue(nn.Module):
     """Minus a round's expected cost, (B, 1): what the cheapest feasible choices would cost if no two links wanted the
     same subcarrier, and a learned correction.
-
-    Args:
-        prices: constants of the DMoE configuration.
-        width: of the embeddings.
     """
 
     def __init__(self, prices: Prices, width: int) -> None:

@@ -64,11 +64,9 @@ class ScatteredConfig(SmallScaleConfig):
         """Correlation of the complex amplitude with itself `rounds` rounds later, in [-1, 1]."""
 
     def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> ChannelProcess:
-        """The process for `batch` environments."""
         return self.build_amplitude(batch, links, subcarriers)
 
     def law(self, lag_rounds: int, error_variance: float) -> GainLaw | None:
-        """See `ChannelConfig.law`."""
         return FadingLaw(self.lag_correlation(lag_rounds), error_variance, independent=self.independent)
 
     def amplitude_process(self, batch: int, links: tuple[int, int], subcarriers: int) -> AmplitudeProcess:

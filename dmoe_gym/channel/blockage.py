@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
 from dmoe_gym.channel.fading import GaussMarkovConfig
-from dmoe_gym.channel.process import ChannelConfig, ChannelProcess, GainLaw, SmallScaleConfig
+from dmoe_gym.channel.process import ChannelConfig, ChannelProcess, SmallScaleConfig
 from dmoe_gym.compiled.draws import uniform
-from dmoe_gym.config import list_as_tuple, read_as, register
+from dmoe_gym.config import read_as, register
 from dmoe_gym.process import Generators, Rows
 
 Rounds = Annotated[float, Field(ge=1, le=1e6)]
@@ -39,8 +39,6 @@ class BlockageConfig(ChannelConfig):
     clear_rounds: tuple[Rounds, Rounds] = (4.0, 64.0)
     blocked_rounds: tuple[Rounds, Rounds] = (2.0, 32.0)
 
-    _list_as_tuple = field_validator("clear_rounds", "blocked_rounds", mode="before")(list_as_tuple)
-
     @model_validator(mode="after")
     def _ranges_rise(self) -> Self:
         for name in ("clear_rounds", "blocked_rounds"):
@@ -54,15 +52,10 @@ class BlockageConfig(ChannelConfig):
         """The same as a factor on gains."""
         return float(10 ** (-self.depth_db / 10))
 
-    def clear_law(self, lag_rounds: int, error_variance: float) -> GainLaw | None:
-        """The law of a clear link's present gains, given what was seen of it or what it would have been if clear."""
-        return self.small_scale.law(lag_rounds, error_variance)
-
     def numbers(self, links: int, subcarriers: int) -> int:
         return self.small_scale.numbers(links, subcarriers) + links * (subcarriers + 16)
 
     def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> BlockageChannel:
-        """The process for `batch` environments."""
         return BlockageChannel(self, self.small_scale.process(batch, links, subcarriers))
 
 

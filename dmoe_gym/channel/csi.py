@@ -78,7 +78,6 @@ class CSIConfig(KnowledgeConfig):
     error_variance: Annotated[float, Field(ge=0, le=0.999)] = 0.0
 
     def build(self, process: ChannelProcess) -> ChannelKnowledge:
-        """The knowledge of `process`, for all its environments."""
         if self.is_perfect:
             return PerfectKnowledge(process)
         return ImperfectKnowledge(process, self.delay_rounds, self.error_variance)
@@ -88,7 +87,6 @@ class CSIConfig(KnowledgeConfig):
 
     @property
     def is_perfect(self) -> bool:
-        """Are the observed gains the true ones?"""
         return self.delay_rounds == 0 and self.error_variance == 0
 
     def law(self, channel: ChannelConfig, rounds_passed: int) -> GainLaw | None:

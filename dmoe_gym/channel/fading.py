@@ -22,7 +22,6 @@ class RayleighConfig(EvolutionConfig):
     kind: Literal["rayleigh"] = "rayleigh"
 
     def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> RayleighChannel:
-        """The process for `batch` environments."""
         return RayleighChannel(batch, links, subcarriers)
 
     def build_amplitude(self, batch: int, links: tuple[int, int], subcarriers: int) -> RayleighAmplitude:
@@ -77,12 +76,10 @@ class RicianConfig(SmallScaleConfig):
         return self.scattered.lag_correlation(rounds)
 
     def law(self, lag_rounds: int, error_variance: float) -> GainLaw | None:
-        """See `ChannelConfig.law`."""
         independent = self.scattered.independent
         return FadingLaw(self.lag_correlation(lag_rounds), error_variance, self.k_factor, independent=independent)
 
     def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> RicianChannel:
-        """The process for `batch` environments."""
         return RicianChannel(self.scattered.amplitude_process(batch, links, subcarriers), self.k_factor)
 
 
@@ -141,7 +138,6 @@ class GaussMarkovConfig(EvolutionConfig):
         return float(j0(2 * np.pi * self.doppler_hz * self.round_duration_s)) ** rounds
 
     def build_amplitude(self, batch: int, links: tuple[int, int], subcarriers: int) -> GaussMarkovChannel:
-        """The process for `batch` environments."""
         return GaussMarkovChannel(batch, links, subcarriers, self.correlation)
 
 
@@ -225,7 +221,6 @@ class JakesConfig(EvolutionConfig):
         return float(j0(self._phase_per_round * rounds))
 
     def build_amplitude(self, batch: int, links: tuple[int, int], subcarriers: int) -> JakesChannel:
-        """The process for `batch` environments."""
         return JakesChannel(batch, links, subcarriers, self._phase_per_round, self.sinusoids)
 
 

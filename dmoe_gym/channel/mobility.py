@@ -48,7 +48,6 @@ class StaticConfig(MobilityConfig):
     kind: Literal["static"] = "static"
 
     def build(self, batch: int, nodes: int, area_m: float) -> Static:
-        """The positions of `batch` environments."""
         return Static(batch, nodes, area_m)
 
 
@@ -88,7 +87,6 @@ class RandomWaypointConfig(MobilityConfig):
         return self
 
     def build(self, batch: int, nodes: int, area_m: float) -> RandomWaypoint:
-        """The positions of `batch` environments."""
         return RandomWaypoint(batch, nodes, area_m, self)
 
 
@@ -142,7 +140,6 @@ class GaussMarkovMobilityConfig(MobilityConfig):
     round_duration_s: Annotated[float, Field(ge=1e-9, le=1e6)] = 0.01
 
     def build(self, batch: int, nodes: int, area_m: float) -> GaussMarkovMobility:
-        """The positions of `batch` environments."""
         return GaussMarkovMobility(batch, nodes, area_m, self)
 
 

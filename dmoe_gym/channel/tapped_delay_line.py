@@ -118,11 +118,9 @@ class TappedDelayLineConfig(ScatteredConfig):
         return self.evolution.numbers(links, taps) + 8 * links * (subcarriers + taps) + dense
 
     def lag_correlation(self, rounds: int) -> float:
-        """Correlation of the complex amplitude with itself `rounds` rounds later."""
         return self.evolution.lag_correlation(rounds)
 
     def build_amplitude(self, batch: int, links: tuple[int, int], subcarriers: int) -> TappedDelayLineChannel:
-        """The process for `batch` environments."""
         taps = self.taps(subcarriers)
         process = self.evolution.amplitude_process(batch, links, len(taps.powers))
         if self.profile == "exponential":

@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from dmoe_gym.channel import ChannelField, CSIConfig, GainLaw, KnowledgeField, RayleighConfig
-from dmoe_gym.config import StrictConfig, SystemConfig, list_as_tuple, require_memory
+from dmoe_gym.config import StrictConfig, SystemConfig, require_memory
 from dmoe_gym.dmoe.harvest import HarvestField
 from dmoe_gym.relevance import DirichletConfig, RelevanceField, Sizes
 
@@ -105,8 +105,6 @@ class DMoEConfig(SystemConfig):
     harvest: HarvestField | None = None
     acknowledged: bool = False
     residual: ResidualConfig = ResidualConfig()
-
-    _list_as_tuple = field_validator("computation_energy_range", mode="before")(list_as_tuple)
 
     @model_validator(mode="after")
     def _parts_fit(self) -> DMoEConfig:

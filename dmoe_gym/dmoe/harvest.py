@@ -112,7 +112,6 @@ class SunConfig(HarvestConfig):
 
     @property
     def known_mean_j(self) -> float:
-        """See `HarvestConfig`."""
         return self.mean_j
 
     @property
@@ -130,7 +129,6 @@ class SunConfig(HarvestConfig):
         return self.mean_j * rounds + (now - self.mean_j) * ahead
 
     def build(self, batch: int, nodes: int) -> Sun:
-        """The process for `batch` environments."""
         return Sun(batch, nodes, self)
 
 

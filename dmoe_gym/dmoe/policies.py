@@ -10,7 +10,7 @@ import numpy as np
 from dmoe_gym.dmoe.env.joint import encode_joint
 from dmoe_gym.dmoe.env.sequential import next_picks
 from dmoe_gym.dmoe.schedulers.rounds import DES, JESA, ChannelGreedy, Homogeneous, Random, TopK
-from dmoe_gym.dmoe.schedulers.scheduler import Scheduler
+from dmoe_gym.dmoe.schedulers.scheduler import Scheduler, nothing_planned
 from dmoe_gym.dmoe.solvers import solve_des
 from dmoe_gym.policy import BatchPolicy, SchedulerPolicy, as_batch, remembered
 
@@ -59,11 +59,7 @@ class SequentialPolicy:
         size = len(batch["gate_scores"])
         first = (batch["turn"][:, 0] > 0) & ~batch["selected"].any(axis=(1, 2, 3))
         if state is None or len(state[0]) != size:
-            state = (
-                np.zeros(batch["gate_scores"].shape, np.bool_),
-                np.full(batch["spectral_efficiency"].shape[:3], -1, np.int64),
-                {},
-            )
+            state = *nothing_planned(batch), {}
             first[:] = True
         if first.any():
             rows = np.flatnonzero(first)

@@ -62,26 +62,8 @@ def _exact(round: Round) -> dict[str, float]:
 
 def _cost_alone(cost: float) -> dict[str, float]:
     """A bound on the cost has no schedule, so no energy of its own."""
-    nan = float("nan")
-    return {
-        "cost": cost,
-        "energy_communication_J": nan,
-        "energy_computation_J": nan,
-        "relevance": nan,
-        "shortfall": nan,
-    }
-
-
-def _lower_bound(round: Round) -> dict[str, float]:
-    return _cost_alone(lower_bound(round))
-
-
-def _clairvoyant(rounds: list[Round]) -> dict[str, float]:
-    return _cost_alone(clairvoyant(rounds).cost)
-
-
-def _informed(observed: Round, rounds_passed: int) -> dict[str, float]:
-    return _cost_alone(informed_bound(observed, rounds_passed))
+    parts = ("energy_communication_J", "energy_computation_J", "relevance", "shortfall")
+    return {"cost": cost, **dict.fromkeys(parts, float("nan"))}
 
 
 class Informed(InformedBound):
@@ -106,9 +88,14 @@ def _least_energy(round: Round) -> dict[str, float]:
 BOUNDS = MappingProxyType(
     {
         "exact": ExactBound(_exact, rounds_stand_alone),
-        "lower-bound": ExactBound(_lower_bound, rounds_stand_alone),
-        "clairvoyant": ClairvoyantBound(_clairvoyant, lambda config: not rounds_stand_alone(config)),
-        "informed": Informed(_informed, lambda config: informed_about(config) or known_about(config)),
+        "lower-bound": ExactBound(lambda round: _cost_alone(lower_bound(round)), rounds_stand_alone),
+        "clairvoyant": ClairvoyantBound(
+            lambda rounds: _cost_alone(clairvoyant(rounds).cost), lambda config: not rounds_stand_alone(config)
+        ),
+        "informed": Informed(
+            lambda observed, passed: _cost_alone(informed_bound(observed, passed)),
+            lambda config: informed_about(config) or known_about(config),
+        ),
     }
 )
 INFERENCE_BOUNDS = MappingProxyType({"lower-bound": ExactBound(_least_energy)})
@@ -208,7 +195,6 @@ def line_up(config: DMoEConfig) -> LineUp:
         env_id="DMoE-JESA-v0",
         policies={name: JointPolicy(build(config)) for name, build in schedulers_of(config).items()},
         bounds=bounds,
-        random="random",
         optimum=bounds[0],
         reference="JESA",
     )
@@ -224,7 +210,6 @@ def nodes_line_up(config: NodesConfig) -> LineUp:
         env_id="DMoE-Nodes-v0",
         policies={name: JointPolicy(build(config)) for name, build in rules.items()},
         bounds=bounds,
-        random="random",
         optimum=bounds[0],
         reference="shares",
     )
@@ -242,7 +227,6 @@ def des_line_up(config: DMoEConfig) -> LineUp:
             "DES": DESPolicy(limit),
         },
         bounds=(),
-        random="random",
         optimum="DES",
         reference="DES",
     )
@@ -258,7 +242,6 @@ def inference_line_up(config: InferenceConfig) -> LineUp:
         env_id="DMoE-Inference-Joint-v0",
         policies={name: JointPolicy(build(config)) for name, build in ANSWERING.items()},
         bounds=affordable_bounds(INFERENCE_BOUNDS, config),
-        random="random",
         optimum="lower-bound",
         reference="JESA",
     )

@@ -47,18 +47,6 @@ class Interval:
         """
         return _ratio(np.asarray(values, float), None, units)
 
-    @classmethod
-    def of_few(cls, values: Sequence[float] | np.ndarray) -> Interval:
-        """Student's interval of a mean over a few independent runs, where a bootstrap would be too narrow.
-
-        Raises:
-            ValueError: for fewer than two values.
-        """
-        sample = np.asarray(values, float)
-        if len(sample) < 2:
-            raise ValueError(f"values: has {len(sample)} entries, valid are at least two")
-        return _student(float(sample.mean()), float(stats.sem(sample)), len(sample) - 1)
-
     @property
     def sign(self) -> int:
         """1 or -1 where the interval lies on that side of 0, else 0."""
@@ -177,7 +165,7 @@ def seed_matrix(rows: Iterable[Row], metric: str, stated: Sequence[int], name: s
     return np.array([[by_seed[seed][episode] for episode in episodes] for seed in stated])
 
 
-def two_way_mean(values: np.ndarray, columns: np.ndarray | None = None) -> Interval:
+def two_way_mean(values: np.ndarray) -> Interval:
     """The mean over seeds x episodes and its 95 % interval for new seeds and new episodes.
 
     Two-way random effects without replication: the mean's variance is (MS_seeds + MS_episodes - MS_rest) / (S E), its
@@ -186,15 +174,9 @@ def two_way_mean(values: np.ndarray, columns: np.ndarray | None = None) -> Inter
 
     Args:
         values: (S, E), as paired differences.
-        columns: (E,) which draw each column belongs to (its image, say), where that is not a draw of its own; the
-            columns of one draw count as one then, with the sum of their deviations from the mean.
     """
     values = np.atleast_2d(np.asarray(values, float))
     mean = float(values.mean())
-    if columns is not None:
-        known, place = np.unique(columns, return_inverse=True)
-        sums = np.stack([np.bincount(place, row - mean, len(known)) for row in values])
-        values = mean + sums * (len(known) / len(place))
     seeds, episodes = values.shape
     if not np.isfinite(values).all() or values.size == 1:
         return Interval(mean, mean, mean)
@@ -207,10 +189,14 @@ def two_way_mean(values: np.ndarray, columns: np.ndarray | None = None) -> Inter
     squares = np.divide(sums_of_squares, freedom, out=np.zeros(3), where=freedom > 0)
     total = max(squares[0] + squares[1] - squares[2], squares[0], squares[1])
     terms = np.divide(squares**2, freedom, out=np.zeros(3), where=freedom > 0)
-    return _student(mean, float(np.sqrt(total / values.size)), total**2 / terms.sum() if total else 1.0)
+    if total == 0:
+        return Interval(mean, mean, mean)
+    error, freedom = float(np.sqrt(total / values.size)), total**2 / terms.sum()
+    low, high = stats.t.interval(CONFIDENCE, freedom, loc=mean, scale=error)
+    return Interval(mean, float(low), float(high))
 
 
-def paired_difference(values: np.ndarray, reference: np.ndarray, columns: np.ndarray | None = None) -> Interval:
+def paired_difference(values: np.ndarray, reference: np.ndarray) -> Interval:
     """Mean difference of a scheduler's (S, E) values to a reference's (E,) on the same episodes (`two_way_mean`).
 
     Raises:
@@ -219,7 +205,7 @@ def paired_difference(values: np.ndarray, reference: np.ndarray, columns: np.nda
     values, reference = np.atleast_2d(values), np.asarray(reference, float)
     if reference.shape != values.shape[1:]:
         raise ValueError(f"reference: has shape {reference.shape}, valid is {values.shape[1:]}, one value per episode")
-    return two_way_mean(values - reference, columns)
+    return two_way_mean(values - reference)
 
 
 def percent_change(
@@ -252,7 +238,10 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray | None, units: Units |
         return Interval(estimate, estimate, estimate)
     if units is not None:
         means = _crossed_means(np.stack(parts, 1), units)
-        return _percentiles(estimate, means[:, 0] if denominator is None else means[:, 0] / means[:, 1])
+        drawn = means[:, 0] if denominator is None else means[:, 0] / means[:, 1]
+        # a few values may all be left out of a resample: it has no mean
+        low, high = np.nanquantile(drawn, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+        return Interval(estimate, float(low), float(high))
     # a generator of its own: the same rows give the same interval
     result = stats.bootstrap(
         parts,
@@ -301,17 +290,3 @@ def _resample_counts(sizes: tuple[int, ...]) -> list[np.ndarray]:
     generator = np.random.default_rng(0)
     counts = [generator.multinomial(size, np.full(size, 1 / size), CROSSED_RESAMPLES) for size in sizes]
     return [kind.astype(np.min_scalar_type(kind.max())) for kind in counts]
-
-
-def _student(mean: float, error: float, freedom: float) -> Interval:
-    if error == 0:
-        return Interval(mean, mean, mean)
-    low, high = stats.t.interval(CONFIDENCE, freedom, loc=mean, scale=error)
-    return Interval(mean, float(low), float(high))
-
-
-def _percentiles(estimate: float, drawn: np.ndarray) -> Interval:
-    tail = (1 - CONFIDENCE) / 2
-    # crossed, a few values may all be left out of a resample: it has no mean
-    low, high = np.nanquantile(drawn, (tail, 1 - tail))
-    return Interval(estimate, float(low), float(high))

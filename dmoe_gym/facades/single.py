@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 
 from dmoe_gym.facades.manual import told
 from dmoe_gym.facades.view import FRAMES_PER_SECOND, create_view, seeded_pair, told_seed, watched
-from dmoe_gym.facades.window import Window
+from dmoe_gym.io.extras import needed_for
 from dmoe_gym.rendering import Viewer
 
 
@@ -157,3 +158,82 @@ class MaskedSingleEnv(SingleEnv):
     def action_masks(self) -> np.ndarray:
         """(actions,) bool: the feasible actions, as sb3-contrib's MaskablePPO asks for them."""
         return self.core.masks()[0].copy()
+
+
+class MultiObjectiveEnv(SingleEnv):
+    """The same episodes with what is spent and what is lost apart: minus energy or latency in the unit of the cost, and
+    minus the shortfall or the share of wrong answers.
+
+    The product with `reward_weights`, which are 1 and the configuration's price, is the scalar environment's reward to
+    the last bit (MO-Gymnasium's `LinearReward`). For that the entries may be off by their last digits.
+
+    Attributes:
+        reward_space: Box (2,) float64.
+        reward_weights: (2,) float64.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.__doc__ = f"{type(self).__doc__}\n\n{self.__doc__}"
+        self.reward_space = spaces.Box(-np.inf, 0.0, (2,), np.float64)
+        self.reward_weights = np.array([1.0, self.core.priced(0)[1]])
+
+    def step(self, action: Any) -> tuple[Any, np.ndarray, bool, bool, dict[str, Any]]:  # type: ignore[override]
+        """As `SingleEnv.step`, with a reward (2,) float64."""
+        observation, reward, terminated, truncated, info = super().step(action)
+        lost, price = self.core.priced(0)
+        vector = np.array([min(0.0, reward + price * lost), 0.0 - lost])
+        # half way between two numbers a sum becomes the even one, whatever is spent: then what is lost gives way
+        while np.dot(vector, self.reward_weights) != reward:
+            vector[1] = np.nextafter(vector[1], 0.0)
+            vector[0] = min(0.0, reward - price * vector[1])
+        return observation, vector, terminated, truncated, info
+
+
+class Window:
+    """Shows pictures one after the other with pygame.
+
+    pygame has one window in a process, which Gymnasium's own environments use too. It is opened again where another
+    one closed it, and left open as long as somebody else shows something.
+
+    Raises:
+        ImportError: with the command that installs pygame, if it is missing.
+    """
+
+    # windows of this suite that are open, and the size that the last of them gave the one there is
+    _open: ClassVar[set[Window]] = set()
+    _size: ClassVar[tuple[int, int] | None] = None
+
+    def __init__(self, frames_per_second: int) -> None:
+        with needed_for("render_mode='human'"):
+            import pygame  # noqa: F401
+        self._frames_per_second = frames_per_second
+        self._clock: Any = None
+
+    def show(self, picture: np.ndarray) -> None:
+        """Draw a (height, width, 3) uint8 picture and wait for the frame's end."""
+        import pygame
+
+        size = picture.shape[1], picture.shape[0]
+        surface = pygame.display.get_surface()
+        if surface is None or surface.get_size() != size:
+            surface = pygame.display.set_mode(size)
+            pygame.display.set_caption("dmoe_gym")
+        Window._open.add(self)
+        Window._size = size
+        pygame.event.pump()
+        surface.blit(pygame.surfarray.make_surface(picture.swapaxes(0, 1)), (0, 0))
+        pygame.display.flip()
+        self._clock = self._clock or pygame.time.Clock()
+        self._clock.tick(self._frames_per_second)
+
+    def close(self) -> None:
+        """Close the window, unless another environment shows something in it."""
+        import pygame
+
+        Window._open.discard(self)
+        if Window._open or not pygame.display.get_init():
+            return
+        surface = pygame.display.get_surface()
+        if surface is None or surface.get_size() == Window._size:
+            pygame.display.quit()

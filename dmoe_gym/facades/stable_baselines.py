@@ -234,9 +234,6 @@ class BatchedVecEnv(VecEnv):
 
     # --- SB3's access to the environments it believes are behind
 
-    def _rows(self, indices: int | Iterable[int] | None) -> Iterable[int]:
-        return self._get_indices(indices)
-
     def has_attr(self, attr_name: str) -> bool:
         """Is there such an attribute? `action_masks` only where the core has masks."""
         if attr_name == "action_masks":
@@ -246,7 +243,7 @@ class BatchedVecEnv(VecEnv):
     def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
         """The attribute, once per environment."""
         value = getattr(self, attr_name) if hasattr(self, attr_name) else getattr(self.core, attr_name)
-        return [value for _ in self._rows(indices)]
+        return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
         """Refused: environments of a batch share their attributes."""
@@ -256,7 +253,7 @@ class BatchedVecEnv(VecEnv):
         self, method_name: str, *method_args: Any, indices: int | Iterable[int] | None = None, **method_kwargs: Any
     ) -> list[Any]:
         """`action_masks`, or a method of the core that takes the environment's row first (`round`, `schedule`)."""
-        rows = [row // self.rows_each for row in self._rows(indices)]
+        rows = [row // self.rows_each for row in self._get_indices(indices)]
         if method_name == "action_masks":
             masks = self.core.masks()
             return [masks[row].copy() for row in rows]
@@ -267,7 +264,7 @@ class BatchedVecEnv(VecEnv):
         self, wrapper_class: type[gym.Wrapper], indices: int | Iterable[int] | None = None
     ) -> list[bool]:
         """No wrapper is inside; episodes are recorded as SB3's Monitor would."""
-        return [wrapper_class.__name__ == "Monitor" for _ in self._rows(indices)]
+        return [wrapper_class.__name__ == "Monitor" for _ in self._get_indices(indices)]
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         """One picture per environment."""

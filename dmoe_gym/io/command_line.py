@@ -6,8 +6,7 @@ import os
 import shlex
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -166,31 +165,33 @@ def _broken(heading: str, cells: Sequence[str]) -> list[str]:
     return textwrap.wrap(heading, max(map(len, (*lines, *heading.split()))), break_long_words=False) or [""]
 
 
-class Bars:
+class Bars(Progress):
     """Progress bars, one per named piece of work."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
 
     def task(self, name: str, total: int) -> Callable[[float], None]:
         """A new bar; call what it returns with the pieces finished since the last call, parts of them included."""
-        task = self._progress.add_task(name, total=total)
-        return lambda finished: self._progress.advance(task, finished)
+        task = self.add_task(name, total=total)
+        return lambda finished: self.advance(task, finished)
 
     def describe(self, name: str) -> None:
         """Rename the newest bar."""
-        self._progress.update(self._progress.task_ids[-1], description=name)
+        self.update(self.task_ids[-1], description=name)
+
+    def remove(self, name: str) -> None:
+        """Take a bar away, if there is one of that name."""
+        for task in self.tasks:
+            if task.description == name:
+                self.remove_task(task.id)
 
     def steps(self, name: str, total: int) -> Callable[[int], None]:
         """A new bar; call what it returns with all that is behind."""
-        task = self._progress.add_task(name, total=total)
-        return lambda done: self._progress.update(task, completed=done)
+        task = self.add_task(name, total=total)
+        return lambda done: self.update(task, completed=done)
 
 
-@contextmanager
-def bar(console: Console, shown: bool = True) -> Iterator[Bars]:
+def bar(console: Console, shown: bool = True) -> Bars:
     """Progress bars on a terminal; they vanish when the work is done."""
-    with Progress(
+    return Bars(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -199,5 +200,4 @@ def bar(console: Console, shown: bool = True) -> Iterator[Bars]:
         console=console,
         transient=True,
         disable=not shown,
-    ) as progress:
-        yield Bars(progress)
+    )

@@ -35,11 +35,6 @@ def provenance(command: str) -> dict[str, object]:
     }
 
 
-def versions(*packages: str) -> str:
-    """This library's version and those of installed packages, as "dmoe_gym 0.1.0, numpy 2.4.6"."""
-    return ", ".join(f"{package} {_version(package)}" for package in ("dmoe_gym", *packages))
-
-
 def _version(package: str) -> str:
     try:
         return version(package)

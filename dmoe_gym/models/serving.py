@@ -8,9 +8,11 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from dmoe_gym.config import SystemConfig
+from dmoe_gym.config import SystemConfig, kind_alone
 from dmoe_gym.core import BatchedCore
-from dmoe_gym.models.catalogue import named_model
+from dmoe_gym.models.digits.relevance import ClassifierRelevanceConfig
+from dmoe_gym.models.huggingface import HuggingFaceSource
+from dmoe_gym.models.language.source import LanguageSource
 from dmoe_gym.models.process import ModelRelevance, ModelSizes, ModelSource
 
 
@@ -20,7 +22,7 @@ class ServingConfig(SystemConfig):
     Attributes:
         model: who answers: "digits" (the classifier), "language" (this project's own language model) or "hf:FOLDER",
             any mixture of experts that `dmoe_gym.models.huggingface` reads.
-        prompts: what a model of a folder is asked, JSON lines (`dmoe_gym.models.huggingface.prompts`); None for others.
+        prompts: what a model of a folder is asked, JSON lines (`dmoe_gym.models.huggingface`); None for others.
         wrong_answer_price: the cost of an episode's last round has wrong_answer_price * (share of the answers that are
             wrong) (this project's choice).
     """
@@ -90,3 +92,37 @@ class ServingCore(BatchedCore):
         means = super().metrics(means)
         accuracy = means.pop("correct") * self.rounds_per_episode
         return {**means, "accuracy": accuracy}
+
+
+FOLDER = "hf:"
+
+
+def named_model(model: object, given: object = None, prompts: str | None = None) -> ModelSource:
+    """The source of gate scores that a model's name stands for.
+
+    Args:
+        model: "digits", "language" or "hf:FOLDER".
+        given: a source, its kind alone, or some of its fields, which must be of that model; None for its defaults.
+        prompts: the file that a model of a folder is asked.
+
+    Raises:
+        ValueError: for an unknown model, or fields that are another model's.
+    """
+    known: dict[str, type[ModelSource]] = {"digits": ClassifierRelevanceConfig, "language": LanguageSource}
+    fields: dict[str, Any] = {}
+    if isinstance(model, str) and model.startswith(FOLDER):
+        if prompts is None:
+            raise ValueError(f"prompts = None: valid with model = {model!r} is a file of JSON lines")
+        source: type[ModelSource] = HuggingFaceSource
+        fields = {"folder": model.removeprefix(FOLDER), "prompts": prompts}
+    elif isinstance(model, str) and model in known:
+        source = known[model]
+        if prompts is not None:
+            raise ValueError(f"prompts = {prompts!r}: valid with model = {model!r} is None")
+    else:
+        raise ValueError(f"model = {model!r}: valid are {', '.join(known)} and {FOLDER}FOLDER")
+    kind = source.model_fields["kind"].default
+    given = kind_alone(given.model_dump() if isinstance(given, ModelSource) else {} if given is None else given)
+    if not isinstance(given, dict) or given.get("kind", kind) != kind:
+        raise ValueError(f"relevance = {given!r}: kind is {kind!r} with model = {model!r}")
+    return source(**{**fields, **given})

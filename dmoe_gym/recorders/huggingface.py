@@ -16,7 +16,7 @@ import typer
 from dmoe_gym.config import SUM_TOLERANCE
 from dmoe_gym.io.command_line import one_line_errors
 from dmoe_gym.io.extras import needed_for
-from dmoe_gym.recorders.versions import Overwrite, keep, versions
+from dmoe_gym.recorders import Overwrite, keep, versions
 from dmoe_gym.relevance import Trace
 
 if TYPE_CHECKING:

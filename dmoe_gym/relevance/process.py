@@ -116,7 +116,6 @@ class DirichletConfig(RelevanceConfig):
     domain_bonus: Annotated[float, Field(ge=0, le=1e6)] = 1.0
 
     def build(self, batch: int, nodes: int, states: int, experts: int) -> DirichletRelevance:
-        """The process for `batch` environments."""
         return DirichletRelevance(batch, nodes, states, experts, self)
 
 

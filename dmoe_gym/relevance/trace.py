@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from dmoe_gym.compiled.draws import integers, uniform
 from dmoe_gym.compiled.njit import njit
-from dmoe_gym.config import StrictConfig, checked_array, list_as_tuple, register, require_sum_of_one
+from dmoe_gym.config import StrictConfig, checked_array, register, require_sum_of_one
 from dmoe_gym.io.files import NpzError, NpzFile, read_json, regular_file, write_whole
 from dmoe_gym.process import Generators, Rows
 from dmoe_gym.relevance.process import RelevanceConfig, RelevanceProcess, Sizes
@@ -53,8 +53,6 @@ class TraceHeader(StrictConfig):
     tokens_per_input: Count
     domains: Annotated[tuple[Name, ...], Field(min_length=1)]
     recorded: dict[str, str]
-
-    _list_as_tuple = field_validator("domains", mode="before")(list_as_tuple)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,22 +154,14 @@ def read_trace(path: Path | str) -> Trace:
     """
     path = regular_file(path, "trace", VALID)
     try:
-        with _archive(path) as archive:
-            try:
-                header = _header(archive)
-                scores, domains = _scores(archive, header), archive.read("domains", 8 * header.tokens)
-            except NpzError as error:
-                raise ValueError(f"{error}; valid is {VALID}") from None
+        with NpzFile(path, MEMBERS) as archive:
+            header = _header(archive)
+            scores, domains = _scores(archive, header), archive.read("domains", 8 * header.tokens)
         return Trace(scores, domains, header.domains, header.model, header.recorded, header.tokens_per_input)
+    except NpzError as error:
+        raise ValueError(f"{path}: {error}; valid is {VALID}") from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def _archive(path: Path) -> NpzFile:
-    try:
-        return NpzFile(path, MEMBERS)
-    except NpzError as error:
-        raise ValueError(f"{error}; valid is {VALID}") from None
 
 
 def _scores(archive: NpzFile, header: TraceHeader) -> np.ndarray:

@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from dmoe_gym.channel import ChannelField, CSIConfig, KnowledgeField, RayleighConfig
 from dmoe_gym.channel.large_scale import path_gain
 from dmoe_gym.channel.process import LARGEST_GAIN
-from dmoe_gym.config import SystemConfig, is_foreign, list_as_tuple, require_memory
+from dmoe_gym.config import SystemConfig, is_foreign, require_memory
 from dmoe_gym.relevance import DirichletConfig, RelevanceField, Sizes
 
 # Wider than any radio or device; inside these bounds every formula of this system stays finite.
@@ -83,10 +83,6 @@ class WDMoEConfig(SystemConfig):
     relevance: RelevanceField = DirichletConfig()
     csi: KnowledgeField = CSIConfig()
     residual_reward: Literal["cost", "saving"] = "cost"
-
-    _list_as_tuple = field_validator(
-        "distance_range_m", "device_speed_range_flops", "device_speeds_flops", mode="before"
-    )(list_as_tuple)
 
     @model_validator(mode="after")
     def _consistent(self) -> WDMoEConfig:

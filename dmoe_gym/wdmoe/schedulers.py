@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -66,26 +66,27 @@ class Observed:
         """(B, U) [Hz] for selections (B, J, U)."""
         tokens = selected.sum(axis=1).astype(np.float64)
         bandwidth, total = np.empty(tokens.shape), np.empty(len(tokens))
-        allocate_bandwidth_batch(
-            tokens, *self._links(), self.config.payload_bit, self.config.bandwidth_hz, bandwidth, total
-        )
+        allocate_bandwidth_batch(tokens, *self.links, bandwidth, total)
         return bandwidth
 
     def latency(self, selected: np.ndarray, bandwidth: np.ndarray) -> np.ndarray:
         """Block latency (B,) [s] of selections (B, J, U) under bandwidths (B, U) [Hz]."""
         tokens = selected.sum(axis=1).astype(np.float64)
         total = np.empty(len(tokens))
-        latency_batch(tokens, bandwidth, *self._links(), self.config.payload_bit, total)
+        latency_batch(tokens, bandwidth, *self.links[:-1], total)
         return total
 
     def token_times(self, bandwidth: np.ndarray) -> np.ndarray:
         """Time per token on every device (B, U) [s] under bandwidths (B, U) [Hz]."""
         times = np.empty(bandwidth.shape)
-        token_times_batch(bandwidth, *self._links(), self.config.payload_bit, times)
+        token_times_batch(bandwidth, *self.links[:-1], times)
         return times
 
-    def _links(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.downlink_cn0, self.uplink_cn0, self.computation_time
+    @property
+    def links(self) -> tuple[Any, ...]:
+        """What solvers need of links and devices: the three (B, U), payload [bit] and bandwidth [Hz]."""
+        config = self.config
+        return self.downlink_cn0, self.uplink_cn0, self.computation_time, config.payload_bit, config.bandwidth_hz
 
 
 Bandwidth = Literal["equal", "optimal"]
@@ -190,51 +191,18 @@ class Greedy(Scheduler):
     def decide(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
         selected = top_k_batch(blocks, self.config.max_experts)
         bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
-        solve_greedy_batch(
-            blocks.gate_weights,
-            blocks.downlink_cn0,
-            blocks.uplink_cn0,
-            blocks.computation_time,
-            self.config.payload_bit,
-            self.config.bandwidth_hz,
-            blocks.budget,
-            selected,
-            bandwidth,
-            total,
-        )
+        solve_greedy_batch(blocks.gate_weights, *blocks.links, blocks.budget, selected, bandwidth, total)
         return selected, bandwidth if self.bandwidth == "optimal" else self.share(blocks, selected)
 
 
 class Priced(Scheduler):
-    """Selection at prices per token of a device, found by pricing again and again (`solve_priced`).
-
-    Args:
-        pricings: how many; the fastest selection is kept.
-    """
-
-    def __init__(self, config: WDMoEConfig, bandwidth: Bandwidth = "optimal", pricings: int = PRICINGS) -> None:
-        super().__init__(config, bandwidth)
-        if pricings < 1:
-            raise ValueError(f"pricings = {pricings}: valid are whole numbers from 1")
-        self.pricings = pricings
+    """Selection at prices per token of a device, found by pricing again and again (`solve_priced`)."""
 
     def decide(self, blocks: Observed) -> tuple[np.ndarray, np.ndarray]:
         selected = np.empty(blocks.gate_weights.shape, np.bool_)
         bandwidth, total = np.empty(blocks.downlink_cn0.shape), np.empty(len(selected))
-        solve_priced_batch(
-            blocks.gate_weights,
-            blocks.downlink_cn0,
-            blocks.uplink_cn0,
-            blocks.computation_time,
-            self.config.payload_bit,
-            self.config.bandwidth_hz,
-            self.config.max_experts,
-            blocks.budget,
-            self.pricings,
-            selected,
-            bandwidth,
-            total,
-        )
+        links, limit = blocks.links, self.config.max_experts
+        solve_priced_batch(blocks.gate_weights, *links, limit, blocks.budget, PRICINGS, selected, bandwidth, total)
         return selected, bandwidth if self.bandwidth == "optimal" else self.share(blocks, selected)
 
 

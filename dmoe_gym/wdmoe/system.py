@@ -88,7 +88,6 @@ def line_up(config: WDMoEConfig) -> LineUp:
         env_id="WDMoE-Inference-Joint-v0" if serves else "WDMoE-Joint-v0",
         policies={name: JointPolicy(build(config)) for name, build in SCHEDULERS.items()},
         bounds=bounds,
-        random="random",
         optimum=bounds[0],
         reference="top-2-equal",
     )

@@ -9,10 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from pydantic import field_validator
 
 from agents.config import load_config
-from dmoe_gym.config import list_as_tuple
 from experiments.page import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, SKY, VERMILION, Page, error_bars
 from experiments.results.store import (
     STORE,
@@ -195,8 +193,6 @@ class Results(Experiment):
     places: ClassVar[tuple[str, ...]] = (PAGE, "README.md", OVERVIEW, GAPS)
 
     recipes: tuple[str, ...] = ()
-
-    _list_as_tuple = field_validator("recipes", mode="before")(list_as_tuple)
 
     def page(self, values: Sequence[Any]) -> Page:
         recipes = {file.stem: load_config(file) for file in recipe_files(self.recipes)}

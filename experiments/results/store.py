@@ -14,22 +14,19 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from agents.config import TrainingConfig, load_config
 from agents.run_folder import PROVENANCE, RunFolder, read_status
-from dmoe_gym.config import list_as_tuple
 from dmoe_gym.evaluation import Row, by_policy, held_out_seeds, seed_matrix
-from dmoe_gym.evaluation.optima import ENV_ID as OPTIMA_ENV
-from dmoe_gym.evaluation.optima import cached_episodes, cached_optima
 from dmoe_gym.evaluation.run import FIRST_VALIDATION_SEED
 from dmoe_gym.evaluation.statistics import column
 from dmoe_gym.io.files import csv_text, read_bytes, read_csv, read_json
 from dmoe_gym.registration import line_up_of, system_of, systems
 from dmoe_gym.system import LineUp, System
-from experiments.episodes import episode_piece
 from experiments.page import Page
-from experiments.runner import Experiment, Piece
+from experiments.runner import Experiment, Piece, episode_piece
+from experiments.shipped import ENV_ID, shipped_optima
 
 
 @dataclass(frozen=True)
@@ -192,8 +189,8 @@ def analytic_rows(setting: Setting, store: Path) -> dict[str, list[Row]]:
     """Rows of a setting's analytic schedulers and bounds by name; of cached optima where those are more."""
     file = store / "analytic" / f"{setting.file_name}.csv"
     tables = [read_csv(file)] if file.is_file() else []
-    if not setting.fields and setting.env_id == OPTIMA_ENV:
-        tables.append(cached_optima(setting.scenario, held_out_seeds(cached_episodes(setting.scenario) or 1)) or [])
+    if not setting.fields and setting.env_id == ENV_ID:
+        tables.append(shipped_optima(setting.scenario))
     best: dict[str, list[Row]] = {}
     for rows in tables:
         for name, group in by_policy(rows).items():
@@ -246,8 +243,6 @@ class Learned(Experiment):
     runs: str = "runs"
     recipes: tuple[str, ...] = ()
 
-    _list_as_tuple = field_validator("recipes", mode="before")(list_as_tuple)
-
     def page(self, values: Sequence[Any]) -> Page:
         files: dict[str, str | bytes] = {}
         for file in recipe_files(self.recipes):
@@ -273,8 +268,6 @@ class References(Experiment):
     episodes: Annotated[int, Field(ge=2)] = 100
     validation: Annotated[int, Field(ge=2)] = 200
     recipes: tuple[str, ...] = ()
-
-    _list_as_tuple = field_validator("recipes", mode="before")(list_as_tuple)
 
     def pieces(self) -> list[Piece]:
         return [piece for setting in self._settings() for piece in self._pieces_of(setting)]

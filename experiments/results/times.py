@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
 from agents.config import load_config
@@ -17,6 +16,7 @@ from dmoe_gym.evaluation import Row
 from dmoe_gym.evaluation.run import ROUNDS, time_per_decision
 from dmoe_gym.io.command_line import one_line_errors, overrides_of, wide_console
 from dmoe_gym.io.files import read_csv, write_csv
+from dmoe_gym.models.reproducible import one_thread
 from experiments.results.store import TIMES, Setting
 
 
@@ -39,7 +39,6 @@ def measure(
     Raises:
         ValueError: for an unknown scheduler or a run that does not fit.
     """
-    threads = torch.get_num_threads()
     line_up = setting.line_up
     unknown = [name for name in names or () if name not in line_up.policies]
     if unknown:
@@ -55,15 +54,12 @@ def measure(
         rows.append({"setting": setting.title, "scheduler": name, "ms": float(f"{milliseconds:.4g}"), "rounds": rounds})
         report(rows[-1])
 
-    try:
-        torch.set_num_threads(1)
+    with one_thread():
         for name, policy in line_up.policies.items():
             if name in names if names is not None else name != line_up.random:
                 add(name, policy, setting.env_id)
         for path, config, policy in learned:
             add(path.resolve().name.partition("-seed")[0], policy, config.env_id)
-    finally:
-        torch.set_num_threads(threads)
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
     return [{**row, "machine": machine} for row in rows]
 

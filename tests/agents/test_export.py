@@ -16,10 +16,9 @@ import yaml
 from typer.testing import CliRunner
 
 from agents.__main__ import app
-from agents.config import load_config
+from agents.config import WEIGHTS, load_config
 from agents.evaluate import load_learner, load_run
 from agents.learners import build_env
-from agents.shipped import WEIGHTS
 from dmoe_gym.evaluation import evaluate, held_out_seeds
 from dmoe_gym.io.files import read_csv
 from tests.agents.conftest import TINY

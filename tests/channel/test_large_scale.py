@@ -179,6 +179,21 @@ def test_gauss_markov_mobility_stays_uniform_with_the_stated_speed_and_memory():
     assert_distributed(walled.positions[0, :, 0], stats.uniform(0, 25.0).cdf)
 
 
+def test_shadowing_is_the_documented_sum_of_waves():
+    """W^(-1/2) sum a cos(k x + q y) + b sin(k x + q y) of what is drawn, wave vectors Cauchy, in both directions."""
+    field, places = ShadowingField(1, 10.0), np.random.default_rng(1).uniform(0, 30, (4, 2))
+    field.start(0, np.random.default_rng(2))
+    drawn = np.random.default_rng(2).standard_normal((8, 128))
+    first, second = (drawn[2 * end : 2 * end + 2] / (np.abs(drawn[4 + end]) * 10.0) for end in (0, 1))
+    waves = np.empty((4, 4))
+    for i in range(4):
+        for j in range(4):
+            phase = places[i] @ first + places[j] @ second
+            waves[i, j] = (drawn[6] * np.cos(phase) + drawn[7] * np.sin(phase)).sum() / np.sqrt(128)
+    closeness = np.exp(-pairwise_distances(places) / 10.0)
+    np.testing.assert_allclose(field.values(0, places), (waves + waves.T) / np.sqrt(2 * (1 + closeness**2)))
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [

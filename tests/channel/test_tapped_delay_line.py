@@ -41,6 +41,24 @@ def test_correlation_over_rounds_and_subcarriers_is_the_product(profile, evoluti
     assert_correlated(amplitudes(process)[..., 3], first[..., 0], config.lag_correlation(3) * over_frequency)
 
 
+def test_the_fast_transform_is_the_sum_over_taps():
+    """H[m] = sum_l sqrt(p_l) a_l exp(-2 pi j m spacing tau_l), of the taps' own amplitudes."""
+    config, subcarriers = TappedDelayLineConfig(), 12
+    process = config.build_amplitude(1, (3, 3), subcarriers)
+    rngs = generators()
+    process.start_amplitude(0, rngs[0])
+    process.advance_amplitude(0, rngs[0])
+    taps, of_taps = config.taps(subcarriers), config.evolution.amplitude_process(1, (3, 3), 2 * subcarriers)
+    again = generators()[0]
+    of_taps.start_amplitude(0, again)
+    of_taps.advance_amplitude(0, again)
+    real, imaginary = of_taps.amplitude[0].astype(float)
+    turns = config.subcarrier_spacing_hz * np.outer(taps.delays_s, np.arange(subcarriers))
+    expected = ((real + 1j * imaginary) * np.sqrt(taps.powers)) @ np.exp(-2j * np.pi * turns)
+    np.testing.assert_allclose(process.amplitude[0, 0], expected.real, atol=1e-5)
+    np.testing.assert_allclose(process.amplitude[0, 1], expected.imag, atol=1e-5)
+
+
 def test_links_are_independent():
     process = TappedDelayLineConfig().build(1, LINKS, 4)
     process.start([0], generators())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 
 import gymnasium as gym
@@ -10,11 +9,10 @@ import numpy as np
 import pytest
 
 import dmoe_gym  # noqa: F401  registers the environments
-from dmoe_gym.dmoe.schedulers.tuned import TUNABLE, refined
+from dmoe_gym.dmoe.schedulers.tuned import TUNABLE, refined, shipped
 from dmoe_gym.evaluation import by_policy, evaluate_bound, evaluate_line_up, held_out_seeds, line_up_of
-from dmoe_gym.evaluation.optima import ENV_ID, OPTIMA, cached_optima, episode_digest
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
-from experiments.tuning import TUNED, tunable_in, tune
+from experiments.shipped import ENV_ID, episode_digest, shipped_optima, tunable_in, tune
 
 REGIMES = ("scarce", "stale", "selective", "budget", "battery", "mobile")
 # compiled for minutes the first time, and no match for the others anyway
@@ -69,25 +67,23 @@ def test_no_policy_beats_the_bound_in_a_thousand_episodes(scenario):
 
 @pytest.mark.parametrize("scenario", REGIMES)
 def test_published_episodes_are_what_they_were(scenario):
-    entry = json.loads(OPTIMA.read_text())[scenario]
+    entry = shipped("optima")[scenario]
     assert episode_digest(scenario, entry["first_seed"]) == entry["first_digest"]
-    assert cached_optima(scenario, [entry["first_seed"]])[0]["cost"] == entry["cost"][0]
-    beyond = entry["first_seed"] + len(entry["cost"])
-    assert [row["seed"] for row in cached_optima(scenario, [beyond - 1])] == [beyond - 1]
-    for seeds in ([0], [beyond], [entry["first_seed"], beyond]):
-        assert cached_optima(scenario, seeds) is None
+    rows = shipped_optima(scenario)
+    assert [row["cost"] for row in rows] == entry["cost"]
+    assert [row["seed"] for row in rows] == list(held_out_seeds(len(rows)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", REGIMES)
 def test_published_optima_can_be_computed_again(scenario):
-    entry = json.loads(OPTIMA.read_text())[scenario]
+    entry = shipped("optima")[scenario]
     rows = evaluate_bound(entry["bound"], ENV_ID, scenario=scenario, seeds=[entry["first_seed"]])
     assert rows[0]["cost"] == pytest.approx(entry["cost"][0], rel=1e-5)
 
 
 def test_tuned_parameters_are_those_that_the_line_up_uses():
-    found = json.loads(TUNED.read_text())
+    found = shipped("tuned")
     for scenario, schedulers in found.items():
         assert set(schedulers) == set(tunable_in(scenario))
         policies = line_up_of(ENV_ID, scenario).policies

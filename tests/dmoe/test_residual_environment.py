@@ -10,7 +10,7 @@ from dmoe_gym.dmoe import SCENARIOS, DMoEConfig, scenario
 from dmoe_gym.dmoe.config import ResidualConfig
 from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, NODE_FEATURES, all_feature_names
 from dmoe_gym.dmoe.policies import JointPolicy
-from dmoe_gym.dmoe.schedulers.tuned import CORRECTABLE, recorded, strongest, strongest_name
+from dmoe_gym.dmoe.schedulers.tuned import CORRECTABLE, shipped, strongest, strongest_name
 from dmoe_gym.evaluation import evaluate
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.facades.view import View
@@ -39,7 +39,8 @@ def test_action_0_is_the_strongest_scheduler_bit_for_bit(name):
     overrides = SHORTENED.get(name, {})
     residual, joint = pair(name, 1 if name == "large" else 4, **overrides)
     chosen = strongest_name(scenario(name))
-    assert chosen == recorded()[name]["scheduler"] == min(recorded()[name]["costs"], key=recorded()[name]["costs"].get)
+    found = shipped("strongest")[name]
+    assert chosen == found["scheduler"] == min(found["costs"], key=found["costs"].get)
     # a shortened scenario is none of the record
     residual.underneath = strongest(residual.config.replace(residual=ResidualConfig(underneath=chosen)))
     policy, memory = JointPolicy(residual.underneath), None

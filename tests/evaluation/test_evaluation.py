@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 from rich.console import Console
+from rollouts import ConstantPolicy
 
 import dmoe_gym
 from dmoe_gym.dmoe import DMoEConfig, scenario
@@ -22,7 +23,7 @@ from dmoe_gym.evaluation.ahead import pieces
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.facades.view import create_view
 from dmoe_gym.io.command_line import print_table
-from dmoe_gym.policy import ConstantPolicy, Scheduler
+from dmoe_gym.policy import Scheduler
 from dmoe_gym.registration import system_of
 from dmoe_gym.wdmoe.policies import WLR
 

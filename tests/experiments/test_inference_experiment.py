@@ -11,7 +11,6 @@ from dmoe_gym.dmoe.schedulers.rounds import JESA
 from dmoe_gym.evaluation import Interval, evaluate
 from dmoe_gym.models.digits import load_model
 from experiments.answers import ENV_ID, Answers, ask, contenders
-from experiments.digits_model import RULES, accuracy_cells
 from experiments.inference import (
     Inference,
     at_equal_accuracy,
@@ -20,6 +19,7 @@ from experiments.inference import (
     most_accurate_as_cheap,
     selected,
 )
+from experiments.models import RULES, accuracy_cells
 
 
 def _answers(energy: float, accuracy: float, episodes: int = 10, answers: int = 6) -> Answers:

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from experiments import __main__ as command_line
-from experiments import catalogue
 from experiments.page import Page, signed
 from experiments.runner import Experiment, Piece, Runner
 
@@ -147,8 +146,8 @@ def test_what_is_kept_says_at_which_commit_it_was_made(tmp_path: Path, log: Path
 
 @pytest.fixture
 def checkout(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a page, from which commands run; the experiment is in the catalogue."""
-    monkeypatch.setitem(catalogue.EXPERIMENTS, "squares", Squares)
+    """A folder with a page, from which commands run; the experiment is among the others."""
+    monkeypatch.setitem(command_line.EXPERIMENTS, "squares", Squares)
     root = tmp_path / "checkout"
     (root / "docs").mkdir(parents=True)
     (root / "docs" / "squares.md").write_text(PAGE)
@@ -207,7 +206,7 @@ def test_an_interrupt_says_in_one_line_how_to_go_on(checkout: Path, log: Path) -
 
 def test_every_experiment_is_found_by_its_name_and_its_pages_have_its_places() -> None:
     root = Path(__file__).parent.parent.parent
-    for name, kind in catalogue.EXPERIMENTS.items():
+    for name, kind in command_line.EXPERIMENTS.items():
         assert kind.name == name
         assert kind.about
         # pages must be there with their marks; pictures and files are made

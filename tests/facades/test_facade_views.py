@@ -14,8 +14,7 @@ from rollouts import assert_equal, draw_actions, short_episodes, steps_across_en
 
 import dmoe_gym
 from dmoe_gym.evaluation import evaluate
-from dmoe_gym.facades.multi_objective import MultiObjectiveEnv
-from dmoe_gym.facades.single import SingleEnv
+from dmoe_gym.facades.single import MultiObjectiveEnv, SingleEnv
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 from dmoe_gym.registration import VIEWS
 

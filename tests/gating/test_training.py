@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from dmoe_gym.channel import GaussMarkovConfig
 from dmoe_gym.gating import (
     Analog,
     DataSplit,
@@ -15,11 +20,13 @@ from dmoe_gym.gating import (
     LabelledImages,
     SNRDistribution,
     evaluate_accuracy,
+    networks,
     receive,
     train_two_stage,
 )
 from dmoe_gym.gating.evaluation import features_of
 from dmoe_gym.gating.networks import Experts, mixture
+from dmoe_gym.gating.scenarios import SCENARIOS, TUNED, tuned_config
 from dmoe_gym.gating.training import hear, load_balance_penalty, loss_terms, train_stage_one
 from dmoe_gym.models.reproducible import one_thread
 
@@ -213,3 +220,57 @@ def test_threads_are_put_back():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "shape"), [("digits", (8, 1, 10)), ("cifar10", (32, 3, 10)), ("cifar100", (32, 3, 100))]
+)
+def test_networks_are_tuned_for_digits_and_trained_as_the_page_says_on_cifar(dataset, shape):
+    """6 and 5 epochs in batches of 256; fields that are given take precedence, and the random gate has a gate's."""
+    config = tuned_config(dataset, "digital_hamming74", "naive")
+    assert (config.image_size, config.image_channels, config.classes) == shape
+    assert config.gate == "naive"
+    said = (Path(__file__).parents[2] / "docs" / "gating.md").read_text()
+    epochs = re.search(r"on CIFAR they train (\d+) and (\d+) epochs in batches of (\d+)", said)
+    trained = (config.stage_one_epochs, config.stage_two_epochs, config.batch_size)
+    assert (trained == tuple(map(int, epochs.groups()))) == (dataset != "digits")
+    assert (config.learning_rate == TUNED["digital", "naive"]["learning_rate"]) == (dataset == "digits")
+    assert tuned_config(dataset, "digital_hamming74", "naive", batch_size=7).batch_size == 7
+    one, other = (tuned_config(dataset, "analog", gate) for gate in ("random", "best_snr"))
+    assert one == other.replace(gate="random")
+
+
+def test_scenarios_are_those_of_their_description():
+    """`stale`: knowledge is one input old, SNRs differ by the fading alone. The digital ones: 0 dB."""
+    stale = SCENARIOS["stale"]
+    assert stale.csi.delay_rounds == 1
+    assert stale.csi.error_variance == 0
+    assert isinstance(stale.channel, GaussMarkovConfig)
+    assert (stale.mean_snr_db, stale.snr_spread_db) == (0, 0)
+    assert {SCENARIOS[name].mean_snr_db for name in ("digital", "coded")} == {0}
+    assert [SCENARIOS[name].transmission.name for name in ("analog", "digital", "coded")] == [
+        "analog",
+        "digital_uncoded",
+        "digital_hamming74",
+    ]
+
+
+@pytest.mark.parametrize("backbone", ["vit", "resnet18"])
+def test_backbones_of_torchvision_have_the_documented_sizes(backbone, monkeypatch):
+    """4x4 patches, 6 layers of 4 heads, width 128: without torchvision, by what it is asked for."""
+    asked = []
+
+    def built(**sizes):
+        asked.append(sizes)
+        return torch.nn.Identity()
+
+    monkeypatch.setattr(
+        networks, "_torchvision", lambda config: SimpleNamespace(VisionTransformer=built, resnet18=built)
+    )
+    config = GatingConfig(backbone=backbone, image_size=32, image_channels=3, feature_size=16)
+    networks.Backbone(config)
+    (sizes,) = asked
+    assert sizes["num_classes"] == 16
+    if backbone == "vit":
+        wanted = {"image_size": 32, "patch_size": 4, "num_layers": 6, "num_heads": 4, "hidden_dim": 128}
+        assert sizes == {**wanted, "mlp_dim": 256, "num_classes": 16}

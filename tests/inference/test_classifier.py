@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -34,6 +35,45 @@ def network_and_model(config: ClassifierConfig, seed: int = 0) -> tuple[Classifi
 
 
 # --- training
+
+
+def test_shifted_images_are_moved_by_two_pixels_along_a_diagonal():
+    """Into each of four directions about equally often, what enters is background: every image for itself."""
+    generator = np.random.default_rng(3)
+    images = generator.uniform(-1, 1, (200, 8, 8)).astype(np.float32)
+    directions = {}
+    for image, moved in zip(images, DOMAINS["shifted"](images, generator), strict=True):
+        for down, right in product((-2, 2), repeat=2):
+            expected = np.full((12, 12), -1.0, np.float32)
+            expected[2 + down : 10 + down, 2 + right : 10 + right] = image
+            if np.array_equal(moved, expected[2:10, 2:10]):
+                directions[down, right] = directions.get((down, right), 0) + 1
+    assert sum(directions.values()) == 200
+    assert min(directions.values()) > 25
+    assert len(directions) == 4
+
+
+def test_who_is_heard_may_be_said_by_factors_on_the_gate_scores():
+    """Weights are gate scores times the factors, renormalised; factors of 0 and 1 are who is heard and who is not."""
+    network, _ = network_and_model(SMALL)
+    generator = torch.Generator().manual_seed(1)
+    states, scores = (
+        torch.randn(3, 4, 8, generator=generator),
+        torch.randn(3, 4, 6, generator=generator).log_softmax(-1),
+    )
+    alone = []
+    with torch.no_grad():
+        for expert in range(6):
+            heard = torch.zeros(3, 4, 6, dtype=torch.bool)
+            heard[..., expert] = True
+            alone.append(network.aggregate(1, states, scores, heard) - states)
+        some = torch.rand(3, 4, 6, generator=generator) < 0.6
+        some[..., 0] = True
+        for factors in (some, some.float(), torch.rand(3, 4, 6, generator=generator)):
+            weights = scores.exp() * factors
+            weights = weights / weights.sum(-1, keepdim=True)
+            expected = states + (weights[..., None] * torch.stack(alone, 2)).sum(2)
+            torch.testing.assert_close(network.aggregate(1, states, scores, factors), expected)
 
 
 def test_the_same_seed_gives_the_same_bits(few):

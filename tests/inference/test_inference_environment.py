@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from dmoe_builders import INFERENCE, INFERENCE_JOINT, make
-from rollouts import assert_equal
+from rollouts import ConstantPolicy, assert_equal
 
 from dmoe_gym.dmoe import Schedule, energy, solve_jesa
 from dmoe_gym.dmoe.inference import InferenceConfig, inference_scenario
@@ -15,7 +15,6 @@ from dmoe_gym.dmoe.schedulers.rounds import JESA
 from dmoe_gym.evaluation import evaluate, evaluate_bound, evaluate_line_up, line_up_of
 from dmoe_gym.models.digits import load_inputs, load_model
 from dmoe_gym.models.digits.model import best_experts, every_expert, infer
-from dmoe_gym.policy import ConstantPolicy
 
 SEEDS = range(6)
 ZERO = ConstantPolicy(np.zeros(54, np.float32), "gate_scores", 3)

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from dmoe_gym.dmoe import Schedule
 from dmoe_gym.models.causal.source import load_folder
-from dmoe_gym.models.huggingface.prompts import load_questions, read_prompts
+from dmoe_gym.models.huggingface import load_questions, read_prompts
 
 JOINT = "DMoE-Inference-Joint-v0"
 PROMPTS = [

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import dmoe_gym
-from agents.shipped import RECIPES, WEIGHTS, recipe_file, run_folder
-from dmoe_gym.facades.window import Window
+from agents.config import RECIPES, WEIGHTS, recipe_file, run_folder
+from dmoe_gym.facades.single import Window
 from dmoe_gym.gating.transmission import BCHCode
 from dmoe_gym.io.extras import EXTRAS, needed_for
 from dmoe_gym_tools import COMMANDS, main
@@ -33,10 +33,10 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_every_command_is_in_the_app_that_it_says(monkeypatch, capsys):
-    for name, command in COMMANDS.items():
-        app = importlib.import_module(f"{command.package}.__main__").app
+    for name, (package, _) in COMMANDS.items():
+        app = importlib.import_module(f"{package}.__main__").app
         known = {each.name or each.callback.__name__ for each in app.registered_commands}
-        known |= {group.name for group in app.registered_groups} | {command.package}
+        known |= {group.name for group in app.registered_groups} | {package}
         assert name in known
     assert run(monkeypatch) == 0
     shown = capsys.readouterr().out

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 import dmoe_gym
 import dmoe_gym.relevance
 from dmoe_gym.models.digits import DOMAINS, load_inputs, load_model
-from dmoe_gym.recorders import digits
-from dmoe_gym.recorders.digits import record_digits
+from dmoe_gym.recorders import own
+from dmoe_gym.recorders.own import record_digits
 from dmoe_gym.relevance import load_trace, read_trace
 
 SHIPPED = Path(dmoe_gym.relevance.__file__).parent / "data" / "digits.npz"
@@ -77,7 +77,7 @@ def test_more_than_there_is_is_refused(name, given):
 
 def test_the_command_writes_a_file_and_replaces_none(tmp_path):
     app = Typer()
-    app.command()(digits.record_digits_command)
+    app.command()(own.record_digits_command)
     out = tmp_path / "own.npz"
     arguments = ["--out", str(out), "--images", "2", "--part", "validation"]
     result = CliRunner().invoke(app, arguments)

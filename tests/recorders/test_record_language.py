@@ -10,7 +10,7 @@ import pytest
 
 import dmoe_gym.relevance
 from dmoe_gym.models.language.families import FAMILIES
-from dmoe_gym.recorders.language import record_language
+from dmoe_gym.recorders.own import record_language
 from dmoe_gym.relevance import load_trace
 
 SHIPPED = Path(dmoe_gym.relevance.__file__).parent / "data" / "language.npz"

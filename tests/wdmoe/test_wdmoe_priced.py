@@ -63,15 +63,16 @@ def test_prices_are_good_to_a_quarter_of_newtons_last_step() -> None:
 def test_at_prices_tokens_take_the_largest_weights_less_discounts() -> None:
     """Discounts are in proportion to e^(log price), the dearest device's is 4: whatever stood in the workspace."""
     generator = np.random.default_rng(5)
+    select = getattr(select_at_prices, "py_func", select_at_prices)  # what it calls is compiled, it is not
     prices, weights = np.log([0.2, 0.1, 0.4]), generator.dirichlet(np.ones(3), 6)
     for scratch in (np.zeros(3), np.full(3, 1e8)):
         discounts, selected, tokens = scratch, np.zeros(weights.shape, np.bool_), np.empty(3)
-        select_at_prices(prices, weights, 1, 0.0, discounts, selected, tokens)
+        select(prices, weights, 1, 0.0, discounts, selected, tokens)
         np.testing.assert_allclose(discounts, [2, 1, 4])
         np.testing.assert_array_equal(selected, np.eye(3, dtype=bool)[(weights - [2, 1, 4]).argmax(1)])
         np.testing.assert_array_equal(tokens, selected.sum(0))
     # devices of one weight: all tokens go to the cheapest one
-    select_at_prices(prices, np.full((6, 3), 1 / 3), 2, 0.3, discounts, selected, tokens)
+    select(prices, np.full((6, 3), 1 / 3), 2, 0.3, discounts, selected, tokens)
     assert tokens.tolist() == [0, 6, 0]
 
 

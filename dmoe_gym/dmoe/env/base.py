@@ -144,17 +144,8 @@ class DMoECore(BatchedCore):
     # Largest value of each observation. A node's computation takes at most twice the mean node's; 64 bit/s/Hz would
     # be an SNR of 193 dB.
     _upper: ClassVar[Mapping[str, float]] = {
-        "gate_scores": 1,
-        "spectral_efficiency": 64,
-        "threshold": 1,
-        "progress": 1,
-        "computation_energy": 2,
-        "budget_left": 1,
-        "battery": 1,
-        "harvest": 1,
-        "delivered": 1,
-        "lost": 1,
-    }
+        **dict.fromkeys(meaning, 1), "spectral_efficiency": 64, "computation_energy": 2,
+    }  # fmt: skip
 
     # --- episodes
 

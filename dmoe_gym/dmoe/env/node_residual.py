@@ -70,9 +70,8 @@ class NodeResidualCore(FeatureCore, NodesCore):
     def node_observation_space(self) -> spaces.Space:
         return spaces.Box(-LARGEST, LARGEST, (len(self.feature_names),), np.float32)
 
-    def node_views(self, observations: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
-        seen = self.features if observations is None else observations["features"]
-        return {"features": seen.reshape(len(seen), self.config.num_experts, -1)}
+    def node_views(self) -> dict[str, np.ndarray]:
+        return {"features": self.features.reshape(self.num_envs, self.config.num_experts, -1)}
 
     def node_action_space(self) -> spaces.Space:
         return spaces.Box(-1, 1, (self.kinds * self.config.num_experts + 1,), np.float32)

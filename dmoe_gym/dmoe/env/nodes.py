@@ -101,15 +101,10 @@ class NodesCore(JointCore):
             return -self.nodes.cost
         return np.repeat(self.rewards[:, None] / self.config.num_experts, self.config.num_experts, axis=1)
 
-    def node_views(self, observations: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
-        """What every node sees, (B, K, ...) each: its own part of the observations, and what all know; not copied.
-
-        Args:
-            observations: a batch of others than the present ones.
-        """
+    def node_views(self) -> dict[str, np.ndarray]:
+        """What every node sees, (B, K, ...) each: its own part of the observations, and what all know; not copied."""
         experts = self.config.num_experts
-        seen = self.observations if observations is None else observations
-        return {key: _of_nodes(key, values, experts) for key, values in seen.items()}
+        return {key: _of_nodes(key, values, experts) for key, values in self.observations.items()}
 
     def node_observation_space(self) -> spaces.Space:
         """Of one node."""

@@ -84,7 +84,7 @@ class FilterJESA(Correctable):
         self.caution, self.probing, self.delay = float(caution), float(probing), csi.delay_rounds
         self.depth, self.share = channel.depth, 1 - csi.error_variance
         self.laws = [
-            ChannelLaw.of(config, passed, channel.clear_law(min(self.delay, passed), csi.error_variance))
+            ChannelLaw.of(config, passed, channel.small_scale.law(min(self.delay, passed), csi.error_variance))
             for passed in range(config.num_layers)
         ]
         places = (np.arange(GRID) + 0.5) / GRID

@@ -80,29 +80,21 @@ class BatteryJESA(Correctable):
     Args:
         strength, power: a node's price is 1 + strength * (share of the episode left / share of the battery left)^power.
             Strength 0 only guards against overdrawing.
-        relevance: under a relevance budget, the rule that says what relevance is worth in a round;
-            `AdaptiveLagrangianJESA` with its defaults if None.
+
+    Under a relevance budget `AdaptiveLagrangianJESA` says what relevance is worth in a round.
 
     Raises:
         ValueError: if the configuration has no batteries, or strength or power is negative.
     """
 
-    def __init__(
-        self,
-        config: DMoEConfig,
-        strength: float = 1.0,
-        power: float = 2.0,
-        relevance: LagrangianJESA | None = None,
-    ) -> None:
+    def __init__(self, config: DMoEConfig, strength: float = 1.0, power: float = 2.0) -> None:
         if config.battery_j is None:
             raise ValueError("battery_j = None: valid for battery-aware prices is a number")
         if not (strength >= 0 and power >= 0):
             raise ValueError(f"strength = {strength}, power = {power}: valid are numbers of at least 0")
         super().__init__(config)
         self.strength, self.power = float(strength), float(power)
-        if relevance is None and config.relevance_budget is not None:
-            relevance = AdaptiveLagrangianJESA(config)
-        self.relevance = relevance
+        self.relevance = None if config.relevance_budget is None else AdaptiveLagrangianJESA(config)
 
     def fill_corrected(self, observation: Observation, corrections: Corrections, *schedule: np.ndarray) -> None:
         battery = observation["battery"].astype(float) * (float(self.config.battery_j or 0) / self.config.energy_unit_j)

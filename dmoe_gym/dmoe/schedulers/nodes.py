@@ -13,7 +13,7 @@ import numpy as np
 
 from dmoe_gym.dmoe.config import DMoEConfig
 from dmoe_gym.dmoe.schedulers.blockage import FilterJESA
-from dmoe_gym.dmoe.schedulers.scheduler import Observation, Scheduler, seen
+from dmoe_gym.dmoe.schedulers.scheduler import Observation, Scheduler, nothing_planned, seen
 from dmoe_gym.dmoe.solvers.blockage import as_if_clear
 from dmoe_gym.dmoe.solvers.nodes import plan_nodes
 from dmoe_gym.policy import Remembered
@@ -111,14 +111,13 @@ class Shares(NodeScheduler):
 
     def corrected(self, observation: Observation, corrections: NodeCorrections) -> tuple[np.ndarray, np.ndarray]:
         """As `schedule`, under corrections."""
-        selected = np.zeros(observation["gate_scores"].shape, np.bool_)
-        subcarrier = np.full(observation["spectral_efficiency"].shape[:3], -1, np.int64)
+        plan = nothing_planned(observation)
         bold = corrections.boldness[:, :, None, None]
         fee = np.where(bold > 0, DEAREST * (CHEAPEST / DEAREST) ** np.maximum(bold, 0), np.inf)
         own = np.where(self.mine, CEDED * np.maximum(-bold[..., 0], 0), fee[..., 0])[:, :, None, :]
         tolls = np.where(self.rest, own, self.closed)
-        self.plan(observation, tolls, selected, subcarrier, corrections)
-        return selected, subcarrier
+        self.plan(observation, tolls, *plan, corrections)
+        return plan
 
     def believed(self, observation: Observation, corrections: NodeCorrections) -> tuple[np.ndarray, np.ndarray]:
         scores, efficiency = super().believed(observation, corrections)
@@ -281,8 +280,7 @@ class Auction(NodeScheduler):
         holds = np.zeros(bids.shape, np.bool_)
         for _ in range(self.announcements):
             price = np.where(holds, 0.0, bids.max(1, keepdims=True))
-            selected = np.zeros(observation["gate_scores"].shape, np.bool_)
-            subcarrier = np.full(efficiency.shape[:3], -1, np.int64)
+            selected, subcarrier = nothing_planned(observation)
             worth = self.plan(observation, price[:, :, None, :], selected, subcarrier)
             rows, nodes, links = np.nonzero(subcarrier >= 0)
             routes = subcarrier[rows, nodes, links]

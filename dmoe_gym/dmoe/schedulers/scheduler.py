@@ -32,10 +32,9 @@ class Scheduler(policy.Scheduler):
 
     def schedule(self, observation: Observation) -> tuple[np.ndarray, np.ndarray]:
         """selected (B, K, N, K) bool and subcarrier (B, K, K) int64, -1 for none, of a batch of observed rounds."""
-        selected = np.zeros(observation["gate_scores"].shape, np.bool_)
-        subcarrier = np.full(observation["spectral_efficiency"].shape[:3], -1, np.int64)
-        self.fill(observation, selected, subcarrier)
-        return selected, subcarrier
+        plan = nothing_planned(observation)
+        self.fill(observation, *plan)
+        return plan
 
     @abstractmethod
     def fill(self, observation: Observation, selected: np.ndarray, subcarrier: np.ndarray) -> None:
@@ -50,6 +49,12 @@ class Scheduler(policy.Scheduler):
     def layers(self, observation: Observation) -> np.ndarray:
         """(B,) the observed rounds' layers 1..L."""
         return np.rint(observation["progress"][:, 0] * self.config.num_layers).astype(np.int64)
+
+
+def nothing_planned(observation: Observation) -> tuple[np.ndarray, np.ndarray]:
+    """Empty schedules of a batch of observed rounds, see `Scheduler.schedule`."""
+    experts = observation["spectral_efficiency"].shape[:3]
+    return np.zeros(observation["gate_scores"].shape, np.bool_), np.full(experts, -1, np.int64)
 
 
 def seen(observation: Observation) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
@@ -124,7 +129,6 @@ class Correctable(Scheduler):
 
     def corrected(self, observation: Observation, corrections: Corrections) -> tuple[np.ndarray, np.ndarray]:
         """As `schedule`, under corrections."""
-        selected = np.zeros(observation["gate_scores"].shape, np.bool_)
-        subcarrier = np.full(observation["spectral_efficiency"].shape[:3], -1, np.int64)
-        self.fill_corrected(observation, corrections, selected, subcarrier)
-        return selected, subcarrier
+        plan = nothing_planned(observation)
+        self.fill_corrected(observation, corrections, *plan)
+        return plan

@@ -82,14 +82,15 @@ def refined(grid: Grid, best: Parameters) -> Grid:
 
 
 @cache
-def _found() -> dict[str, dict[str, Any]]:
-    path = files("dmoe_gym.dmoe") / "data" / "tuned.json"
+def shipped(name: str) -> dict[str, dict[str, Any]]:
+    """What experiments found, by scenario: "tuned" parameters, "strongest" schedulers, held-out "optima"."""
+    path = files("dmoe_gym.dmoe") / "data" / f"{name}.json"
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def tuned_parameters(name: str, config: DMoEConfig) -> Parameters:
     """What tuning found for a scheduler in the scenario of this very configuration; empty for its defaults."""
-    return _found().get(scenario_of(config) or "", {}).get(name, {}).get("parameters", {})
+    return shipped("tuned").get(scenario_of(config) or "", {}).get(name, {}).get("parameters", {})
 
 
 def tuned(name: str, build: Callable[..., Scheduler] | None = None) -> Callable[[DMoEConfig], Scheduler]:
@@ -112,18 +113,11 @@ CORRECTABLE: dict[str, Callable[[DMoEConfig], Any]] = {
 }
 
 
-@cache
-def recorded() -> dict[str, dict[str, Any]]:
-    """What validation found by scenario: scheduler, episodes, costs of all."""
-    path = files("dmoe_gym.dmoe") / "data" / "strongest.json"
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
 def strongest_name(config: DMoEConfig) -> str:
     """The name of the strongest correctable scheduler: as recorded for a scenario, else by the regime."""
     scenario = scenario_of(config)
-    if scenario in recorded():
-        return str(recorded()[scenario]["scheduler"])
+    if scenario in shipped("strongest"):
+        return str(shipped("strongest")[scenario]["scheduler"])
     if config.harvest is not None and config.harvest.known_mean_j is not None:
         return "JESA-harvest"
     if config.battery_j is not None:

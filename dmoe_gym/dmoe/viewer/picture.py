@@ -22,7 +22,16 @@ def draw(scene: Scene) -> np.ndarray:
     _gate_scores(figure.add_subplot(grid[0, 0]), scene)
     _channel(figure.add_subplot(grid[0, 1]), scene)
     _schedule(figure.add_subplot(grid[1, 0]), scene)
-    _energy(figure.add_subplot(grid[1, 1]), scene)
+    running_sums(
+        figure.add_subplot(grid[1, 1]),
+        1e3 * scene.energies,
+        1e3 * scene.jesa_energies,
+        "JESA, same rounds",
+        what="energy",
+        unit="mJ",
+        steps=scene.round.config.num_layers,
+        step="layer l",
+    )
     return pixels(figure)
 
 
@@ -107,19 +116,6 @@ def _schedule(axes: Axes, scene: Scene) -> None:
         axes.text(
             j, i, where, ha="center", va="center", size=11 if nodes <= 6 else 9, color="white" if dark else "black"
         )
-
-
-def _energy(axes: Axes, scene: Scene) -> None:
-    running_sums(
-        axes,
-        1e3 * scene.energies,
-        1e3 * scene.jesa_energies,
-        "JESA, same rounds",
-        what="energy",
-        unit="mJ",
-        steps=scene.round.config.num_layers,
-        step="layer l",
-    )
 
 
 def _node_ticks(axes: Axes, nodes: int, states: int) -> None:

@@ -126,18 +126,13 @@ class DMoERecorder(Recorder[DMoECore, Decided]):
         repairs = int(core.terms["repairs"][row]) if started or complete_rounds else None
         if started or last is None:
             schedule = active_part(core.schedule(row)) if started else None
-            round, efficiency = self._running_round(core, row), core.efficiency[row].copy()
-            return Scene(int(core.layer[row]), round, efficiency, schedule, False, repairs, energies, jesa_energies)
+            now = self.decided(core, row)
+            return Scene(
+                int(core.layer[row]), now.round, now.efficiency, schedule, False, repairs, energies, jesa_energies
+            )
         return Scene(
             complete_rounds, last.round, last.efficiency, last.schedule, True, repairs, energies, jesa_energies
         )
-
-    def _running_round(self, core: DMoECore, row: int) -> Round:
-        """The true current round, with what was left of its limits before any decision."""
-        threshold = float(core.threshold[row, 0])
-        gate_scores, gains = core.relevance.gate_scores[row], core.channel.gains[row]
-        account, harvested = self.accounts[row], core.harvested(row)
-        return round_of(core.config, gate_scores, gains, threshold, account, harvested, **core.channel.obstacles(row))
 
 
 def active_part(schedule: Schedule) -> Schedule:

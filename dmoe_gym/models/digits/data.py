@@ -64,18 +64,6 @@ NOISE = 0.35  # standard deviation of the noise on every image, in every domain 
 STRONG_NOISE = 0.9  # of the domain `noisy`
 
 
-def _clean(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    return images
-
-
-def _rotated(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    return np.rot90(images, axes=(1, 2))
-
-
-def _inverted(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    return -images
-
-
 def _shifted(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """By two pixels along a diagonal drawn per image; what leaves on one side is lost."""
     padded = np.pad(images, ((0, 0), (2, 2), (2, 2)), constant_values=-1.0)
@@ -85,24 +73,16 @@ def _shifted(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return padded[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _noisy(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    return images + STRONG_NOISE * generator.standard_normal(images.shape, dtype=np.float32)
-
-
-def _mirrored(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    return images[:, :, ::-1]
-
-
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 DOMAINS: MappingProxyType[str, Transform] = MappingProxyType(
     {
-        "clean": _clean,
-        "rotated": _rotated,
-        "inverted": _inverted,
+        "clean": lambda images, _: images,
+        "rotated": lambda images, _: np.rot90(images, axes=(1, 2)),
+        "inverted": lambda images, _: -images,
         "shifted": _shifted,
-        "noisy": _noisy,
-        "mirrored": _mirrored,
+        "noisy": lambda images, drawn: images + STRONG_NOISE * drawn.standard_normal(images.shape, dtype=np.float32),
+        "mirrored": lambda images, _: images[:, :, ::-1],
     }
 )
 

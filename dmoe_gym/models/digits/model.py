@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 from numba import prange
@@ -12,7 +11,7 @@ from numba import prange
 from dmoe_gym.compiled.njit import njit, serial_or_parallel
 from dmoe_gym.config import checked_array, checked_bool_array
 from dmoe_gym.models.digits.data import ClassifierConfig, Inputs
-from dmoe_gym.models.digits.weights import EPSILON, SHIPPED, Weights, read_weights
+from dmoe_gym.models.digits.weights import EPSILON, Weights, read_weights
 
 
 @njit
@@ -270,11 +269,7 @@ class InferenceModel:
         return np.array(checked)
 
 
-@lru_cache(maxsize=4)
-def load_model(path: Path | str = SHIPPED) -> InferenceModel:
-    """The model of a file, by default the shipped one; read once per process.
-
-    Raises:
-        NoFileError, ImportError, ValueError: as `read_weights`.
-    """
-    return InferenceModel(*read_weights(path))
+@cache
+def load_model() -> InferenceModel:
+    """The shipped model; read once per process."""
+    return InferenceModel(*read_weights())

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
 from dmoe_gym.models.digits.data import DOMAINS, ClassifierConfig, LabelledImages, in_every_domain, load_digits_split
 from dmoe_gym.models.digits.weights import EPSILON, Weights, checked_weights, shapes
@@ -107,9 +106,7 @@ def normalised(states: Tensor, scale: Tensor) -> Tensor:
 MOST_BEST = 3
 
 
-def train(
-    config: ClassifierConfig | None = None, *, images: LabelledImages | None = None, progress: bool = False
-) -> Weights:
+def train(config: ClassifierConfig | None = None, *, images: LabelledImages | None = None) -> Weights:
     """Train on the digits' training part, every image in every domain, with new shifts and noise in every epoch.
 
     The same configuration and images give the same weights bit for bit on one machine and torch version.
@@ -117,7 +114,6 @@ def train(
     Args:
         config: sizes and training; `ClassifierConfig()` if None.
         images: what to train on instead.
-        progress: show a progress bar.
 
     Raises:
         ValueError: if there are not as many experts as domains.
@@ -136,7 +132,7 @@ def train(
         )
         steps = config.epochs * -(-len(labels) // config.batch_size)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, steps)
-        for _ in tqdm(range(config.epochs), desc="epochs", disable=not progress):
+        for _ in range(config.epochs):
             seen = in_every_domain(images.images[:, 0], generator)
             patches = torch.from_numpy(seen.reshape(-1, *seen.shape[2:]))
             for rows in torch.from_numpy(generator.permutation(len(labels))).split(config.batch_size):

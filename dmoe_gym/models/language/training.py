@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import MixtralConfig, MixtralForCausalLM
 
+from dmoe_gym.io.command_line import one_line_errors, wide_console
 from dmoe_gym.io.files import read_tensors, tensor_bytes, write_whole
 from dmoe_gym.models.causal.layers import top_experts, weights_of
 from dmoe_gym.models.language.families import (
@@ -30,6 +32,7 @@ from dmoe_gym.models.language.families import (
     families_in_turn,
     stream_rows,
 )
+from dmoe_gym.models.reproducible import one_thread
 
 
 def build() -> MixtralForCausalLM:
@@ -242,3 +245,30 @@ class Trainer:
                 parameter.copy_(state[f"model.{name}"])
                 moments = ("step", "exp_avg", "exp_avg_sq")
                 self.optimizer.state[parameter] = {key: state[f"{key}.{name}"] for key in moments}
+
+
+@one_line_errors
+def train_language(
+    out: Annotated[Path, typer.Option(help="Where the model goes, a folder as transformers saves it.")],
+    folder: Annotated[
+        Path, typer.Option(help="Log and checkpoints of the training; one that was interrupted goes on.")
+    ] = Path("runs/language"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")] = False,
+) -> None:
+    """Train on generated queries, on one thread; `python -m experiments run language-model` shows what it learned."""
+    if (out / "model.safetensors").exists() and not overwrite:
+        raise ValueError(f"out = {str(out)!r}: holds a model already; pass --overwrite to replace it")
+    console = wide_console()
+    with one_thread():
+        Trainer(folder, Training()).run(console.print)
+    export(folder / "best.safetensors", out)
+    console.print(f"model: {out}")
+
+
+def export(weights: Path, output: Path) -> None:
+    """Save weights as transformers does, in 16 bit."""
+    model = build()
+    _, arrays = read_tensors(weights)
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=False)
+    model.half().save_pretrained(output)
+    (output / "generation_config.json").unlink(missing_ok=True)

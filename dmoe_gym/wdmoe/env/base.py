@@ -169,14 +169,8 @@ class WDMoECore(BatchedCore):
 
     def _largest(self) -> dict[str, float]:
         # 64 bit/s/Hz would be an SNR of 193 dB; no device computes longer than all U of them together
-        return {
-            "gate_weights": 1,
-            "downlink_efficiency": 64,
-            "uplink_efficiency": 64,
-            "computation_time": self.config.num_devices,
-            "relevance_budget": 1,
-            "progress": 1,
-        }
+        links = dict.fromkeys(("downlink_efficiency", "uplink_efficiency"), 64)
+        return {**dict.fromkeys(WDMoECore.meaning, 1), **links, "computation_time": self.config.num_devices}
 
     @property
     def gate_weights(self) -> np.ndarray:

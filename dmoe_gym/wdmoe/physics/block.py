@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,12 @@ class Block:
     def computation_time(self) -> np.ndarray:
         """flops / C_k, (U,) [s per token]."""
         return _read_only(self.config.token_flops / np.asarray(self.device_speeds))
+
+    @property
+    def links(self) -> tuple[Any, ...]:
+        """What solvers need of links and devices: the three (U,) above, payload [bit] and bandwidth [Hz]."""
+        config = self.config
+        return self.downlink_cn0, self.uplink_cn0, self.computation_time, config.payload_bit, config.bandwidth_hz
 
     @cached_property
     def relevance_budget(self) -> float:

@@ -54,15 +54,7 @@ def allocate_bandwidth(block: Block, selected: np.ndarray) -> np.ndarray:
     if not (np.isfinite(tokens) & (tokens >= 0)).all():
         raise ValueError(f"selected: tokens per device are {tokens.tolist()}, valid are finite and not negative")
     bandwidth = np.zeros(len(tokens))
-    allocate_bandwidth_block(
-        tokens.astype(np.float64),
-        block.downlink_cn0,
-        block.uplink_cn0,
-        block.computation_time,
-        block.config.payload_bit,
-        block.config.bandwidth_hz,
-        bandwidth,
-    )
+    allocate_bandwidth_block(tokens.astype(np.float64), *block.links, bandwidth)
     return bandwidth
 
 

@@ -57,15 +57,7 @@ def build_constraints(block: Block, relevance: float) -> Constraints:
 def bandwidth_increments(block: Block, time: float) -> np.ndarray:
     """Bandwidth that every further token of a device needs to be done by `time` [s], (U, J), in units of B."""
     increments = np.empty(block.gate_weights.shape[::-1])
-    _increments(
-        block.downlink_cn0,
-        block.uplink_cn0,
-        block.computation_time,
-        block.config.payload_bit,
-        block.config.bandwidth_hz,
-        time,
-        increments,
-    )
+    _increments(*block.links, time, increments)
     return increments
 
 
@@ -150,15 +142,7 @@ def _solve_program(block: Block, constraints: Constraints, time: float) -> _Dual
 
 def _least_latency(block: Block, tokens: np.ndarray) -> float:
     """Block latency at the optimal bandwidths of (fractional) tokens per device [s]."""
-    return allocate_bandwidth_block(
-        tokens,
-        block.downlink_cn0,
-        block.uplink_cn0,
-        block.computation_time,
-        block.config.payload_bit,
-        block.config.bandwidth_hz,
-        np.zeros(len(tokens)),
-    )
+    return allocate_bandwidth_block(tokens, *block.links, np.zeros(len(tokens)))
 
 
 def _priced_latency(block: Block, relevance: float, dual: _Dual, time: float) -> float:

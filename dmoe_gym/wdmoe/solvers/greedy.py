@@ -29,17 +29,7 @@ def solve_greedy(block: Block, relevance: float | None = None) -> Allocation:
     relevance = checked_relevance(block, relevance)
     selected = top_k(block)
     bandwidth = np.zeros(block.config.num_devices)
-    solve_greedy_block(
-        block.gate_weights,
-        block.downlink_cn0,
-        block.uplink_cn0,
-        block.computation_time,
-        block.config.payload_bit,
-        block.config.bandwidth_hz,
-        relevance,
-        selected,
-        bandwidth,
-    )
+    solve_greedy_block(block.gate_weights, *block.links, relevance, selected, bandwidth)
     return Allocation(selected, bandwidth)
 
 

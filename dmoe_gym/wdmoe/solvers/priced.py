@@ -126,21 +126,9 @@ def solve_priced(block: Block, relevance: float | None = None, pricings: int = P
     """
     if pricings < 1:
         raise ValueError(f"pricings = {pricings}: valid are whole numbers from 1")
-    config = block.config
-    selected, bandwidth = np.zeros(block.gate_weights.shape, np.bool_), np.zeros(config.num_devices)
-    solve_priced_block(
-        block.gate_weights,
-        block.downlink_cn0,
-        block.uplink_cn0,
-        block.computation_time,
-        config.payload_bit,
-        config.bandwidth_hz,
-        config.max_experts,
-        checked_relevance(block, relevance),
-        pricings,
-        selected,
-        bandwidth,
-    )
+    relevance, limit = checked_relevance(block, relevance), block.config.max_experts
+    selected, bandwidth = np.zeros(block.gate_weights.shape, np.bool_), np.zeros(block.config.num_devices)
+    solve_priced_block(block.gate_weights, *block.links, limit, relevance, pricings, selected, bandwidth)
     return Allocation(selected, bandwidth)
 
 

@@ -1,16 +1,23 @@
-"""Files of prompts: JSON lines with `prompt` and `answer`, or with `text`, and a `domain` if there are several."""
+"""Any mixture-of-experts causal language model in a local folder, asked what a file of prompts says.
+
+Files of prompts are JSON lines with `prompt` and `answer`, or with `text`, and a `domain` if there are several."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from dmoe_gym.io.extras import needed_for
 from dmoe_gym.io.files import read_bytes, read_json
-from dmoe_gym.models.causal.source import Asked, Questions, read_sizes
+from dmoe_gym.models.causal.source import Asked, CausalSource, Questions, load_folder, read_sizes
+from dmoe_gym.models.process import ModelRelevance, ModelSizes
+
+if TYPE_CHECKING:
+    from dmoe_gym.models.causal.layers import LayeredModel
 
 NO_DOMAIN = "all"
 
@@ -123,3 +130,32 @@ def load_questions(folder: str, path: str) -> PromptQuestions:
 @lru_cache(maxsize=8)
 def _kept(folder: str, path: str, _changed: int) -> PromptQuestions:
     return PromptQuestions(folder, path)
+
+
+class HuggingFaceSource(CausalSource):
+    """Mixtral, OLMoE, Qwen2-MoE or Qwen3-MoE from a local folder, weights in safetensors.
+
+    Attributes:
+        folder: as transformers saves a model and its tokenizer.
+        prompts: JSON lines, see `read_prompts`. Of every query the last N tokens are scheduled.
+    """
+
+    kind: Literal["huggingface"] = "huggingface"
+    folder: Annotated[str, Field(min_length=1)]
+    prompts: Annotated[str, Field(min_length=1)]
+
+    def sizes(self) -> ModelSizes:
+        return read_sizes(self.folder)
+
+    def layered(self) -> LayeredModel:
+        return load_folder(self.folder)
+
+    def questions(self) -> Questions:
+        return load_questions(self.folder, self.prompts)
+
+    def build(self, batch: int, nodes: int, states: int, experts: int) -> ModelRelevance:
+        """As `CausalSource.build`."""
+        fewest = load_questions(self.folder, self.prompts).fewest
+        if states > fewest:
+            raise ValueError(f"num_states = {states}: valid with the shortest of prompts {self.prompts!r} is {fewest}")
+        return super().build(batch, nodes, states, experts)

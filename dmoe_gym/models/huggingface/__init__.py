@@ -1,1 +1,0 @@
-"""Any mixture-of-experts causal language model in a local folder, asked what a file of prompts says."""
