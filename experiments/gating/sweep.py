@@ -130,9 +130,11 @@ def train_and_measure(
     rows: list[Row] = []
 
     def measure(model: GatedModel, name: str, trained_with: str, choices: tuple[Choice, ...]) -> None:
-        sent = {"transmission": TRANSMISSIONS[name], "features": features_of(model, held_out)}
+        transmission, features = TRANSMISSIONS[name], features_of(model, held_out)
         for channel in channels:
-            reception = receive(model, held_out, snr=channel, repeats=repeats, seed=seed, **sent)
+            reception = receive(
+                model, held_out, transmission=transmission, snr=channel, repeats=repeats, seed=seed, features=features
+            )
             for choice in choices:
                 # share of an image's channel draws in which it is answered rightly
                 right = reception.correct(choice, top_k).reshape(repeats, -1).mean(0)
