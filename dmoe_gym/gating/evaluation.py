@@ -78,6 +78,13 @@ class Reception:
         return self.select(choice).mean(axis=0)
 
 
+def features_of(model: GatedModel, data: LabelledImages) -> torch.Tensor:
+    """What the server would send of every image, (N, D)."""
+    model.eval()
+    with torch.no_grad():
+        return torch.cat([model.features(part) for part in torch.from_numpy(data.images).split(CHUNK)])
+
+
 def receive(
     model: GatedModel,
     data: LabelledImages,
@@ -86,11 +93,13 @@ def receive(
     snr: SNRDistribution | None = None,
     repeats: int = 1,
     seed: int = 0,
+    features: torch.Tensor | None = None,
 ) -> Reception:
     """Send every image `repeats` times through freshly drawn channels.
 
     SNRs, noise and ties depend on `seed` and shapes alone: models of one size that are evaluated with one seed meet the
-    same channels. Arguments as in `evaluate_accuracy`.
+    same channels. Arguments as in `evaluate_accuracy`; `features` are `features_of(model, data)` where these are at
+    hand already.
     """
     if repeats < 1:
         raise ValueError(f"repeats = {repeats}: valid is 1 or more")
@@ -98,10 +107,8 @@ def receive(
     experts, inputs = model.config.experts, repeats * len(data)
     snr_generator, noise_generator, tie_generator = np.random.default_rng([seed, 3]).spawn(3)
     drawn = np.full((inputs, experts), np.inf) if snr is None else snr.draw(snr_generator, inputs, experts)
-    model.eval()
+    features = (features_of(model, data) if features is None else features).repeat(repeats, 1)
     with torch.no_grad():
-        images = torch.from_numpy(data.images)
-        features = torch.cat([model.features(part) for part in images.split(CHUNK)]).repeat(repeats, 1)
         log_weights, log_answers = [], []
         for start in range(0, inputs, CHUNK):
             part, part_snr = features[start : start + CHUNK], drawn[start : start + CHUNK]

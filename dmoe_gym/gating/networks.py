@@ -53,10 +53,10 @@ def _resnet18(config: GatingConfig) -> nn.Module:
 
 
 def _vit(config: GatingConfig) -> nn.Module:
-    """A ViT small enough for 32x32 images: 4x4 patches, 6 layers of 4 heads, width 128 (this project's choice)."""
+    """A ViT small enough for 32x32 images: 8x8 patches, 6 layers of 4 heads, width 128 (this project's choice)."""
     return _torchvision(config).VisionTransformer(
         image_size=config.image_size,
-        patch_size=4,
+        patch_size=8,
         num_layers=6,
         num_heads=4,
         hidden_dim=128,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +16,7 @@ from dmoe_gym.config import list_as_tuple
 from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
 from dmoe_gym.gating.data import DatasetName, load_split
-from dmoe_gym.gating.evaluation import evaluate_accuracy
+from dmoe_gym.gating.evaluation import features_of, receive
 from dmoe_gym.gating.scenarios import TRANSMISSIONS, dataset_shape, tuned_config
 from dmoe_gym.gating.training import train_gate, train_two_stage
 from dmoe_gym.gating.transmission import Analog, Digital
@@ -23,6 +24,8 @@ from experiments.page import Page
 from experiments.runner import Experiment, Piece
 
 FOLDER = "dmoe_gym/gating/weights"
+# Pieces of one seed follow each other: CIFAR is read once for them.
+split_of = lru_cache(maxsize=1)(load_split)
 # How the shipped networks hear.
 HEARD = {"analog": "analog", "digital": "digital_uncoded"}
 
@@ -106,6 +109,7 @@ class Accuracies:
         rows = [row for row in rows if row.mean_db == mean_db]
         self.mean_db = mean_db
         self.transmissions = list(dict.fromkeys(row.transmission for row in rows))
+        self.choosers = {(row.trained_with, row.choice) for row in rows}
         self.spreads_db = sorted({row.spread_db for row in rows})
         self.seeds = sorted({row.seed for row in rows})
         self._table = {
@@ -146,7 +150,7 @@ class GatingTuning(Experiment):
     Attributes:
         first_seed, seeds: of split, weights and channels, none of those reported.
         dataset, data_root: see `data.load_split`.
-        gates, learning_rates: of the grid.
+        kinds, gates, learning_rates, weight_decays: of the grid.
         gating: fields of `GatingConfig` and their values, in every pair of the grid.
     """
 
@@ -157,11 +161,13 @@ class GatingTuning(Experiment):
     seeds: Annotated[int, Field(ge=1)] = 2
     dataset: DatasetName = "digits"
     data_root: str | None = None
+    kinds: tuple[Literal["analog", "digital"], ...] = ("analog", "digital")
     gates: tuple[GateKind, ...] = GATES
     learning_rates: tuple[float, ...] = LEARNING_RATES
+    weight_decays: tuple[float, ...] = WEIGHT_DECAYS
     gating: dict[str, Any] = Field(default_factory=dict)
 
-    _list_as_tuple = field_validator("gates", "learning_rates", mode="before")(list_as_tuple)
+    _list_as_tuple = field_validator("kinds", "gates", "learning_rates", "weight_decays", mode="before")(list_as_tuple)
 
     def pieces(self) -> list[Piece]:
         of = {"dataset": self.dataset, "data_root": self.data_root, "gating": self.gating}
@@ -185,7 +191,9 @@ class GatingTuning(Experiment):
     def _grid(self) -> list[tuple[str, GateKind, dict[str, float]]]:
         return [
             (kind, gate, {"learning_rate": learning_rate, "weight_decay": weight_decay})
-            for kind, gate, learning_rate, weight_decay in product(SENT, self.gates, self.learning_rates, WEIGHT_DECAYS)
+            for kind, gate, learning_rate, weight_decay in product(
+                self.kinds, self.gates, self.learning_rates, self.weight_decays
+            )
         ]
 
 
@@ -202,10 +210,13 @@ def validation_accuracy(
     """Mean accuracy over `CHANNELS` of the model's own gate on validation images."""
     rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
     config = GatingConfig(gate=gate, **{**dataset_shape(dataset), **gating, **rates})
-    data, sent = load_split(dataset, data_root, seed), SENT[transmission]
+    data, sent = split_of(dataset, data_root, seed), SENT[transmission]
     model = train_two_stage(data, config, transmission=sent, seed=seed)
-    accuracies = [
-        evaluate_accuracy(model, data.validation, transmission=sent, snr=channel, repeats=3, seed=seed)
+    features = features_of(model, data.validation)
+    right = [
+        receive(
+            model, data.validation, transmission=sent, snr=channel, repeats=3, seed=seed, features=features
+        ).correct("gate")
         for channel in CHANNELS
     ]
-    return float(np.mean(accuracies))
+    return float(np.mean(right))

@@ -18,7 +18,7 @@ from experiments.gating.accuracies import (
     RANDOM,
     Accuracies,
 )
-from experiments.gating.tables import CODING_PAIRS
+from experiments.gating.tables import coding_pairs
 from experiments.page import error_bars
 
 STYLES = {
@@ -38,11 +38,14 @@ def accuracy_figure(accuracies: Accuracies) -> Figure:
     rows = -(-(len(names) + 1) // columns)
     figure = Figure(figsize=(3.6 * columns + 0.6, 3.0 * rows + 0.6), layout="constrained", dpi=110)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
-    lowest = 100.0
+    lowest, highest = 100.0, 0.0
     for axis, name in zip(panels, names, strict=False):
         for chooser, (color, line, marker) in STYLES.items():
+            if chooser not in accuracies.choosers:
+                continue
             means = [two_way_mean(values) * 100 for values in accuracies.of(name, chooser)]
             lowest = min(lowest, *(value.mean for value in means))
+            highest = max(highest, *(value.mean for value in means))
             error_bars(
                 axis,
                 accuracies.spreads_db,
@@ -55,7 +58,7 @@ def accuracy_figure(accuracies: Accuracies) -> Figure:
         axis.set_title(name.replace("_", " "), fontsize=10)
         axis.set_xticks(accuracies.spreads_db)
         axis.grid(alpha=0.3)
-    panels[0].set_ylim(10 * (lowest // 10), 101)
+    panels[0].set_ylim(10 * (lowest // 10), highest + 3)
     for axis in panels[len(names) + 1 :]:
         axis.remove()
     panels[len(names)].axis("off")
@@ -70,10 +73,13 @@ def accuracy_figure(accuracies: Accuracies) -> Figure:
 
 
 def gain_figure(sweep: Sequence[Accuracies]) -> Figure:
-    """Left: paired gain of the channel-aware over the naive gate. Right: what channel coding adds, by mean SNR."""
-    figure = Figure(figsize=(9.6, 4.0), layout="constrained", dpi=110)
-    left, right = figure.subplots(1, 2)
+    """Paired gain of the channel-aware over the naive gate; right of it what codes add, where there are any."""
     accuracies = sweep[len(sweep) // 2]
+    pairs = coding_pairs(accuracies)
+    columns = 2 if pairs else 1
+    figure = Figure(figsize=(4.8 * columns, 4.0), layout="constrained", dpi=110)
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    left, right = axes[0], axes[-1]
     for place, name in enumerate(accuracies.transmissions):
         gains = [two_way_mean(values) * 100 for values in accuracies.gain(name, CHANNEL_AWARE, NAIVE)]
         # side by side, so that intervals do not hide each other
@@ -83,19 +89,17 @@ def gain_figure(sweep: Sequence[Accuracies]) -> Figure:
     left.set_xticks(accuracies.spreads_db)
     left.set_xlabel("standard deviation of the experts' SNR [dB]")
     left.set_ylabel("difference in accuracy [points]")
-    known = set(accuracies.transmissions)
-    for coded, plain in CODING_PAIRS.items():
-        if {coded, plain} <= known:
-            gains = [two_way_mean(part.coding_gain(coded, plain, CHANNEL_AWARE).mean(axis=0)) * 100 for part in sweep]
-            error_bars(right, [part.mean_db for part in sweep], gains, label=coded.replace("_", " "), **_look(coded))
-    right.set_title("coded minus uncoded, channel-aware gate", fontsize=10)
-    right.set_xlabel("mean SNR [dB], mean over the spreads")
-    right.set_ylabel("difference in accuracy [points]")
-    for axis in (left, right):
+    for coded, plain in pairs.items():
+        gains = [two_way_mean(part.coding_gain(coded, plain, CHANNEL_AWARE).mean(axis=0)) * 100 for part in sweep]
+        error_bars(right, [part.mean_db for part in sweep], gains, label=coded.replace("_", " "), **_look(coded))
+    if pairs:
+        right.set_title("coded minus uncoded, channel-aware gate", fontsize=10)
+        right.set_xlabel("mean SNR [dB], mean over the spreads")
+        right.set_ylabel("difference in accuracy [points]")
+    for axis in axes:
         axis.axhline(0, color="black", linewidth=0.8)
         axis.grid(alpha=0.3)
-        if axis.get_legend_handles_labels()[0]:
-            axis.legend(fontsize=8)
+        axis.legend(fontsize=8)
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,12 +11,12 @@ from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.config import list_as_tuple
 from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
-from dmoe_gym.gating.data import DatasetName, LabelledImages, load_split
-from dmoe_gym.gating.evaluation import Choice, receive
+from dmoe_gym.gating.data import DatasetName
+from dmoe_gym.gating.evaluation import Choice, features_of, receive
 from dmoe_gym.gating.networks import GatedModel
 from dmoe_gym.gating.scenarios import TRANSMISSIONS, transmission_of, tuned_config
 from dmoe_gym.gating.training import train_stage_one, train_stage_two
-from experiments.gating.accuracies import Accuracies, Row
+from experiments.gating.accuracies import Accuracies, Row, split_of
 from experiments.gating.plots import accuracy_figure, gain_figure
 from experiments.gating.tables import middle, results_markdown
 from experiments.page import Page
@@ -35,6 +36,7 @@ class Gating(Experiment):
         first_seed, seeds: each seed is one split, one set of weights and one set of channels.
         means_db, spreads_db, fading: SNR distributions of the experts, see `SNRDistribution`; all pairs are run.
         transmissions: names out of `TRANSMISSIONS`.
+        gates: that networks are trained with; the claims need "naive" and "channel_aware".
         repeats: channel draws per image.
         top_k: experts that serve one input.
         gating: fields of `GatingConfig` and their values, which take precedence over the tuned ones.
@@ -53,11 +55,12 @@ class Gating(Experiment):
     spreads_db: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0, 3.0, 6.0, 9.0, 12.0)
     fading: Literal["fixed", "rayleigh"] = "fixed"
     transmissions: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_TRANSMISSIONS
+    gates: tuple[GateKind, ...] = GATES
     repeats: Annotated[int, Field(ge=1)] = 5
     top_k: Annotated[int, Field(ge=1)] = 1
     gating: dict[str, Any] = Field(default_factory=dict)
 
-    _list_as_tuple = field_validator("means_db", "spreads_db", "transmissions", mode="before")(list_as_tuple)
+    _list_as_tuple = field_validator("means_db", "spreads_db", "transmissions", "gates", mode="before")(list_as_tuple)
 
     @model_validator(mode="after")
     def _can_run(self) -> Gating:
@@ -65,15 +68,17 @@ class Gating(Experiment):
             transmission_of(name)
         GatingConfig(**self.gating)
         if self.dataset != "digits":  # missing files are said before anything is run
-            load_split(self.dataset, self.data_root)
+            split_of(self.dataset, self.data_root, self.first_seed)
+        if missing := {"naive", "channel_aware"} - set(self.gates):
+            raise ValueError(f"gates = {list(self.gates)}: {', '.join(sorted(missing))} must be among them")
         return self
 
     def pieces(self) -> list[Piece]:
         """A gate under all transmissions of a kind, per seed; stage 1 is trained once in each."""
         kinds = dict.fromkeys(TRANSMISSIONS[name].kind for name in self.transmissions)
-        shared = self.model_dump(mode="json", exclude={"first_seed", "seeds", "transmissions"})
+        shared = self.model_dump(mode="json", exclude={"first_seed", "seeds", "transmissions", "gates"})
         found = []
-        for seed, gate, kind in product(range(self.first_seed, self.first_seed + self.seeds), GATES, kinds):
+        for seed, gate, kind in product(range(self.first_seed, self.first_seed + self.seeds), self.gates, kinds):
             names = [name for name in self.transmissions if TRANSMISSIONS[name].kind == kind]
             networks = [tuned_config(self.dataset, name, gate, **self.gating).model_dump(mode="json") for name in names]
             key = {**shared, "seed": seed, "gate": gate, "transmissions": names, "gating": networks}
@@ -82,15 +87,16 @@ class Gating(Experiment):
 
     def page(self, values: Sequence[Any]) -> Page:
         rows = [row for rows in values for row in rows]
-        features = tuned_config(self.dataset, self.transmissions[0], "channel_aware", **self.gating).feature_size
-        text = results_markdown(rows, self.means_db, self.spreads_db, self.split, self.repeats, features)
+        config = tuned_config(self.dataset, self.transmissions[0], "channel_aware", **self.gating)
+        text = results_markdown(rows, self.means_db, self.spreads_db, self.split, self.repeats, config.feature_size)
         of = "" if self.dataset == "digits" else f"_{self.dataset}"
+        section = of if config.backbone == "lenet" else f"{of}_{config.backbone}"
         pictures = {
-            f"gating{of}_accuracy.png": accuracy_figure(Accuracies(rows, middle(self.means_db))),
-            f"gating{of}_gains.png": gain_figure([Accuracies(rows, mean_db) for mean_db in self.means_db]),
+            f"gating{section}_accuracy.png": accuracy_figure(Accuracies(rows, middle(self.means_db))),
+            f"gating{section}_gains.png": gain_figure([Accuracies(rows, mean_db) for mean_db in self.means_db]),
         }
         return Page(
-            {(PAGE.replace(".md", f"{of}.md"), f"gating{of}-experiment"): text},
+            {(PAGE.replace(".md", f"{of}.md"), f"gating{section}-experiment"): text},
             {f"{IMAGES}/{name}": figure for name, figure in pictures.items()},
         )
 
@@ -114,18 +120,24 @@ def train_and_measure(
     Args:
         gating: fields of `GatingConfig`, for each transmission; others as in `Gating`.
     """
-    data = load_split(dataset, data_root, seed)
+    data = split_of(dataset, data_root, seed)
     held_out = data.validation if split == "validation" else data.test
     channels = [
         SNRDistribution(mean_db=mean_db, spread_db=spread_db, fading=fading)
         for mean_db, spread_db in product(means_db, spreads_db)
     ]
-    stage_one = train_stage_one(data, GatingConfig(**gating[0]), seed=seed)  # it knows no transmission
+    stage_one = _stage_one(dataset, data_root, GatingConfig(**gating[0]), seed)
     rows: list[Row] = []
 
     def measure(model: GatedModel, name: str, trained_with: str, choices: tuple[Choice, ...]) -> None:
+        transmission, features = TRANSMISSIONS[name], features_of(model, held_out)
         for channel in channels:
-            for choice, right in measured(model, held_out, name, channel, choices, repeats, top_k, seed).items():
+            reception = receive(
+                model, held_out, transmission=transmission, snr=channel, repeats=repeats, seed=seed, features=features
+            )
+            for choice in choices:
+                # share of an image's channel draws in which it is answered rightly
+                right = reception.correct(choice, top_k).reshape(repeats, -1).mean(0)
                 rows.append(Row(name, trained_with, choice, channel.mean_db, channel.spread_db, seed, right))
 
     for name in transmissions:
@@ -137,16 +149,7 @@ def train_and_measure(
     return rows
 
 
-def measured(
-    model: GatedModel,
-    data: LabelledImages,
-    transmission: str,
-    snr: SNRDistribution,
-    choices: Sequence[Choice],
-    repeats: int,
-    top_k: int,
-    seed: int,
-) -> dict[Choice, Any]:
-    """By choice: (images,) share of an image's channel draws in which it is answered rightly."""
-    reception = receive(model, data, transmission=TRANSMISSIONS[transmission], snr=snr, repeats=repeats, seed=seed)
-    return {choice: reception.correct(choice, top_k).reshape(repeats, -1).mean(0) for choice in choices}
+@lru_cache(maxsize=1)
+def _stage_one(dataset: DatasetName, data_root: str | None, config: GatingConfig, seed: int) -> GatedModel:
+    """It knows no transmission, so pieces of both kinds that follow each other share it."""
+    return train_stage_one(split_of(dataset, data_root, seed), config, seed=seed)

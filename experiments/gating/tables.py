@@ -52,9 +52,7 @@ def results_markdown(
         gain_table(sweep),
         "**Channel-aware gate minus naive gate by the spread of the SNRs**, mean over the mean SNRs, in points.",
         spread_table(sweep),
-        "**Gain from channel coding**, mean over the spreads, in points. A code of rate r takes 1/r times the channel "
-        "uses and the energy.",
-        coding_table(sweep),
+        *coding_parts(sweep),
         f"**Accuracy at mean SNR {shown:g} dB** by the standard deviation of the experts' SNRs [%]",
         accuracy_tables(Accuracies(rows, shown), feature_size),
     ]
@@ -96,11 +94,12 @@ def overall_interval(differences: Sequence[np.ndarray]) -> Interval:
 
 def gain_table(sweep: Sequence[Accuracies]) -> str:
     """Paired differences of the channel-aware gate to other choosers, one line per transmission and mean SNR."""
-    headings = ["transmission, mean SNR", *(f"minus {LABELS[chooser]}" for chooser in OTHERS)]
+    others = [chooser for chooser in OTHERS if chooser in sweep[0].choosers]
+    headings = ["transmission, mean SNR", *(f"minus {LABELS[chooser]}" for chooser in others)]
     body = [
         [
             f"{_plain(name)}, {accuracies.mean_db:g} dB",
-            *(_points(_mean(accuracies.gain(name, CHANNEL_AWARE, chooser))) for chooser in OTHERS),
+            *(_points(_mean(accuracies.gain(name, CHANNEL_AWARE, chooser))) for chooser in others),
         ]
         for name in sweep[0].transmissions
         for accuracies in sweep
@@ -117,20 +116,28 @@ def spread_table(sweep: Sequence[Accuracies]) -> str:
     return markdown_table(["transmission", *(f"{spread:g} dB" for spread in sweep[0].spreads_db)], body)
 
 
-def coding_table(sweep: Sequence[Accuracies]) -> str:
-    """Paired gains from coding, one line per code and gate, one column per mean SNR."""
-    known = set(sweep[0].transmissions)
+def coding_pairs(accuracies: Accuracies) -> dict[str, str]:
+    """Coded and plain transmissions of which there are rows of both."""
+    known = set(accuracies.transmissions)
+    return {coded: plain for coded, plain in CODING_PAIRS.items() if {coded, plain} <= known}
+
+
+def coding_parts(sweep: Sequence[Accuracies]) -> list[str]:
+    """Paired gains from coding, one line per code and gate, one column per mean SNR; nothing without a code."""
     headings = ["code, gate", *(f"{accuracies.mean_db:g} dB" for accuracies in sweep)]
     body = [
         [
             f"{_plain(coded)}, {LABELS[chooser]}",
             *(_points(_mean(accuracies.coding_gain(coded, plain, chooser))) for accuracies in sweep),
         ]
-        for coded, plain in CODING_PAIRS.items()
-        if {coded, plain} <= known
+        for coded, plain in coding_pairs(sweep[0]).items()
         for chooser in (CHANNEL_AWARE, NAIVE)
     ]
-    return markdown_table(headings, body)
+    about = (
+        "**Gain from channel coding**, mean over the spreads, in points. A code of rate r takes 1/r times the channel "
+        "uses and the energy."
+    )
+    return [about, markdown_table(headings, body)] if body else []
 
 
 def accuracy_tables(accuracies: Accuracies, feature_size: int) -> str:
@@ -141,6 +148,7 @@ def accuracy_tables(accuracies: Accuracies, feature_size: int) -> str:
         body = [
             [label, *(_percent(two_way_mean(values)) for values in accuracies.of(name, chooser))]
             for chooser, label in LABELS.items()
+            if chooser in accuracies.choosers
         ]
         headings = [_plain(name), *(f"{spread:g} dB" for spread in accuracies.spreads_db)]
         parts.append(f"{_plain(name)}, {uses:g} channel uses per feature vector:\n\n{markdown_table(headings, body)}")

@@ -52,6 +52,19 @@ def test_the_experiment_goes_on_where_it_stopped_and_shows_its_tables(quick, tmp
     assert set(page.pictures) == {"docs/images/gating_accuracy.png", "docs/images/gating_gains.png"}
 
 
+def test_with_two_gates_the_page_holds_their_rows_alone(quick, tmp_path):
+    two = quick.replace(gates=("naive", "channel_aware"), transmissions=("analog",))
+    runner = Runner(tmp_path)
+    assert runner.run(two) == 0
+    assert [piece.key["gate"] for piece in two.pieces()] == ["naive", "channel_aware"] * 2
+    text = two.page(runner.values(two)).sections["docs/reports/gating.md", "gating-experiment"]
+    assert "| naive gate |" in text
+    assert "channel coding" not in text  # one transmission alone
+    assert "| random, channel-aware gate's experts |" in text
+    assert "| random |" not in text
+    assert "minus best SNR |" not in text
+
+
 def test_pieces_say_what_they_depend_on(quick):
     """More seeds add pieces and change none; other networks, channels or images change all."""
     keys = [str(piece) for piece in quick.pieces()]
@@ -97,6 +110,7 @@ def test_rows_of_one_transmission_do_not_depend_on_the_others(quick):
         ({"seeds": 1}, "Gating.seeds = 1"),
         ({"dataset": "cifar10"}, "data-root"),
         ({"dataset": "cifar10", "data_root": "/nowhere"}, "no such folder"),
+        ({"gates": ["naive", "random"]}, r"gates = \['naive', 'random'\]: channel_aware must be among them"),
         ({"split": "train"}, "Gating.split = 'train'"),
     ],
 )
@@ -107,6 +121,7 @@ def test_bad_options_are_named(fields, message):
 
 def test_tuning_and_shipped_networks_have_a_piece_for_each():
     assert len(GatingTuning().pieces()) == 2 * 3 * 6 * 2
+    assert len(GatingTuning(kinds=("analog",), weight_decays=(0.01,)).pieces()) == 3 * 3 * 2
     text = GatingTuning().page([index / 100 for index in range(72)]).files["output/gating-tuning.md"]
     assert text.count("\n") == 2 + 36
     assert [piece.key["networks"] for piece in GatingNetworks().pieces()] == ["digits_analog", "digits_digital"]

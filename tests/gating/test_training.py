@@ -24,6 +24,7 @@ from dmoe_gym.gating import (
     receive,
     train_two_stage,
 )
+from dmoe_gym.gating.evaluation import features_of
 from dmoe_gym.gating.networks import Experts, mixture
 from dmoe_gym.gating.scenarios import SCENARIOS, TUNED, tuned_config
 from dmoe_gym.gating.training import hear, load_balance_penalty, loss_terms, train_stage_one
@@ -141,6 +142,15 @@ def test_choices_select_what_they_say(digits, trained):
     assert (reception.select("gate", top_k=3).sum(axis=1) == 3).all()
     counts = reception.select("random").sum(axis=0)
     assert np.abs(counts / counts.sum() - 0.25).max() < 4 * np.sqrt(0.25 * 0.75 / counts.sum())
+
+
+def test_features_at_hand_change_nothing(digits, trained):
+    kwargs = {"snr": SNRDistribution(), "repeats": 2}
+    fresh = receive(trained, digits.test, **kwargs)
+    again = receive(trained, digits.test, features=features_of(trained, digits.test), **kwargs)
+    np.testing.assert_array_equal(fresh.log_answers, again.log_answers)
+    none = receive(trained, digits.test, features=torch.zeros(len(digits.test), 16), **kwargs)
+    assert not np.array_equal(fresh.log_weights, none.log_weights)
 
 
 def test_models_meet_the_same_channels(digits, trained, quick_config):
