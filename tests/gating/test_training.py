@@ -226,12 +226,12 @@ def test_threads_are_put_back():
     ("dataset", "shape"), [("digits", (8, 1, 10)), ("cifar10", (32, 3, 10)), ("cifar100", (32, 3, 100))]
 )
 def test_networks_are_tuned_for_digits_and_trained_as_the_page_says_on_cifar(dataset, shape):
-    """6 and 5 epochs in batches of 256; fields that are given take precedence, and the random gate has a gate's."""
+    """Fields that are given take precedence, and the random gate has a gate's."""
     config = tuned_config(dataset, "digital_hamming74", "naive")
     assert (config.image_size, config.image_channels, config.classes) == shape
     assert config.gate == "naive"
     said = (Path(__file__).parents[2] / "docs" / "gating.md").read_text()
-    epochs = re.search(r"on CIFAR they train (\d+) and (\d+) epochs in batches of (\d+)", said)
+    epochs = re.search(r"on CIFAR they train (\d+) passes and (\d+) in batches of (\d+)", said)
     trained = (config.stage_one_epochs, config.stage_two_epochs, config.batch_size)
     assert (trained == tuple(map(int, epochs.groups()))) == (dataset != "digits")
     assert (config.learning_rate == TUNED["digital", "naive"]["learning_rate"]) == (dataset == "digits")
@@ -257,7 +257,7 @@ def test_scenarios_are_those_of_their_description():
 
 @pytest.mark.parametrize("backbone", ["vit", "resnet18"])
 def test_backbones_of_torchvision_have_the_documented_sizes(backbone, monkeypatch):
-    """4x4 patches, 6 layers of 4 heads, width 128: without torchvision, by what it is asked for."""
+    """8x8 patches, 6 layers of 4 heads, width 128: without torchvision, by what it is asked for."""
     asked = []
 
     def built(**sizes):
@@ -272,5 +272,5 @@ def test_backbones_of_torchvision_have_the_documented_sizes(backbone, monkeypatc
     (sizes,) = asked
     assert sizes["num_classes"] == 16
     if backbone == "vit":
-        wanted = {"image_size": 32, "patch_size": 4, "num_layers": 6, "num_heads": 4, "hidden_dim": 128}
+        wanted = {"image_size": 32, "patch_size": 8, "num_layers": 6, "num_heads": 4, "hidden_dim": 128}
         assert sizes == {**wanted, "mlp_dim": 256, "num_classes": 16}
