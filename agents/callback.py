@@ -97,8 +97,15 @@ class _Events(TensorBoardOutputFormat):
     """TensorBoard's events of the steps after `done`."""
 
     def __init__(self, folder: Path, done: int) -> None:
+        threading.excepthook = _raised_again
         self.writer = SummaryWriter(log_dir=str(folder), purge_step=done + 1 if done else 0)
         self._is_closed = False
+
+
+def _raised_again(failed: threading.ExceptHookArgs) -> None:
+    """On a full disk TensorBoard's thread fails, and then whoever writes to it does: one of them says enough."""
+    if not issubclass(failed.exc_type, OSError):
+        threading.__excepthook__(failed)
 
 
 class BetweenUpdates(BaseCallback):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner
 
 from agents.__main__ import app
-from agents.callback import STEPS, EvaluateAndCheckpoint, ProgressFile
+from agents.callback import STEPS, EvaluateAndCheckpoint, ProgressFile, run_logger
 from agents.config import TrainingConfig
 from agents.learners import build_env, build_learner, load_replay, save_replay
 from agents.run_folder import RunFolder, Status, checkpoint_steps, read_status
@@ -305,3 +306,18 @@ def test_the_command_names_what_continues(tmp_path: Path, monkeypatch: pytest.Mo
     assert "--resume" in result.output
     status = read_status(tmp_path / "runs" / "group" / "run-seed0")
     assert isinstance(status, Status)
+
+
+@pytest.mark.parametrize(("error", "heard"), [(OSError(27, "File too large"), False), (RuntimeError("else"), True)])
+def test_a_full_disk_is_not_told_by_tensorboards_thread_too(error, heard, tmp_path, monkeypatch, capsys):
+    """What writes to it raises the same; of other errors nothing is kept back."""
+    monkeypatch.setattr(threading, "excepthook", None)
+    run_logger(tmp_path, 0)
+
+    def fail():
+        raise error
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    assert ("Traceback" in capsys.readouterr().err) == heard

@@ -105,8 +105,12 @@ def test_round_and_schedule_are_snapshots(env_id):
 def test_only_ids_that_need_masks_have_them(env_id):
     env = gym.make(env_id)
     _, info = env.reset(seed=3)
-    assert ("action_mask" in info) == (env_id == SEQUENTIAL)
+    env.action_space.seed(3)
+    for told in (info, env.step(env.action_space.sample(info.get("action_mask")))[-1]):
+        assert ("action_mask" in told) == (env_id == SEQUENTIAL)
     assert env.has_wrapper_attr("action_masks") == (env_id == SEQUENTIAL)
+    if env_id == SEQUENTIAL:
+        np.testing.assert_array_equal(told["action_mask"], env.get_wrapper_attr("action_masks")())
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)

@@ -97,6 +97,8 @@ def test_vector_rewards_times_the_systems_weights_are_the_reward(env_id, priced)
     vector = mo_gymnasium.make(f"mo-{env_id}", **options)
     linear = mo_gymnasium.wrappers.LinearReward(vector, weight=vector.unwrapped.reward_weights)
     scalar = make(env_id, **options)
+    for part in (scalar.__doc__, "minus the shortfall"):  # what `help` says is of both
+        assert part in vector.unwrapped.__doc__
     space = vector.unwrapped.reward_space
     assert space.shape == vector.unwrapped.reward_weights.shape == (2,)
     assert (space.high == 0).all()  # minus what is spent, minus what is lost
