@@ -25,7 +25,7 @@ GROUPS = {
         ["skrl", "torchrl", "minari[hdf5,create]", "-e", f"{ROOT}[train]"],
         ["cleanrl", "skrl", "torchrl", "minari"],
     ),
-    "tianshou": (["tianshou>=2", "-e", f"{ROOT}"], ["tianshou"]),
+    "tianshou": (["tianshou>=2", "rliable", "-e", f"{ROOT}"], ["tianshou"]),
     "nodes": (["supersuit", "torchrl", "-e", f"{ROOT}[train,views]"], ["supersuit", "torchrl_nodes"]),
     "rllib": (["ray[rllib]", "-e", f"{ROOT}[views]"], ["rllib", "rllib_nodes"]),
 }
