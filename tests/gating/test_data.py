@@ -85,6 +85,9 @@ def test_missing_and_damaged_cifar_is_one_clear_line(tmp_path, monkeypatch):
     broken.write_bytes(broken.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"data_batch_2.bin has 92189 bytes, valid is a multiple of 3073"):
         load_split("cifar10", tmp_path)
+    broken.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"data_batch_2.bin has 0 bytes, valid is a multiple of 3073"):
+        load_split("cifar10", tmp_path)
     broken.unlink()
     with pytest.raises(ValueError, match=r"data_batch_2.bin is missing"):
         load_split("cifar10", tmp_path)
