@@ -10,9 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from dmoe_gym.config import list_as_tuple
 from dmoe_gym.evaluation.table import markdown_table
 from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
 from dmoe_gym.gating.data import DatasetName, load_split
@@ -45,8 +44,6 @@ class GatingNetworks(Experiment):
     dataset: DatasetName = "digits"
     data_root: str | None = None
     kinds: tuple[Literal["analog", "digital"], ...] = ("analog", "digital")
-
-    _list_as_tuple = field_validator("kinds", mode="before")(list_as_tuple)
 
     def pieces(self) -> list[Piece]:
         names = [f"{self.dataset}_{kind}" for kind in self.kinds]
@@ -166,8 +163,6 @@ class GatingTuning(Experiment):
     learning_rates: tuple[float, ...] = LEARNING_RATES
     weight_decays: tuple[float, ...] = WEIGHT_DECAYS
     gating: dict[str, Any] = Field(default_factory=dict)
-
-    _list_as_tuple = field_validator("kinds", "gates", "learning_rates", "weight_decays", mode="before")(list_as_tuple)
 
     def pieces(self) -> list[Piece]:
         of = {"dataset": self.dataset, "data_root": self.data_root, "gating": self.gating}

@@ -7,9 +7,8 @@ from functools import lru_cache
 from itertools import product
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from dmoe_gym.config import list_as_tuple
 from dmoe_gym.gating.config import GateKind, GatingConfig, SNRDistribution
 from dmoe_gym.gating.data import DatasetName
 from dmoe_gym.gating.evaluation import Choice, features_of, receive
@@ -59,8 +58,6 @@ class Gating(Experiment):
     repeats: Annotated[int, Field(ge=1)] = 5
     top_k: Annotated[int, Field(ge=1)] = 1
     gating: dict[str, Any] = Field(default_factory=dict)
-
-    _list_as_tuple = field_validator("means_db", "spreads_db", "transmissions", "gates", mode="before")(list_as_tuple)
 
     @model_validator(mode="after")
     def _can_run(self) -> Gating:
