@@ -107,7 +107,7 @@ class Mismatch(Experiment):
     places: ClassVar[tuple[str, ...]] = (PAGE,)
 
     episodes: Annotated[int, Field(ge=2)] = 400
-    budget: Annotated[int, Field(ge=200)] = 16_000
+    budget: Annotated[int, Field(ge=200)] = 4_800
     seeds: Annotated[int, Field(ge=1)] = 3
     steps: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=lambda: {"battery": 131_072, "harvest": 131_072, "stale": 16_384}
