@@ -110,7 +110,7 @@ class Mismatch(Experiment):
     budget: Annotated[int, Field(ge=200)] = 4_800
     seeds: Annotated[int, Field(ge=1)] = 3
     steps: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        default_factory=lambda: {"battery": 131_072, "harvest": 131_072, "stale": 8_192}
+        default_factory=lambda: {"battery": 98_304, "harvest": 98_304, "stale": 16_384}
     )
 
     def pieces(self) -> list[Piece]:
