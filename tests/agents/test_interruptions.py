@@ -314,11 +314,15 @@ def test_a_full_disk_is_not_told_by_tensorboards_thread_too(tmp_path, capsys):
     logger = run_logger(tmp_path, 0)
     written = logger.output_formats[1].writer.file_writer.event_writer._async_writer._writer._writer
     written.write = written.flush = _full
-    logger.record("a", 1.0)
-    with pytest.raises(OSError, match="No space left"):
-        for step in range(100):
+
+    def log():
+        for step in range(100):  # the thread has failed at one of them
+            logger.record("a", 1.0)
             logger.dump(step)
             logger.output_formats[1].writer.flush()
+
+    with pytest.raises(OSError, match="No space left"):
+        log()
     with suppress(OSError):
         logger.close()
     assert "Traceback" not in capsys.readouterr().err
