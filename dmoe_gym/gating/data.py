@@ -6,6 +6,7 @@ verifies the MD5 sums of the published files before it opens them.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 

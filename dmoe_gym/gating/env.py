@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.gating.data import DatasetName, load_split
-from dmoe_gym.gating.frozen import load_frozen, observed_snr, weights_path
+from dmoe_gym.gating.frozen import FrozenNetworks, load_frozen, observed_snr, weights_path
 from dmoe_gym.gating.networks import output_probabilities
 from dmoe_gym.gating.scenarios import GatingSystemConfig
 
@@ -249,7 +249,9 @@ def _inputs(
     part = getattr(load_split(dataset, data_root, 0), inputs)
     config = networks.config
     if part.images.shape[1:] != (config.image_channels, config.image_size, config.image_size):
-        raise ValueError(f"dataset = {dataset!r}: has images of {part.images.shape[1:]}, which do not fit {networks.path}")
+        raise ValueError(
+            f"dataset = {dataset!r}: has images of {part.images.shape[1:]}, which do not fit {networks.path}"
+        )
     arrays = part.images, part.labels, networks.features(part.images)
     for array in arrays:
         array.setflags(write=False)

@@ -41,7 +41,9 @@ def read_prompts(path: Path | str) -> tuple[list[Prompt], bool]:
         lines = read_bytes(path, "prompts").decode().replace("\r", "\n").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"prompts = {str(path)!r}: is no text ({error})") from None
-    prompts = [_read_line(line, f"prompts {str(path)!r}, line {place}") for place, line in enumerate(lines, 1) if line.strip()]
+    prompts = [
+        _read_line(line, f"prompts {str(path)!r}, line {place}") for place, line in enumerate(lines, 1) if line.strip()
+    ]
     if not prompts:
         raise ValueError(f"prompts {str(path)!r}: is empty; valid is one JSON object per line")
     are_texts = {not prompt.answer for prompt in prompts}

@@ -78,7 +78,8 @@ def test_the_forecast_of_an_extreme_chain_is_finite(sun_share, mean_sun_rounds):
     law = SunConfig(mean_j=1e12, sun_share=sun_share, mean_sun_rounds=max(mean_sun_rounds, min(least, 1e6)))
     assert law.leaves_shade / (law.leaves_shade + law.leaves_sun) == pytest.approx(sun_share)
     ahead = law.expected_arrivals(np.array([0.0, law.sun_j]), np.array(100))
-    assert np.isfinite(ahead).all() and (ahead >= 0).all()
+    assert np.isfinite(ahead).all()
+    assert (ahead >= 0).all()
     assert ahead @ [1 - sun_share, sun_share] == pytest.approx(100e12)
 
 

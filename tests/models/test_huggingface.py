@@ -193,7 +193,7 @@ def test_lines_end_where_json_lines_do(end, tmp_path):
 
 @pytest.mark.parametrize("path", ["~nobody-here/x", "a\0b", "x" * 5000, "/dev/zero"])
 def test_prompts_that_are_no_file_are_refused_by_name(path, folder):
-    with pytest.raises(ValueError, match="^prompts = "):
+    with pytest.raises(ValueError, match=r"^prompts = "):
         make(folder, path)
 
 
