@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -84,6 +85,16 @@ def build_learner(config: TrainingConfig, env: VecEnv, seed: int) -> BaseAlgorit
     except Exception as error:  # the libraries raise many kinds for what they do not take
         said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ValueError(f"hyperparameters or policy of {config.algorithm}: {said}") from None
+
+
+def trained(config: TrainingConfig, seed: int) -> BaseAlgorithm:
+    """A learner at the end of its recipe, without run folder, evaluations and imitation.
+
+    Raises:
+        ValueError: as `build_env` and `build_learner`.
+    """
+    torch.set_num_threads(1)  # small networks: a second thread costs more than it brings
+    return build_learner(config, build_env(config, seed), seed).learn(config.total_timesteps)
 
 
 def _policy(config: TrainingConfig, env: VecEnv) -> tuple[Any, dict[str, Any]]:

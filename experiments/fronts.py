@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from agents.config import load_config
-from agents.learners import as_policy, build_env, build_learner
+from agents.learners import as_policy, trained
 from dmoe_gym.dmoe import Round, Schedule, solve_exact, solve_jesa, terms
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.solvers.exact import solve_within
@@ -168,10 +168,8 @@ def learned_point(weight: float, steps: int, seed: int, episodes: int) -> Point:
     """PPO of `residual_ppo_small` in the environment whose shortfall has this price."""
     recipe = load_config(Path("configs/residual_ppo_small.yaml"))
     recipe = recipe.replace(overrides={**recipe.overrides, "shortfall_price": weight}, total_timesteps=steps)
-    model = build_learner(recipe, build_env(recipe, seed), seed)
-    model.learn(steps)
     seeds = held_out_seeds(episodes)
-    rows = evaluate(as_policy(model), RESIDUAL, scenario=SCENARIO, seeds=seeds, **recipe.overrides)
+    rows = evaluate(as_policy(trained(recipe, seed)), RESIDUAL, scenario=SCENARIO, seeds=seeds, **recipe.overrides)
     reference = named_scenario(SCENARIO).reference_energy_j
     joules = column(rows, "energy_communication_J") + column(rows, "energy_computation_J")
     return float(joules.mean() / reference), float(column(rows, "shortfall").mean())

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from agents.config import load_config
-from dmoe_gym.evaluation import Interval, paired_difference, seed_matrix, two_way_mean
+from dmoe_gym.evaluation import Interval, paired_difference, paired_percent, seed_matrix, two_way_mean
 from dmoe_gym.evaluation.statistics import column
 from dmoe_gym.evaluation.table import markdown_table
 from experiments.inference import EQUAL
@@ -64,13 +62,9 @@ def _line(file: Path) -> list[str] | None:
         f"{two_way_mean(accuracy) * 100:.2f}",
         f"{points:+.2f}",
         f"{two_way_mean(energy):.2f}",
-        f"{_percent(energy, joules):+.2f}",
+        f"{paired_percent(energy, joules):+.2f}",
         equality(points),
     ]
-
-
-def _percent(values: np.ndarray, base: np.ndarray) -> Interval:
-    return paired_difference(values, base) * (100 / float(base.mean()))
 
 
 def equality(points: Interval) -> str:

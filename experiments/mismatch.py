@@ -7,39 +7,40 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
-import torch
 from pydantic import Field
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.config import load_config, recipe_file
-from agents.learners import as_policy, build_env, build_learner
+from agents.learners import as_policy, trained
 from dmoe_gym.dmoe import scenario as named_scenario
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.rounds import JESA
 from dmoe_gym.dmoe.schedulers.tuned import CORRECTABLE, TUNABLE
-from dmoe_gym.evaluation import evaluate, held_out_seeds, percent_change
-from dmoe_gym.evaluation.statistics import Interval
+from dmoe_gym.evaluation import evaluate, held_out_seeds, paired_percent
 from dmoe_gym.evaluation.table import markdown_table
 from experiments.page import Page
 from experiments.runner import Experiment, Piece
 from experiments.shipped import tune
 
 PAGE = "docs/reports/mismatch.md"
-_FIRST = "as tuned and trained"
+ENV_ID = "DMoE-JESA-Residual-v0"
 
 
 class Setting(NamedTuple):
-    """One knob of a scenario.
+    """A scenario under other laws.
 
     Attributes:
-        scenario: what schedulers were tuned and trained in.
         rule: the analytic scheduler, by its name in tables.
         laws: by what tables say, the overrides of a law; the first is the scenario's own.
     """
 
-    scenario: str
     rule: str
     laws: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def first(self) -> str:
+        """The law that schedulers were tuned for and trained under."""
+        return next(iter(self.laws))
 
 
 def _stale(doppler_hz: float = 4.0, error_variance: float = 0.05) -> dict[str, Any]:
@@ -53,22 +54,31 @@ def _sun(mean_j: float) -> dict[str, Any]:
 
 
 SETTINGS = {
-    "battery [mJ]": Setting(
-        "battery", "JESA-battery", {"18": {}, "12": {"battery_j": 0.012}, "27": {"battery_j": 0.027}}
+    "battery": Setting(
+        "JESA-battery",
+        {"battery of 18 mJ": {}, "of 12 mJ": {"battery_j": 0.012}, "of 27 mJ": {"battery_j": 0.027}},
     ),
-    "harvest [mJ per round]": Setting("harvest", "JESA-harvest", {"1.4": {}, "0.9": _sun(0.0009), "2.1": _sun(0.0021)}),
-    "Doppler [Hz]": Setting("stale", "JESA-expected", {"4": {}, "2": _stale(2.0), "8": _stale(8.0)}),
-    "error variance": Setting(
-        "stale", "JESA-expected", {"0.05": {}, "0.01": _stale(error_variance=0.01), "0.2": _stale(error_variance=0.2)}
+    "harvest": Setting(
+        "JESA-harvest",
+        {"harvest of 1.4 mJ per round": {}, "of 0.9 mJ": _sun(0.0009), "of 2.1 mJ": _sun(0.0021)},
+    ),
+    "stale": Setting(
+        "JESA-expected",
+        {
+            "Doppler of 4 Hz, error variance of 0.05": {},
+            "Doppler of 2 Hz": _stale(2.0),
+            "Doppler of 8 Hz": _stale(8.0),
+            "error variance of 0.01": _stale(error_variance=0.01),
+            "error variance of 0.2": _stale(error_variance=0.2),
+        },
     ),
 }
 
 
-def believed_of(knob: str, law: str) -> dict[str, Any]:
+def believed_of(scenario: str, law: str) -> dict[str, Any]:
     """What a scheduler of the first law takes for true where another one holds: the scenario's own values."""
-    setting = SETTINGS[knob]
-    own = named_scenario(setting.scenario)
-    values = {name: getattr(own, name) for name in setting.laws[law]}
+    own = named_scenario(scenario)
+    values = {name: getattr(own, name) for name in SETTINGS[scenario].laws[law]}
     return {name: value.model_dump() if hasattr(value, "model_dump") else value for name, value in values.items()}
 
 
@@ -79,7 +89,7 @@ class Mismatch(Experiment):
         episodes: held out.
         budget: training episodes that a rule's candidates together get where it is tuned anew.
         seeds: learners per law.
-        steps: of a learner, instead of its recipe's.
+        steps: by scenario, of a learner, instead of its recipe's; by default half of those.
     """
 
     name: ClassVar[str] = "mismatch"
@@ -89,54 +99,52 @@ class Mismatch(Experiment):
     episodes: Annotated[int, Field(ge=2)] = 400
     budget: Annotated[int, Field(ge=200)] = 16_000
     seeds: Annotated[int, Field(ge=1)] = 3
-    steps: Annotated[int, Field(ge=1)] | None = None
+    steps: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=lambda: {"battery": 401_408, "harvest": 1_310_720}
+    )
 
     def pieces(self) -> list[Piece]:
         found = []
-        for knob, setting in SETTINGS.items():
+        for scenario, setting in SETTINGS.items():
             for law in setting.laws:
-                where = {"knob": knob, "law": law, "episodes": self.episodes}
+                where = {"scenario": scenario, "law": law, "episodes": self.episodes}
                 found.append(Piece(rules, {**where, "budget": self.budget}))
-                found += [Piece(learned, {**where, "seed": seed, "steps": self.steps}) for seed in range(self.seeds)]
+                of = {**where, "steps": self.steps.get(scenario)}
+                found += [Piece(learned, {**of, "seed": seed}) for seed in range(self.seeds)]
         return found
 
     def page(self, values: Sequence[Any]) -> Page:
+        made = {tuple(piece.key.get(name) for name in ("scenario", "law", "seed")): value
+                for piece, value in zip(self.pieces(), values, strict=True)}  # fmt: skip
         cells = []
-        made = list(zip(self.pieces(), values, strict=True))
-        for knob, setting in SETTINGS.items():
-            first = next(iter(setting.laws))
-            own = [value for piece, value in made if piece.function is learned and piece.key["knob"] == knob]
-            trained = own[: self.seeds]  # under the first law, evaluated in all
-            for number, law in enumerate(setting.laws):
-                costs = next(value for piece, value in made if piece.key["knob"] == knob and piece.key["law"] == law)
-                anew = own[number * self.seeds : (number + 1) * self.seeds]
-                base = np.asarray(costs["anew"])
+        for scenario, setting in SETTINGS.items():
+            for law in setting.laws:
+                costs = {name: np.asarray(found) for name, found in made[scenario, law, None].items()}
+                frozen, anew = (
+                    np.array([made[scenario, under, seed][law] for seed in range(self.seeds)])
+                    for under in (setting.first, law)
+                )
                 cells.append(
                     [
-                        f"{knob}, {setting.scenario}" if law == first else "",
-                        f"{law} ({_FIRST})" if law == first else law,
-                        f"{base.mean():.4f}",
-                        *(_against(np.asarray(costs[name]), base) for name in ("JESA", "frozen")),
-                        _against(np.mean([value[law] for value in trained], 0), base),
-                        _against(np.mean([value[law] for value in anew], 0), base),
+                        scenario if law == setting.first else "",
+                        f"{law} (as tuned and trained)" if law == setting.first else law,
+                        f"{costs['anew'].mean():.4f}",
+                        *(_against(found, costs["anew"]) for found in (costs["JESA"], costs["frozen"], frozen, anew)),
                     ]
                 )
-        headings = ["knob, scenario", "law", "rule tuned anew", "JESA [%]", "rule, frozen [%]"]
+        headings = ["scenario", "law", "rule tuned anew", "JESA [%]", "rule, frozen [%]"]
         headings += ["PPO, frozen [%]", "PPO, trained anew [%]"]
         return Page({(PAGE, self.name): markdown_table(headings, cells)})
 
 
 def _against(values: np.ndarray, base: np.ndarray) -> str:
-    if np.array_equal(values, base):
-        return "the same"
-    interval: Interval = percent_change(values, base, unit=float(base.mean()))
-    return f"{interval:+.2f}"
+    return "the same" if np.array_equal(values, base) else f"{paired_percent(values, base):+.2f}"
 
 
-def rules(knob: str, law: str, episodes: int, budget: int) -> dict[str, list[float]]:
+def rules(scenario: str, law: str, episodes: int, budget: int) -> dict[str, list[float]]:
     """Costs per held-out episode of JESA, and of the rule as it was tuned for the first law and tuned anew."""
-    setting = SETTINGS[knob]
-    scenario, overrides = setting.scenario, dict(setting.laws[law])
+    setting = SETTINGS[scenario]
+    overrides = dict(setting.laws[law])
     own, here = named_scenario(scenario), named_scenario(scenario).replace(**overrides)
     frozen = CORRECTABLE[setting.rule](own)
     if overrides:
@@ -152,41 +160,34 @@ def rules(knob: str, law: str, episodes: int, budget: int) -> dict[str, list[flo
     return found
 
 
-def learned(knob: str, law: str, episodes: int, seed: int, steps: int | None) -> dict[str, list[float]]:
+def learned(scenario: str, law: str, episodes: int, seed: int, steps: int | None) -> dict[str, list[float]]:
     """Costs per held-out episode of PPO over the rule of the first law, trained under this one, by law.
 
     Trained under the first, it runs under all of them; under another, there alone.
     """
-    setting = SETTINGS[knob]
-    model = _train(setting, knob, law, seed, steps)
-    first = next(iter(setting.laws))
+    setting = SETTINGS[scenario]
+    policy = as_policy(_train(scenario, law, seed, steps))
     found = {}
-    for where in setting.laws if law == first else (law,):
-        rows = evaluate(
-            as_policy(model),
-            "DMoE-JESA-Residual-v0",
-            scenario=setting.scenario,
-            seeds=held_out_seeds(episodes),
-            **_overrides(setting, knob, where),
-        )
+    for where in setting.laws if law == setting.first else (law,):
+        fields = _overrides(scenario, where)
+        rows = evaluate(policy, ENV_ID, scenario=scenario, seeds=held_out_seeds(episodes), **fields)
         found[where] = [float(row["cost"]) for row in rows]
     return found
 
 
-def _overrides(setting: Setting, knob: str, law: str, **residual: Any) -> dict[str, Any]:
+def _overrides(scenario: str, law: str, **residual: Any) -> dict[str, Any]:
     """A law, under a residual over the rule that believes in the first."""
-    over = {"underneath": setting.rule, "believes": believed_of(knob, law), **residual}
+    setting = SETTINGS[scenario]
+    over = {"underneath": setting.rule, "believes": believed_of(scenario, law), **residual}
     return {**setting.laws[law], "residual": over}
 
 
-def _train(setting: Setting, knob: str, law: str, seed: int, steps: int | None) -> BaseAlgorithm:
-    recipe = load_config(recipe_file(Path(f"residual_ppo_{setting.scenario}")))
+def _train(scenario: str, law: str, seed: int, steps: int | None) -> BaseAlgorithm:
+    recipe = load_config(recipe_file(Path(f"residual_ppo_{scenario}")))
     reward = recipe.training_overrides.get("residual", {}).get("reward", "cost")
     recipe = recipe.replace(
-        overrides=_overrides(setting, knob, law, reward=reward),
+        overrides=_overrides(scenario, law, reward=reward),
         training_overrides={},
         total_timesteps=steps or recipe.total_timesteps,
     )
-    torch.set_num_threads(1)
-    model = build_learner(recipe, build_env(recipe, seed), seed)
-    return model.learn(recipe.total_timesteps)
+    return trained(recipe, seed)

@@ -13,7 +13,7 @@ from agents.config import load_config
 from dmoe_gym.dmoe.schedulers.nodes import Auction
 from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_of, seed_matrix
 from dmoe_gym.evaluation.run import FIRST_VALIDATION_SEED
-from dmoe_gym.evaluation.statistics import column, paired_difference, two_way_mean
+from dmoe_gym.evaluation.statistics import column, paired_percent, two_way_mean
 from dmoe_gym.evaluation.table import markdown_table
 from experiments.page import Page
 from experiments.results.store import STORE, Setting, analytic_rows, learned_rows
@@ -112,7 +112,7 @@ def section(scenario: str, held_out: Mapping[str, list[Row]], chosen_by: Mapping
         shared = [(place, seeds.index(seed)) for place, seed in enumerate(of) if seed in seeds]
         own, theirs = (list(part) for part in zip(*shared, strict=True))
         kept, alone, together = values[:, own], base[theirs], goal[theirs].mean()
-        change = paired_difference(100 * kept / alone.mean(), 100 * alone / alone.mean())
+        change = paired_percent(kept, alone)
         closed = round(100 * float((alone.mean() - kept.mean()) / (alone.mean() - together)))
         lines.append((name, kind, len(values), len(own), two_way_mean(kept), change, closed))
 

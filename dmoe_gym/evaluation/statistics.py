@@ -208,6 +208,15 @@ def paired_difference(values: np.ndarray, reference: np.ndarray) -> Interval:
     return two_way_mean(values - reference)
 
 
+def paired_percent(values: np.ndarray, reference: np.ndarray) -> Interval:
+    """`paired_difference` in percent of the reference's mean, which counts as given.
+
+    Raises:
+        ValueError: as `paired_difference`.
+    """
+    return paired_difference(values, reference) * (100 / float(np.mean(reference)))
+
+
 def percent_change(
     values: np.ndarray, base: np.ndarray, *, unit: float | None = None, units: Units | None = None
 ) -> Interval:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from agents.config import TrainingConfig
-from dmoe_gym.evaluation import Interval, Row, paired_difference, seed_matrix, two_way_mean
+from dmoe_gym.evaluation import Interval, Row, paired_percent, seed_matrix, two_way_mean
 from dmoe_gym.evaluation.table import markdown_table
 from experiments.results.store import Setting
 
@@ -154,7 +154,7 @@ class _Costs:
     def above(self, name: str, reference: str, episodes: set[int]) -> Interval:
         """Paired difference to a scheduler that is not trained, in percent of its mean."""
         base = self.matrix(reference, episodes)[0]
-        return paired_difference(self.matrix(name, episodes), base) * (100 / base.mean())
+        return paired_percent(self.matrix(name, episodes), base)
 
 
 Times = Mapping[str, Mapping[str, float]]
