@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat, filter_excluded_keys
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from torch.utils.tensorboard import SummaryWriter
 
 from agents.config import TrainingConfig
@@ -97,15 +98,21 @@ class _Events(TensorBoardOutputFormat):
     """TensorBoard's events of the steps after `done`."""
 
     def __init__(self, folder: Path, done: int) -> None:
-        threading.excepthook = _raised_again
+        self._hook, threading.excepthook = threading.excepthook, self._thread_failed
         self.writer = SummaryWriter(log_dir=str(folder), purge_step=done + 1 if done else 0)
         self._is_closed = False
 
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            threading.excepthook = self._hook
 
-def _raised_again(failed: threading.ExceptHookArgs) -> None:
-    """On a full disk TensorBoard's thread fails, and then whoever writes to it does: one of them says enough."""
-    if not issubclass(failed.exc_type, OSError):
-        threading.__excepthook__(failed)
+    def _thread_failed(self, failed: threading.ExceptHookArgs) -> None:
+        """On a full disk TensorBoard's thread fails, and then whoever writes to it does: one of them says enough."""
+        of_tensorboard = type(failed.thread).__module__ == EventFileWriter.__module__
+        if not (of_tensorboard and issubclass(failed.exc_type, OSError)):
+            self._hook(failed)
 
 
 class BetweenUpdates(BaseCallback):

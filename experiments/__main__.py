@@ -13,6 +13,7 @@ from experiments.asymptotics import Asymptotics
 from experiments.fronts import Fronts
 from experiments.gating.accuracies import GatingNetworks, GatingTuning
 from experiments.gating.sweep import Gating
+from experiments.images import Images
 from experiments.inference import Inference
 from experiments.language_claims import LanguageClaims
 from experiments.learned_answers import LearnedAnswers
@@ -46,6 +47,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Strongest,
         Mismatch,
         LearnedAnswers,
+        Images,
         Optima,
         GatingTuning,
         GatingNetworks,

@@ -17,9 +17,10 @@ from dmoe_gym.dmoe.schedulers.scheduler import Observation, Scheduler, seen
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.evaluation import Interval, percent_change
 from dmoe_gym.evaluation.run import BATCH
+from dmoe_gym.facades.view import View
 from dmoe_gym.models.digits.relevance import ClassifierRelevance
 from dmoe_gym.models.language.families import END
-from dmoe_gym.policy import SchedulerPolicy
+from dmoe_gym.policy import Policy
 from dmoe_gym.registration import create_core
 
 ENV_ID = "DMoE-Inference-Joint-v0"
@@ -176,9 +177,9 @@ def ask(
 
 def answered(
     env_id: str,
-    scenario: str,
+    scenario: str | None,
     fields: Mapping[str, Any],
-    policy: SchedulerPolicy,
+    policy: Policy,
     seeds: range,
     watch: Callable[[Observation, int, np.ndarray], None] = lambda *_: None,
 ) -> dict[str, np.ndarray]:
@@ -191,11 +192,12 @@ def answered(
     for first in seeds[::BATCH]:
         some = range(first, min(first + BATCH, seeds.stop))
         core: Any = create_core(env_id, len(some), scenario, fields)
+        view = View(core)
         core.seed(core.all_rows, [(seed, 0) for seed in some])
         core.start(core.all_rows)
         sums = {name: np.zeros(core.num_envs) for name in core.terms}
         for layer in range(core.rounds_per_episode):
-            observation = {key: values.copy() for key, values in core.observations.items()}
+            observation = view.batch()
             actions, _ = policy.predict(observation)
             core.step(core.checked_actions(actions), core.all_rows)
             watch(observation, layer, core.selected)

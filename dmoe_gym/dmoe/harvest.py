@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, model_validator
 
 from dmoe_gym.config import Component, checked_rows, is_foreign, read_as, register
 from dmoe_gym.process import CheckedProcess, Generators, RandomProcess, Rows
@@ -87,13 +87,24 @@ class SunConfig(HarvestConfig):
     Attributes:
         mean_j: mean energy that arrives per node and round [J].
         sun_share: share of rounds in the sun.
-        mean_sun_rounds: mean length of a stay in the sun [rounds].
+        mean_sun_rounds: mean length of a stay in the sun [rounds]; at least sun_share / (1 - sun_share), for a stay in
+            the shade lasts a round at least.
     """
 
     kind: Literal["sun"] = "sun"
-    mean_j: Annotated[float, Field(gt=0)] = 0.0014
-    sun_share: Annotated[float, Field(gt=0, lt=1)] = 0.4
-    mean_sun_rounds: Annotated[float, Field(ge=1)] = 8.0
+    mean_j: Annotated[float, Field(ge=1e-12, le=1e12)] = 0.0014
+    sun_share: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.4
+    mean_sun_rounds: Annotated[float, Field(ge=1, le=1e6)] = 8.0
+
+    @model_validator(mode="after")
+    def _shade_lasts(self) -> Self:
+        least = self.sun_share / (1 - self.sun_share)
+        if self.mean_sun_rounds < least:
+            raise ValueError(
+                f"mean_sun_rounds = {self.mean_sun_rounds}: valid with sun_share = {self.sun_share} are at least "
+                f"sun_share / (1 - sun_share) = {least:.6g}"
+            )
+        return self
 
     @property
     def leaves_sun(self) -> float:
@@ -103,7 +114,7 @@ class SunConfig(HarvestConfig):
     @property
     def leaves_shade(self) -> float:
         """Probability to be in the sun in the round after one in the shade."""
-        return min(1.0, self.leaves_sun * self.sun_share / (1 - self.sun_share))
+        return self.leaves_sun * self.sun_share / (1 - self.sun_share)
 
     @property
     def correlation(self) -> float:

@@ -9,8 +9,9 @@ import numpy as np
 from dmoe_gym.actions import ActionCheck
 from dmoe_gym.facades.stable_baselines import BatchedVecEnv
 
-# Where learners have every node for a row.
+# Where learners have every node for a row, and the ids that have nodes at all.
 NODES_ID = "DMoE-Nodes-Residual-v0"
+_VALID = ("DMoE-Nodes-v0", NODES_ID)
 
 
 class NodesVecEnv(BatchedVecEnv):
@@ -18,9 +19,17 @@ class NodesVecEnv(BatchedVecEnv):
 
     A row observes, does and earns what agent "node_k" of `dmoe_gym.parallel_env` does in the same episode; arguments
     are as in `BatchedVecEnv`, of which `num_envs` counts environments. Rows of one environment end together.
+
+    Raises:
+        ValueError: as `BatchedVecEnv`, and for an id without nodes.
     """
 
     core: Any
+
+    def __init__(self, env_id: str, *arguments: Any, **options: Any) -> None:
+        if env_id not in _VALID:
+            raise ValueError(f"env_id = {env_id!r}: valid are {' and '.join(_VALID)}")
+        super().__init__(env_id, *arguments, **options)
 
     @property
     def rows_each(self) -> int:

@@ -6,6 +6,7 @@ verifies the MD5 sums of the published files before it opens them.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -32,15 +33,18 @@ def load_split(dataset: str = "digits", data_root: Path | str | None = None, see
     Of CIFAR, the last tenth of a seeded permutation of the training images is the validation part; test is CIFAR's own.
 
     Raises:
-        ValueError: for an unknown name, for CIFAR without `data_root`, or when files are missing or damaged.
+        ValueError: for an unknown name, for CIFAR without `data_root`, for digits with one, or when files are missing
+            or damaged.
     """
     if dataset == "digits":
+        if data_root is not None:
+            raise ValueError(f"data_root = {str(data_root)[:200]!r}: valid with dataset = 'digits' is None")
         return load_digits_split(seed)
     if dataset not in ("cifar10", "cifar100"):
         raise ValueError(f"dataset = {dataset!r}: valid are digits, cifar10, cifar100")
     if data_root is None:
         raise ValueError(f"data_root = None: {dataset} needs the folder that holds its files (--data-root DIR)")
-    train, test = read_cifar(dataset, Path(data_root))
+    train, test = read_cifar(dataset, Path(os.path.expanduser(data_root)))
     order = np.random.default_rng(seed).permutation(len(train))
     cut = len(train) - len(train) // 10
     kept, held_out = order[:cut], order[cut:]
@@ -57,8 +61,8 @@ def read_cifar(dataset: str, root: Path) -> tuple[LabelledImages, LabelledImages
     Raises:
         ValueError: one line, when the folder or torchvision is missing or a file is damaged.
     """
-    if not root.is_dir():
-        raise ValueError(f"data_root = {str(root)!r}: no such folder; it must hold {BINARY_FILES[dataset][0]}")
+    if not os.path.isdir(root):  # `Path.is_dir` raises what the system says of a name that is too long
+        raise ValueError(f"data_root = {str(root)[:200]!r}: no such folder; it must hold {BINARY_FILES[dataset][0]}")
     folder, train_files, test_file = BINARY_FILES[dataset]
     if (root / folder).is_dir():
         train = [_read_binary(dataset, root / folder / name) for name in train_files]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.gating.data import DatasetName, load_split
-from dmoe_gym.gating.frozen import load_frozen, observed_snr, weights_path
+from dmoe_gym.gating.frozen import FrozenNetworks, load_frozen, observed_snr, weights_path
 from dmoe_gym.gating.networks import output_probabilities
 from dmoe_gym.gating.scenarios import GatingSystemConfig
 
@@ -104,7 +104,7 @@ class GatingCore(BatchedCore):
         super().__init__(num_envs, config, config.num_inputs)
         self.networks = load_frozen(str(weights_path(config.networks)))
         self.images, self.labels, self._features = _inputs(
-            str(self.networks.path), config.dataset, config.data_root, config.inputs
+            self.networks, config.dataset, config.data_root, config.inputs
         )
         experts, self._feature_size = self.networks.config.experts, self.networks.config.feature_size
         if config.top_k > experts:
@@ -241,16 +241,17 @@ def encode_selection(selected: np.ndarray, top_k: int) -> np.ndarray:
     return selected.argmax(axis=1) if top_k == 1 else selected.astype(np.int8)
 
 
-@cache
+@lru_cache(maxsize=16)
 def _inputs(
-    path: str, dataset: DatasetName, data_root: str | None, inputs: str
+    networks: FrozenNetworks, dataset: DatasetName, data_root: str | None, inputs: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images, labels and features of one part of a data set, read-only; the features in one forward for all."""
     part = getattr(load_split(dataset, data_root, 0), inputs)
-    networks = load_frozen(path)
     config = networks.config
     if part.images.shape[1:] != (config.image_channels, config.image_size, config.image_size):
-        raise ValueError(f"dataset = {dataset!r}: has images of {part.images.shape[1:]}, which do not fit {path}")
+        raise ValueError(
+            f"dataset = {dataset!r}: has images of {part.images.shape[1:]}, which do not fit {networks.path}"
+        )
     arrays = part.images, part.labels, networks.features(part.images)
     for array in arrays:
         array.setflags(write=False)

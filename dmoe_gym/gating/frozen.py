@@ -5,7 +5,7 @@ The experiment `gating-networks` makes the shipped files again, the same bits on
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from dmoe_gym.io.files import regular_file
 from dmoe_gym.models.reproducible import one_thread
 
 WEIGHTS = Path(__file__).parent / "weights"
-SHIPPED = ("digits_analog", "digits_digital", "cifar10_analog")
+SHIPPED = ("digits_analog", "digits_digital", "cifar10_analog", "cifar10_digital")
 
 
 class FrozenNetworks:
@@ -111,7 +111,12 @@ def weights_path(networks: str, gate: str = "channel_aware") -> Path:
     return regular_file(path, "networks", f"{', '.join(SHIPPED)}, or a path")
 
 
-@cache
 def load_frozen(path: str) -> FrozenNetworks:
-    """The networks of a file, read once."""
-    return FrozenNetworks(Path(path))
+    """The networks of a file; read once while it stays the same."""
+    file = regular_file(path, "networks").resolve()
+    return _kept(file, file.stat().st_mtime_ns, file.stat().st_size)
+
+
+@lru_cache(maxsize=8)
+def _kept(path: Path, _modified: int, _size: int) -> FrozenNetworks:
+    return FrozenNetworks(path)

@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import Field
 
 from dmoe_gym.io.extras import needed_for
-from dmoe_gym.io.files import read_bytes, read_json
-from dmoe_gym.models.causal.source import Asked, CausalSource, Questions, load_folder, read_sizes
+from dmoe_gym.io.files import read_bytes, read_json, regular_file
+from dmoe_gym.models.causal.source import Asked, CausalSource, Questions, files_of, load_folder, read_sizes
 from dmoe_gym.models.process import ModelRelevance, ModelSizes
 
 if TYPE_CHECKING:
@@ -37,10 +37,13 @@ def read_prompts(path: Path | str) -> tuple[list[Prompt], bool]:
         ValueError: one line that names file, line and what is valid.
     """
     try:
-        lines = read_bytes(path, "prompts").decode().splitlines()
+        # not `splitlines`, which would cut a text at other characters, too
+        lines = read_bytes(path, "prompts").decode().replace("\r", "\n").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"prompts = {str(path)!r}: is no text ({error})") from None
-    prompts = [_read_line(line, f"prompts {str(path)!r}, line {place}") for place, line in enumerate(lines, 1) if line]
+    prompts = [
+        _read_line(line, f"prompts {str(path)!r}, line {place}") for place, line in enumerate(lines, 1) if line.strip()
+    ]
     if not prompts:
         raise ValueError(f"prompts {str(path)!r}: is empty; valid is one JSON object per line")
     are_texts = {not prompt.answer for prompt in prompts}
@@ -57,7 +60,9 @@ def _read_line(line: str, where: str) -> Prompt:
         raise ValueError(f"{where}: has the fields {', '.join(fields) or 'none'}; {wanted}")
     for name, value in {**fields, "domain": domain}.items():
         if not isinstance(value, str) or not value:
-            raise ValueError(f"{where}: {name} = {value!r}; {wanted}")
+            raise ValueError(f"{where}: {name} = {value!r:.99}; {wanted}")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValueError(f"{where}: {name} = {value!r:.99} has half a character; {wanted}")
     return Prompt(fields["text"] if "text" in fields else fields["prompt"], fields.get("answer", ""), domain)
 
 
@@ -119,16 +124,13 @@ def _tokenised(folder: Path | str, prompts: list[Prompt], where: str) -> list[tu
 
 
 def load_questions(folder: str, path: str) -> PromptQuestions:
-    """The questions of a file; read once per process while it stays the same."""
-    try:
-        changed = Path(path).expanduser().stat().st_mtime_ns
-    except OSError:
-        raise ValueError(f"prompts {path!r}: no such file") from None
-    return _kept(folder, path, changed)
+    """The questions of a file; read once per process while it and the model's folder stay the same."""
+    file, model = regular_file(path, "prompts").resolve(), Path(folder).expanduser().resolve()
+    return _kept(model, file, (file.stat().st_mtime_ns, file.stat().st_size, files_of(model)))
 
 
 @lru_cache(maxsize=8)
-def _kept(folder: str, path: str, _changed: int) -> PromptQuestions:
+def _kept(folder: Path, path: Path, _changed: tuple[Any, ...]) -> PromptQuestions:
     return PromptQuestions(folder, path)
 
 

@@ -6,6 +6,7 @@ import csv
 import os
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -308,16 +309,47 @@ def test_the_command_names_what_continues(tmp_path: Path, monkeypatch: pytest.Mo
     assert isinstance(status, Status)
 
 
-@pytest.mark.parametrize(("error", "heard"), [(OSError(27, "File too large"), False), (RuntimeError("else"), True)])
-def test_a_full_disk_is_not_told_by_tensorboards_thread_too(error, heard, tmp_path, monkeypatch, capsys):
-    """What writes to it raises the same; of other errors nothing is kept back."""
-    monkeypatch.setattr(threading, "excepthook", None)
-    run_logger(tmp_path, 0)
+def test_a_full_disk_is_not_told_by_tensorboards_thread_too(tmp_path, capsys):
+    """What writes to it raises the same. The thread is TensorBoard's own, and its file one that cannot be written."""
+    logger = run_logger(tmp_path, 0)
+    written = logger.output_formats[1].writer.file_writer.event_writer._async_writer._writer._writer
+    written.write = written.flush = _full
+
+    def log():
+        for step in range(100):  # the thread has failed at one of them
+            logger.record("a", 1.0)
+            logger.dump(step)
+            logger.output_formats[1].writer.flush()
+
+    with pytest.raises(OSError, match="No space left"):
+        log()
+    with suppress(OSError):
+        logger.close()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def _full(*_):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("else")])
+def test_threads_of_others_are_heard(error, tmp_path, monkeypatch):
+    """While a run is logged and after it."""
+    heard = []
+    monkeypatch.setattr(threading, "excepthook", lambda failed: heard.append(failed.exc_value))
 
     def fail():
         raise error
 
-    thread = threading.Thread(target=fail)
-    thread.start()
-    thread.join()
-    assert ("Traceback" in capsys.readouterr().err) == heard
+    def failing_thread():
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+
+    before = threading.excepthook
+    logger = run_logger(tmp_path, 0)
+    failing_thread()
+    logger.close()
+    assert threading.excepthook is before
+    failing_thread()
+    assert heard == [error, error]

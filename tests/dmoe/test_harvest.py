@@ -54,6 +54,35 @@ def test_expected_arrivals_are_the_chain_s():
             total += law[1] * LAW.sun_j
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("mean_j", 1e300, "mean_j = 1e.300"),
+        ("mean_j", 5e-324, "mean_j = 5e-324"),
+        ("mean_sun_rounds", 1e17, "mean_sun_rounds = 1e.17"),
+        ("sun_share", 5e-324, "sun_share = 5e-324"),
+        ("sun_share", 0.9, r"mean_sun_rounds = 8.0: valid with sun_share = 0.9 are at least .* = 9"),
+    ],
+)
+def test_a_chain_that_no_numbers_have_is_refused(field, value, words):
+    """Beyond these bounds arrivals overflow, or no stay in the shade is short enough for the share of sun."""
+    with pytest.raises(ValueError, match=words):
+        SunConfig(**{field: value})
+
+
+@pytest.mark.parametrize("mean_sun_rounds", [1.0, 1e6])
+@pytest.mark.parametrize("sun_share", [1e-6, 0.5, 1 - 1e-6])
+def test_the_forecast_of_an_extreme_chain_is_finite(sun_share, mean_sun_rounds):
+    """The stationary share is what was asked for, and from there the mean arrives in every round."""
+    least = sun_share / (1 - sun_share)
+    law = SunConfig(mean_j=1e12, sun_share=sun_share, mean_sun_rounds=max(mean_sun_rounds, min(least, 1e6)))
+    assert law.leaves_shade / (law.leaves_shade + law.leaves_sun) == pytest.approx(sun_share)
+    ahead = law.expected_arrivals(np.array([0.0, law.sun_j]), np.array(100))
+    assert np.isfinite(ahead).all()
+    assert (ahead >= 0).all()
+    assert ahead @ [1 - sun_share, sun_share] == pytest.approx(100e12)
+
+
 def test_batteries_hold_what_arrives_up_to_their_size_and_lose_what_is_spent():
     core = create_core("DMoE-JESA-v0", 3, "harvest", {"num_layers": 12})
     core.seed(core.all_rows, [(2, row) for row in range(3)])

@@ -330,6 +330,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would hand on "ignored"
     seconds, faults = 60 * options.minutes, 0
     begin = time.monotonic()
     parts: list[tuple[str, float, Callable[[float], Part]]] = [

@@ -317,3 +317,9 @@ def test_bad_actions_of_rows_are_refused(env_id):
         with pytest.raises(ValueError, match="action"):
             rows.step(bad)
     rows.step(good)
+
+
+@pytest.mark.parametrize("env_id", ["DMoE-JESA-v0", "DMoE-Nodes-Flat-v0", "WDMoE-v0", "CartPole-v1", None])
+def test_rows_of_an_id_without_nodes_are_refused(env_id):
+    with pytest.raises(ValueError, match=r"env_id = .*: valid are DMoE-Nodes-v0 and DMoE-Nodes-Residual-v0"):
+        NodesVecEnv(env_id, 2)

@@ -284,6 +284,9 @@ def test_pictures_show_the_last_step(mode):
         ({"reward": "luck"}, ["reward", "'luck'"]),
         ({"transmission": {"kind": "digital", "bit": 3}}, ["bit"]),
         ({"dataset": "cifar10"}, ["data_root", "--data-root"]),
+        ({"dataset": "cifar10", "data_root": "x" * 5000}, ["data_root = 'xxx", "no such folder"]),
+        ({"dataset": "cifar10", "data_root": "a\0b"}, ["data_root = 'a", "no such folder"]),
+        ({"data_root": "anywhere"}, ["data_root = 'anywhere'", "valid with dataset = 'digits' is None"]),
         ({"channel": {"kind": "large_scale"}}, ["large_scale"]),
     ],
 )
@@ -303,3 +306,18 @@ def test_own_networks_by_path(tmp_path, trained):
     env.reset(seed=0)
     env.step(1)
     assert GatingSystemConfig(networks=str(path)).top_k == 1
+
+
+def test_networks_that_replace_others_are_read_anew(tmp_path, trained):
+    """The same file by another name, or as it was at first, is the same object; copies keep what they had."""
+    path = tmp_path / "mine.safetensors"
+    trained.save(path)
+    first = gym.make(ENV_ID, networks=str(path)).unwrapped.core
+    assert load_frozen(str(path.parent / "." / path.name)) is first.networks
+    path.write_bytes((WEIGHTS / "digits_analog.safetensors").read_bytes())
+    second = gym.make(ENV_ID, networks=str(path)).unwrapped.core
+    shipped = gym.make(ENV_ID).unwrapped.core
+    image = first.images[:1].copy()
+    np.testing.assert_array_equal(second.networks.features(image), shipped.networks.features(image))
+    assert (first.networks.features(image) != shipped.networks.features(image)).any()
+    assert deepcopy(first).networks is first.networks

@@ -170,6 +170,7 @@ def test_rows_that_are_not_in_step_are_each_in_their_own_layer(folder, prompts):
         ([{"prompt": "a", "answer": 3}], "line 1: answer = 3"),
         ([{"prompt": "a", "answer": "b", "domain": 1}], "line 1: domain = 1"),
         ([PROMPTS[0], {"text": "ab"}], "not both"),
+        (['{"prompt": "a\\ud800", "answer": "b"}'], "line 1: prompt = 'a.*' has half a character"),
     ],
 )
 def test_bad_prompts_are_refused_in_one_line(lines, said, tmp_path, folder):
@@ -178,6 +179,32 @@ def test_bad_prompts_are_refused_in_one_line(lines, said, tmp_path, folder):
         read_prompts(path)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n \n\n"])
+def test_lines_end_where_json_lines_do(end, tmp_path):
+    """Whatever ends a line elsewhere is a character of a text."""
+    path = tmp_path / "prompts.jsonl"
+    text = "a\u2028b\x85c\x0bd"
+    lines = [json.dumps({"prompt": prompt, "answer": "b"}, ensure_ascii=False) for prompt in (text, "z")]
+    path.write_bytes(end.join([*lines, ""]).encode())
+    assert [prompt.prompt for prompt in read_prompts(path)[0]] == [text, "z"]
+
+
+@pytest.mark.parametrize("path", ["~nobody-here/x", "a\0b", "x" * 5000, "/dev/zero"])
+def test_prompts_that_are_no_file_are_refused_by_name(path, folder):
+    with pytest.raises(ValueError, match=r"^prompts = "):
+        make(folder, path)
+
+
+def test_another_tokenizer_in_the_folder_is_read_anew(folder, prompts, tmp_path):
+    folder = shutil.copytree(folder, tmp_path / "model")
+    before = load_questions(str(folder), str(prompts))
+    assert load_questions(str(folder), str(prompts)) is before
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace('"a": 4', '"a": 5').replace('"b": 5', '"b": 4'))
+    first = [np.zeros(1, np.int64), np.zeros(1, np.int64)]
+    assert (load_questions(str(folder), str(prompts)).ask(*first).tokens != before.ask(*first).tokens).any()
 
 
 def test_queries_that_do_not_fit_are_refused(folder, prompts, tmp_path):
@@ -208,6 +235,12 @@ def _pickled(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
+def _not_a_number(folder):
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"][0] = torch.nan
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
 def _changed(**fields):
     def change(folder):
         path = folder / "config.json"
@@ -225,6 +258,12 @@ def _changed(**fields):
         (_changed(model_type="gpt2"), "model_type = 'gpt2'; valid are mixtral, olmoe, qwen2_moe, qwen3_moe"),
         (_changed(hidden_size=64), "cannot be read|mismatched"),
         (_changed(num_hidden_layers="many"), "config.json is not complete"),
+        (_changed(num_hidden_layers=float("inf")), "config.json is not complete"),
+        (_changed(num_hidden_layers=10**9), "num_hidden_layers = 1000000000; valid with its weights is 3"),
+        (_changed(num_experts_per_tok=5), "num_experts_per_tok = 5; valid are 1 to 4"),
+        (_changed(num_experts_per_tok=0), "num_experts_per_tok = 0; valid are 1 to 4"),
+        (_changed(rms_norm_eps=float("nan")), "not finite"),
+        (_not_a_number, "not finite"),
         (_changed(num_local_experts=1), "valid is a mixture of experts"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json: is no JSON"),
         (lambda folder: (folder / "config.json").unlink(), "has no config.json"),

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 from dmoe_gym.io.extras import needed_for
-from dmoe_gym.io.files import read_bytes, read_json
+from dmoe_gym.io.files import read_bytes, read_json, regular_file
 from dmoe_gym.models.process import ModelRelevance, ModelSizes, ModelSource
 
 if TYPE_CHECKING:
@@ -77,14 +78,16 @@ def read_sizes(folder: Path | str) -> ModelSizes:
         experts = int(fields["num_local_experts"] if "num_local_experts" in fields else fields["num_experts"])
         step, dense = int(fields.get("decoder_sparse_step", 1)), fields.get("mlp_only_layers") or ()
         sparse = [layer for layer in range(layers) if (layer + 1) % step == 0 and layer not in dense]
-        most = int(fields["max_position_embeddings"])
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        most, heard = int(fields["max_position_embeddings"]), int(fields.get("num_experts_per_tok", 1))
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"model folder {str(folder)!r}: config.json is not complete ({error!r})") from None
     if not sparse or experts < 2 or most < 1:
         raise ValueError(
             f"model folder {str(folder)!r}: {len(sparse)} layers with {experts} experts of {most} tokens at most; "
             "valid is a mixture of experts"
         )
+    if not 1 <= heard <= experts:
+        raise ValueError(f"model folder {str(folder)!r}: num_experts_per_tok = {heard}; valid are 1 to {experts}")
     return ModelSizes(len(sparse), experts, 1, most)
 
 
@@ -101,18 +104,23 @@ def load_folder(folder: Path | str, dtype: str = "auto") -> LayeredModel:
     """
     path = Path(folder).expanduser().resolve()
     _read_config(path)
-    changed = tuple(sorted((file.name, file.stat().st_mtime_ns) for file in path.iterdir() if file.is_file()))
-    return _load(path, dtype, changed)
+    return _load(path, dtype, files_of(path))
+
+
+def files_of(folder: Path) -> tuple[Any, ...]:
+    """Names, times and sizes of a folder's files: what is kept in memory of it holds while they stay the same."""
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 @lru_cache(maxsize=4)
 def _load(path: Path, dtype: str, _changed: tuple[Any, ...]) -> LayeredModel:
     with needed_for("a language model", "record"):
+        import torch
         import transformers
 
         from dmoe_gym.models.causal.layers import LayeredModel
-    if not any(path.glob("*.safetensors")):
-        raise ValueError(f"model folder {str(path)!r}: has no *.safetensors; valid are weights in safetensors only")
+    _require_layers(path)
     made = getattr(transformers, CLASSES[_read_config(path)["model_type"]])
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -124,6 +132,10 @@ def _load(path: Path, dtype: str, _changed: tuple[Any, ...]) -> LayeredModel:
             output_loading_info=True,
             dtype=dtype,
         )
+        # numbers that are none, in weights or made of what config.json says, are found in the weights or by one token
+        said = [*model.parameters(), model(torch.zeros((1, 1), dtype=torch.long)).logits]
+        if not all(torch.isfinite(values).all() for values in said):
+            raise ValueError("holds or gives numbers that are not finite")
     except Exception as error:
         # whatever transformers and safetensors raise for damaged files: dozens of types, many lines
         reason = str(error).strip().splitlines() or [type(error).__name__]
@@ -135,6 +147,23 @@ def _load(path: Path, dtype: str, _changed: tuple[Any, ...]) -> LayeredModel:
             first = sorted(map(str, report[kind]))[0]
             raise ValueError(f"model folder {str(path)!r}: weights and config.json differ: {kind} {first}")
     return LayeredModel(model)
+
+
+def _require_layers(folder: Path) -> None:
+    """Refuse weights that are not of as many layers as config.json says, which transformers would build first."""
+    where, names = f"model folder {str(folder)!r}", list[str]()
+    for file in folder.glob("*.safetensors"):
+        try:
+            with safe_open(regular_file(file, "weights"), framework="np") as stored:
+                names += stored.keys()
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{where}: {file.name} cannot be read: {error}") from None
+    if not names:
+        raise ValueError(f"{where}: has no *.safetensors; valid are weights in safetensors only")
+    held = len({name.split(".")[2] for name in names if name.startswith("model.layers.")})
+    said = _read_config(folder)["num_hidden_layers"]
+    if said != held:
+        raise ValueError(f"{where}: num_hidden_layers = {said!r:.99}; valid with its weights is {held}")
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
