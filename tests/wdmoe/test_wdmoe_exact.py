@@ -88,7 +88,7 @@ def test_one_token_on_one_device_leaves_no_gap(devices):
     every = np.eye(devices, dtype=bool)[:, None]
     for seed in range(20):
         block = draw_block(config, np.random.default_rng(seed))
-        for share in (0.3, 1.0):
+        for share in (1e-9, 1.0):  # between, a fraction of a dear expert may make up for a cheap one's relevance
             relevance = share * block.gate_weights.max()
             least = least_latency_by_enumeration(block, relevance, every)
             assert least * (1 - 2e-6) <= lower_bound(block, relevance) <= least * (1 + 1e-12)
