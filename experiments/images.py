@@ -30,23 +30,21 @@ class Images(Experiment):
     """A line per recipe of `ChannelAwareGating-v0` and of `digits`, beside the policy that its system refers to.
 
     Attributes:
-        episodes: held out.
+        episodes: held out; as many as the recipe evaluates by default.
     """
 
     name: ClassVar[str] = "images"
     about: ClassVar[str] = "learners whose answers come from a few hundred images: intervals by image, too"
     places: ClassVar[tuple[str, ...]] = (PAGE,)
 
-    episodes: Annotated[int, Field(ge=2)] = 100
+    episodes: Annotated[int, Field(ge=2)] | None = None
 
     def pieces(self) -> list[Piece]:
         found = []
         for name, config in asked_by_image().items():
-            found.append(Piece(reference_answers, {"recipe": name, "episodes": self.episodes}))
-            found += [
-                Piece(learned_answers, {"recipe": name, "seed": seed, "episodes": self.episodes})
-                for seed in config.seeds
-            ]
+            key = {"recipe": name, "episodes": self.episodes or config.evaluation.episodes}
+            found.append(Piece(reference_answers, key))
+            found += [Piece(learned_answers, {**key, "seed": seed}) for seed in config.seeds]
         return found
 
     def page(self, values: Sequence[Any]) -> Page:

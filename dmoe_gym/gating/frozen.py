@@ -19,7 +19,7 @@ from dmoe_gym.io.files import regular_file
 from dmoe_gym.models.reproducible import one_thread
 
 WEIGHTS = Path(__file__).parent / "weights"
-SHIPPED = ("digits_analog", "digits_digital", "cifar10_analog")
+SHIPPED = ("digits_analog", "digits_digital", "cifar10_analog", "cifar10_digital")
 
 
 class FrozenNetworks:

@@ -53,16 +53,19 @@ def _resnet18(config: GatingConfig) -> nn.Module:
 
 
 def _vit(config: GatingConfig) -> nn.Module:
-    """A ViT small enough for 32x32 images: 8x8 patches, 6 layers of 4 heads, width 128 (this project's choice)."""
-    return _torchvision(config).VisionTransformer(
+    """A ViT small enough for 32x32 images: 8x8 patches, 2 layers of 2 heads, width 64 (this project's choice)."""
+    vit = _torchvision(config).VisionTransformer(
         image_size=config.image_size,
         patch_size=8,
-        num_layers=6,
-        num_heads=4,
-        hidden_dim=128,
-        mlp_dim=256,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=64,
+        mlp_dim=128,
         num_classes=config.feature_size,
     )
+    # torchvision's head starts at 0, and all that gate and experts hear with it
+    vit.heads.head.reset_parameters()
+    return vit
 
 
 def _torchvision(config: GatingConfig) -> ModuleType:

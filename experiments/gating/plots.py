@@ -34,9 +34,9 @@ STYLES = {
 def accuracy_figure(accuracies: Accuracies) -> Figure:
     """Accuracy over the SNR spread, one panel per transmission, 95 % intervals as error bars."""
     names = accuracies.transmissions
-    columns = min(3, len(names) + 1)  # one more panel for the legend
-    rows = -(-(len(names) + 1) // columns)
-    figure = Figure(figsize=(3.6 * columns + 0.6, 3.0 * rows + 0.6), layout="constrained", dpi=110)
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(3.6 * columns + 0.6, 3.0 * rows + 1.2), layout="constrained", dpi=110)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
     lowest, highest = 100.0, 0.0
     for axis, name in zip(panels, names, strict=False):
@@ -59,11 +59,13 @@ def accuracy_figure(accuracies: Accuracies) -> Figure:
         axis.set_xticks(accuracies.spreads_db)
         axis.grid(alpha=0.3)
     panels[0].set_ylim(10 * (lowest // 10), highest + 3)
-    for axis in panels[len(names) + 1 :]:
+    for axis in panels[len(names) - columns : len(names)]:
+        axis.set_xlabel("standard deviation of the experts' SNR [dB]")
+    for axis in panels[len(names) :]:
         axis.remove()
-    panels[len(names)].axis("off")
-    panels[len(names)].legend(*panels[0].get_legend_handles_labels(), loc="center", fontsize=9, frameon=False)
-    figure.supxlabel("standard deviation of the experts' SNR [dB]", fontsize=10)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9, frameon=False
+    )
     figure.supylabel("accuracy [%]", fontsize=10)
     figure.suptitle(
         f"One expert per input, mean SNR {accuracies.mean_db:g} dB, {len(accuracies.seeds)} seeds, 95 % intervals",

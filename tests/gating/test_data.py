@@ -140,12 +140,13 @@ def test_library_imports_without_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_shipped_lenet_of_cifar_answers_where_the_user_has_the_images(tmp_path):
+@pytest.mark.parametrize("name", ["cifar10_analog", "cifar10_digital"])
+def test_the_shipped_lenet_of_cifar_answers_where_the_user_has_the_images(name, tmp_path):
     write_cifar(tmp_path, "cifar10")
-    fields = {"networks": "cifar10_analog", "dataset": "cifar10", "data_root": str(tmp_path)}
+    fields = {"networks": name, "dataset": "cifar10", "data_root": str(tmp_path)}
     env = gym.make("ChannelAwareGating-v0", **fields).unwrapped
     observation, _ = env.reset(seed=1)
     image = env.core.images[env.core.image[0]]
-    features = GatedModel.load(weights_path("cifar10_analog")).features(torch.from_numpy(image[None].copy()))
+    features = GatedModel.load(weights_path(name)).features(torch.from_numpy(image[None].copy()))
     np.testing.assert_allclose(observation["features"], features.detach().numpy()[0], atol=1e-5)
     assert env.step(0)[4]["accuracy"] in (0, 1)

@@ -257,12 +257,16 @@ def test_scenarios_are_those_of_their_description():
 
 @pytest.mark.parametrize("backbone", ["vit", "resnet18"])
 def test_backbones_of_torchvision_have_the_documented_sizes(backbone, monkeypatch):
-    """8x8 patches, 6 layers of 4 heads, width 128: without torchvision, by what it is asked for."""
+    """8x8 patches, 2 layers of 2 heads, width 64: without torchvision, by what it is asked for."""
     asked = []
+    body = torch.nn.Module()
+    body.heads = torch.nn.Module()
+    body.heads.head = torch.nn.Linear(64, 16)
+    torch.nn.init.zeros_(body.heads.head.weight)
 
     def built(**sizes):
         asked.append(sizes)
-        return torch.nn.Identity()
+        return body
 
     monkeypatch.setattr(
         networks, "_torchvision", lambda config: SimpleNamespace(VisionTransformer=built, resnet18=built)
@@ -272,5 +276,6 @@ def test_backbones_of_torchvision_have_the_documented_sizes(backbone, monkeypatc
     (sizes,) = asked
     assert sizes["num_classes"] == 16
     if backbone == "vit":
-        wanted = {"image_size": 32, "patch_size": 8, "num_layers": 6, "num_heads": 4, "hidden_dim": 128}
-        assert sizes == {**wanted, "mlp_dim": 256, "num_classes": 16}
+        wanted = {"image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 64}
+        assert sizes == {**wanted, "mlp_dim": 128, "num_classes": 16}
+        assert body.heads.head.weight.count_nonzero() > 0  # torchvision's start at 0
