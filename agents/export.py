@@ -162,7 +162,8 @@ def _results(rows: Sequence[Row], references: Sequence[Row], config: TrainingCon
     return {
         "episodes": len(rows),
         "first_episode": min(seeds),
-        "cost_interval": [interval.low, interval.high],
+        # JSON has no word for what one episode does not say
+        "cost_interval": [interval.low, interval.high] if len(rows) > 1 else None,
         **charted_means(rows),
         "bound": {"name": line_up.optimum, "cost": means.get(line_up.optimum)},
         "strongest_analytic": {"name": strongest, "cost": analytic[strongest] if strongest else None},
@@ -184,7 +185,7 @@ def card(config: TrainingConfig, manifest: dict[str, Any], parameters: int) -> s
         for key in ("strongest_analytic", "bound")
         if results[key]["cost"] is not None
     )
-    low, high = results["cost_interval"]
+    low, high = results["cost_interval"] or (float("nan"),) * 2
     which = "the first" if manifest["seed"] == config.seeds[0] else "picked by whoever exported it"
     sizes = (
         "The network has no fixed sizes: other numbers of experts, hidden states and subcarriers are possible "

@@ -108,25 +108,27 @@ def compare(
     ] = None,
 ) -> None:
     """Show rows of several evaluations in one table; of a policy that is in several files, the first one's."""
-    rows: dict[tuple[str, int], Row] = {}
+    groups: dict[str, list[Row]] = {}
     for one in file:
-        for row in read_rows(one):
-            if not {"env_id", "scenario", "configuration"} <= set(row):
+        for name, group in by_policy(read_rows(one)).items():
+            if not all({"env_id", "scenario", "configuration"} <= set(row) for row in group):
                 raise ValueError(f"{one}: is no file that `evaluate` wrote")
-            rows.setdefault((row["policy"], row["seed"]), row)
-    kinds = {row["configuration"] for row in rows.values()}
+            if len({row["seed"] for row in group}) < len(group):
+                raise ValueError(f"{one}: has {name} at several steps; valid is one evaluation")
+            groups.setdefault(name, group)
+    rows = [row for group in groups.values() for row in group]
+    kinds = {row["configuration"] for row in rows}
     if len(kinds) != 1:
         raise ValueError(f"{', '.join(map(str, file))}: are of {len(kinds)} configurations, valid is one")
-    first = next(iter(rows.values()))
+    first = rows[0]
     scenario = first["scenario"]
     line_up = line_up_of(first["env_id"], None if scenario == "default" else scenario)
     if reference is not None:
-        known = sorted({name for name, _ in rows})
-        if reference not in known:
-            raise ValueError(f"reference = {reference!r}: valid are {', '.join(known)}")
+        if reference not in groups:
+            raise ValueError(f"reference = {reference!r}: valid are {', '.join(sorted(groups))}")
         line_up = replace(line_up, reference=reference)
     title = f"{line_up.env_id}, scenario {scenario}, means and 95 % intervals over episodes"
-    print_line_up(wide_console(), title, list(rows.values()), line_up)
+    print_line_up(wide_console(), title, rows, line_up)
 
 
 leaderboard = typer.Typer(help="A policy on frozen tasks, as a file that can be checked.", no_args_is_help=True)

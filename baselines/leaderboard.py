@@ -205,7 +205,9 @@ def _check(content: Mapping[str, Any]) -> None:
 
 
 def _check_task(task: Task, result: Mapping[str, Any]) -> None:
-    env_id, costs = result.get("env_id"), result.get("costs")
+    if set(result) != {"env_id", "costs", "actions"}:
+        raise ValueError(f"has the fields {', '.join(result) or 'none':.200}; valid are env_id, costs, actions")
+    env_id, costs = result["env_id"], result["costs"]
     if (
         not isinstance(env_id, str)
         or env_id not in ENVIRONMENTS
@@ -217,7 +219,7 @@ def _check_task(task: Task, result: Mapping[str, Any]) -> None:
     if not all(type(cost) is float and math.isfinite(cost) for cost in costs):
         raise ValueError("costs: valid are finite numbers")
     which = replayed(costs)
-    actions = _unpacked(result.get("actions"))
+    actions = _unpacked(result["actions"])
     if actions.ndim < 2 or actions.shape[1] != REPLAYED:
         raise ValueError(f"actions: have shape {actions.shape}, valid is (steps, {REPLAYED}, ...)")
     seeds = [task.seeds[episode] for episode in which]

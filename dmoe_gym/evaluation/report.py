@@ -185,19 +185,19 @@ def draw_bars(
     groups = by_policy(rows)
     intervals = [Interval.of([row[metric] for row in groups[name]]) for name in names]
     means = np.array([interval.mean for interval in intervals])
-    errors = np.array([[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]])
+    errors = np.nan_to_num([[i.mean - i.low for i in intervals], [i.high - i.mean for i in intervals]])
+    ends = means + errors[1]
     colours = [
         OPTIMUM_COLOUR if name in line_up.bounds else LEARNED_COLOURS[0] if name in learned else BASELINE_COLOUR
         for name in names
     ]
     axes.barh(names, means, xerr=errors, color=colours, error_kw={"lw": 1, "capsize": 3})
-    for position, interval in enumerate(intervals):
+    for position, (mean, end) in enumerate(zip(means, ends, strict=True)):
         axes.annotate(
-            f"{interval.mean:#.4g}", (interval.high, position), xytext=(5, 0), textcoords="offset points", va="center",
-            fontsize=8,
-        )  # fmt: skip
+            f"{mean:#.4g}", (end, position), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8
+        )
     if line_up.optimum in groups:
         optimum = float(np.mean([row[metric] for row in groups[line_up.optimum]]))
         axes.axvline(optimum, color=OPTIMUM_COLOUR, lw=1, linestyle="--")
     axes.invert_yaxis()
-    axes.set_xlim(right=1.22 * max(interval.high for interval in intervals))  # room for the numbers
+    axes.set_xlim(right=1.22 * max(ends))  # room for the numbers

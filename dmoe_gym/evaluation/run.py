@@ -51,7 +51,7 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         ValueError: naming the file, if it is damaged or holds anything else, or an episode of a policy twice.
     """
-    rows, seen = read_csv(path), set()
+    rows, seen = read_csv(path, ("policy", "env_id", "scenario", "configuration")), set()
     for row in rows:
         if not {"policy", "seed", "cost"} <= set(row):
             raise ValueError(f"{path}: is no file that `evaluate` wrote")

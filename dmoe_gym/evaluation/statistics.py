@@ -31,7 +31,7 @@ Units = Sequence[np.ndarray]
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its 95 % interval."""
+    """An estimate and its 95 % interval; ends are NaN where one draw alone says nothing of the spread."""
 
     mean: float
     low: float
@@ -39,11 +39,14 @@ class Interval:
 
     @classmethod
     def of(cls, values: Sequence[float] | np.ndarray, units: Units | None = None) -> Interval:
-        """The percentile bootstrap interval of a mean; its ends equal the mean for one value or no spread.
+        """The percentile bootstrap interval of a mean; its ends equal the mean where values have no spread.
 
         Args:
             values: (A,).
             units: of every kind of draw the one that each value belongs to, (A,) each; None where every value is one.
+
+        Raises:
+            ValueError: without values, or if units are of another number of values.
         """
         return _ratio(np.asarray(values, float), None, units)
 
@@ -97,8 +100,8 @@ def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[C
         metric: a key of the rows.
 
     Raises:
-        ValueError: without rows; if the reference or the metric is not in them, or a policy ran on other seeds or in
-            another configuration.
+        ValueError: without rows; if the reference or the metric is not in them, or a policy ran on other seeds, on one
+            of them twice, or in another configuration.
     """
     groups = by_policy(rows)
     if not groups:
@@ -106,6 +109,8 @@ def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[C
     if reference not in groups:
         raise ValueError(f"reference = {reference!r}: valid are {', '.join(groups)}")
     seeds = [row["seed"] for row in groups[reference]]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"rows: {reference!r} ran on a seed twice; valid is one row per policy and seed")
     if metric not in groups[reference][0]:
         raise ValueError(f"metric = {metric!r}: valid are {', '.join(groups[reference][0])}")
     base = column(groups[reference], metric)
@@ -149,11 +154,16 @@ def seed_matrix(rows: Iterable[Row], metric: str, stated: Sequence[int], name: s
 
     Raises:
         ValueError: if a stated seed has no rows, or the seeds' episodes differ: no result is reported from fewer seeds
-            than stated.
+            than stated; if a seed is stated twice or has an episode twice: no draw counts as two.
     """
+    if len(set(stated)) < len(stated):
+        raise ValueError(f"{name}: seeds = {list(stated)}, valid is each of them once")
     by_seed: dict[int, dict[int, float]] = {}
     for row in rows:
-        by_seed.setdefault(row["run_seed"], {})[row["seed"]] = float(row[metric])
+        episodes_of = by_seed.setdefault(row["run_seed"], {})
+        if row["seed"] in episodes_of:
+            raise ValueError(f"{name}: seed {row['run_seed']} has episode {row['seed']} twice")
+        episodes_of[row["seed"]] = float(row[metric])
     missing = [seed for seed in stated if seed not in by_seed]
     if missing or not stated:
         have = len(stated) - len(missing)
@@ -179,7 +189,7 @@ def two_way_mean(values: np.ndarray) -> Interval:
     mean = float(values.mean())
     seeds, episodes = values.shape
     if not np.isfinite(values).all() or values.size == 1:
-        return Interval(mean, mean, mean)
+        return Interval(mean, np.nan, np.nan)
     of_seeds, of_episodes = values.mean(1), values.mean(0)
     rest = values - of_seeds[:, None] - of_episodes + mean
     freedom = np.array([seeds - 1, episodes - 1, (seeds - 1) * (episodes - 1)], float)
@@ -209,12 +219,13 @@ def paired_difference(values: np.ndarray, reference: np.ndarray) -> Interval:
 
 
 def paired_percent(values: np.ndarray, reference: np.ndarray) -> Interval:
-    """`paired_difference` in percent of the reference's mean, which counts as given.
+    """`paired_difference` in percent of the reference's mean, which counts as given; NaN where that is 0.
 
     Raises:
         ValueError: as `paired_difference`.
     """
-    return paired_difference(values, reference) * (100 / float(np.mean(reference)))
+    mean = float(np.mean(reference))
+    return paired_difference(values, reference) * (100 / mean if mean else np.nan)
 
 
 def percent_change(
@@ -241,9 +252,15 @@ def percent_change(
 def _ratio(numerator: np.ndarray, denominator: np.ndarray | None, units: Units | None) -> Interval:
     """Mean of the numerator over that of the denominator (1 where there is none), bootstrapped together."""
     parts = (numerator,) if denominator is None else (numerator, denominator)
+    if not len(numerator):
+        raise ValueError("values = []: valid is at least one")
+    if denominator is not None and not denominator.mean():
+        return Interval(np.nan, np.nan, np.nan)
     estimate = float(_quotient(*parts))
-    finite = all(np.isfinite(part).all() for part in parts)
-    if len(numerator) < 2 or not finite or not numerator.any() or all(np.ptp(part) == 0 for part in parts):
+    draws = [numerator] if units is None else [np.unique(labels) for labels in units]
+    if max(map(len, draws)) < 2 or not all(np.isfinite(part).all() for part in parts):
+        return Interval(estimate, np.nan, np.nan)
+    if not numerator.any() or all(np.ptp(part) == 0 for part in parts):
         return Interval(estimate, estimate, estimate)
     if units is not None:
         means = _crossed_means(np.stack(parts, 1), units)

@@ -10,7 +10,7 @@ import os
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -163,8 +163,12 @@ def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def read_csv(path: Path | str) -> list[dict[str, Any]]:
+def read_csv(path: Path | str, text: Collection[str] = ()) -> list[dict[str, Any]]:
     """Rows of a CSV file, numbers as numbers; empty cells are left out.
+
+    Args:
+        path: of the file.
+        text: columns whose cells stay as they are.
 
     Raises:
         ValueError: naming the file, if there is none, it is too large or damaged, or a column stands there twice.
@@ -181,7 +185,7 @@ def read_csv(path: Path | str) -> list[dict[str, Any]]:
             raise ValueError(f"{path}: the column {column!r:.60} stands there twice")
     if any(None in line or None in line.values() for line in lines):
         raise ValueError(f"{path}: a line has more or fewer cells than the header")
-    return [{key: _number(cell) for key, cell in line.items() if cell != ""} for line in lines]
+    return [{key: cell if key in text else _number(cell) for key, cell in line.items() if cell != ""} for line in lines]
 
 
 def _number(cell: str) -> Any:
@@ -308,8 +312,9 @@ def read_tensors(path: Path | str, name: str = "path") -> tuple[dict[str, str], 
 
     Raises:
         NoFileError: if there is no such file.
-        ValueError: one line, for what is no file, a damaged or foreign one, one of more than `MOST_BYTES`, or tensors
-            of types that NumPy does not have (bfloat16, float8) or with numbers that are not finite.
+        ValueError: one line, for what is no file, a damaged or foreign one, one of more than `MOST_BYTES`, a name that
+            stands there twice, or tensors of types that NumPy does not have (bfloat16, float8) or with numbers that are
+            not finite.
     """
     path = regular_file(path, name, "a safetensors file's path")
     where, size = f"{name} = {str(path)!r}", path.stat().st_size
@@ -326,6 +331,8 @@ def read_tensors(path: Path | str, name: str = "path") -> tuple[dict[str, str], 
             metadata = dict(stored.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{where}: not a safetensors file, or damaged ({error})") from None
+    with path.open("rb") as file:  # safetensors, which has read it, takes the last of two
+        read_json(file.read(int.from_bytes(file.read(8), "little")), f"{where}: its header")
     for key, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"{where}: {key} holds numbers that are not finite")

@@ -68,13 +68,16 @@ class Setting:
 
     @property
     def title(self) -> str:
-        """Its name in tables."""
-        return f"{self.scenario} {self.overrides}".strip()
+        """Its name in tables, with its system's where another system's published scenario has that name."""
+        others = (system for system in systems().values() if system.name != self.system.name)
+        taken = self.scenario not in self.system.published and any(self.scenario in other.published for other in others)
+        return f"{self.scenario} {f'({self.system.name}) ' * taken}{self.overrides}".strip()
 
     @property
     def file_name(self) -> str:
         """Its name on disk."""
-        return "-".join("".join(c if c.isalnum() else " " for c in f"{self.env_id} {self.title}").split())
+        words = f"{self.env_id} {self.scenario} {self.overrides}"
+        return "-".join("".join(c if c.isalnum() else " " for c in words).split())
 
 
 def settings_of(recipes: Mapping[str, TrainingConfig]) -> dict[Setting, list[str]]:

@@ -171,6 +171,13 @@ def test_evaluations_are_compared_across_files_of_the_same_episodes(own):
     (own / "other.csv").write_text("policy,cost\nmine,1\n")
     text = (own / "JESA.csv").read_text()
     (own / "twice.csv").write_text(text + text.splitlines()[1] + "\n")
+    header, *lines = text.splitlines()
+    steps = [f"{line},{step}" for step in (0, 1) for line in lines]
+    (own / "steps.csv").write_text("\n".join([f"{header},step", *steps]) + "\n")
+    (own / "longer.csv").write_text(text + lines[0].replace("1000000", "1000009") + "\n")
+    # of a policy in two files the first one's rows, all of them and no other
+    shown = [runner.invoke(app, ["compare", *files]).output for files in (["JESA.csv"], ["JESA.csv", "longer.csv"])]
+    assert shown[0] == shown[1]
     cost = str(read_csv(own / "JESA.csv")[0]["cost"])
     for name, value in (("nan", "nan"), ("text", "low")):
         (own / f"{name}.csv").write_text(text.replace(cost, value))
@@ -180,6 +187,7 @@ def test_evaluations_are_compared_across_files_of_the_same_episodes(own):
         (["other.csv"], "other.csv: is no file that `evaluate` wrote"),
         (["JESA.csv", "--reference", "nobody"], "reference = 'nobody': valid are JESA"),
         (["twice.csv"], "twice.csv: 'JESA' has seed 1000000 twice"),
+        (["steps.csv"], "steps.csv: has JESA at several steps; valid is one evaluation"),
         (["nan.csv"], "nan.csv: cost = nan, valid are finite numbers"),
         (["text.csv"], "text.csv: cost = 'low', valid are finite numbers"),
     ):

@@ -94,7 +94,7 @@ FORGED = {
     "no base64": (packed(zlib=3.5), "are damaged"),
     "too large": (packed(shape=[2**20, 2**20]), "valid are at most"),
     "a bomb": (packed(zlib=base64.b64encode(zlib.compress(bytes(10**7))).decode()), "do not fit their shape"),
-    "no actions": (lambda task: task.pop("actions"), "valid are a shape"),
+    "no actions": (lambda task: task.pop("actions"), "has the fields env_id, costs;"),
 }
 
 
@@ -137,6 +137,14 @@ def test_actions_of_other_episodes_are_found_out(whole, tmp_path):
 def test_what_is_no_leaderboard_file_is_refused(whole, tmp_path, change):
     with pytest.raises(ValueError, match=f"{next(iter(change))}"):
         leaderboard.checked(written({**whole, **change}, tmp_path))
+
+
+@pytest.mark.parametrize("change", [lambda task: task.update(speed=3), lambda task: task.pop("costs")])
+def test_a_task_has_its_fields_and_no_other(whole, tmp_path, change):
+    content = copy.deepcopy(whole)
+    change(content["tasks"][SMALL])
+    with pytest.raises(ValueError, match=r"has the fields .*; valid are env_id, costs, actions"):
+        leaderboard.checked(written(content, tmp_path))
 
 
 def test_a_key_that_stands_twice_is_refused(whole, tmp_path):

@@ -135,6 +135,27 @@ def test_energy_given_delivery_is_integrated():
             assert energy[0, 1, m, payload - 1] == pytest.approx(spent / config.energy_unit_j, rel=1e-8)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("slot", [1e-12, 1e-6, 1e-4])
+def test_a_slot_in_which_nothing_arrives_leaves_every_node_to_itself(slot):
+    """What must be reached overflows, the probability is 0: whoever sends pays for the slot in vain."""
+    for scale in (0.01, 3.0):
+        assert delivery(scale, np.array([0.5, 39.0]), np.array([1e100, np.inf])) == (pytest.approx([0, 0]),) * 2
+    config = config_of(slot_duration_s=slot, shortfall_price=1e9)
+    rng = np.random.default_rng(3)
+    round = Round(rng.dirichlet([1, 1], (2, 1)), rng.exponential(size=(2, 2, 2)), config.threshold, config)
+    success, energy = expect_exactly(round.gains, Constants.of(config), ChannelLaw.of(config, 1), 1)
+    assert (success == 0).all()
+    np.testing.assert_allclose(energy[0, 1], config.transmit_power_w * slot / config.energy_unit_j)
+    assert informed_bound(round, 1) == pytest.approx(
+        sum(
+            config.computation_energy_j[i] / config.reference_energy_j
+            + 1e9 * max(0, min(config.threshold, round.gate_scores[i, 0].max()) - round.gate_scores[i, 0, i]) / 2
+            for i in range(2)
+        )
+    )
+
+
 def test_the_table_follows_the_integral():
     """Where the observed gain stands for much and for little, and for links of any mean gain."""
     rng = np.random.default_rng(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from dmoe_gym.dmoe.harvest import SunConfig
 from dmoe_gym.dmoe.policies import JointPolicy
 from dmoe_gym.dmoe.schedulers.episode import BatteryJESA, HarvestJESA
 from dmoe_gym.dmoe.solvers.clairvoyant import clairvoyant, dual_value
-from dmoe_gym.evaluation import evaluate
+from dmoe_gym.evaluation import evaluate, evaluate_bound
 from dmoe_gym.facades.view import View
 from dmoe_gym.registration import create_core
 
@@ -145,10 +147,35 @@ def test_no_policy_undercuts_the_bound_and_any_multipliers_prove_one():
             assert row["cost"] >= found.cost - 1e-9
 
 
+@pytest.mark.parametrize("start_share", [0.0, 1e-300])
+def test_no_schedules_undercut_the_bound_of_batteries_that_begin_empty(start_share):
+    """Two nodes, one subcarrier, two rounds: every pair of actions, which are repaired to every pair of schedules."""
+    fields = {
+        "num_experts": 2,
+        "num_subcarriers": 1,
+        "max_experts": 1,
+        "num_layers": 2,
+        "battery_j": 5e-4,
+        "harvest": {"mean_j": 3e-4, "mean_sun_rounds": 1.0, "start_share": start_share},
+    }
+    sizes = create_core("DMoE-JESA-v0", 1, None, fields).action_space.nvec
+    actions = np.array(list(itertools.product(*map(range, sizes))))
+    first, second = np.indices((len(actions), len(actions))).reshape(2, -1)
+    for seed in range(8):
+        core = create_core("DMoE-JESA-v0", len(first), None, fields)
+        core.seed(core.all_rows, [(seed, 0)] * len(first))
+        core.start(core.all_rows)
+        costs = np.zeros(len(first))
+        for chosen in (first, second):
+            core.step(actions[chosen], core.all_rows)
+            costs += core.terms["cost"]
+        (bound,) = evaluate_bound("clairvoyant", "DMoE-JESA-v0", seeds=[seed], **fields)
+        assert np.isfinite(bound["cost"])
+        assert bound["cost"] <= costs.min() / 2 * (1 + 1e-9)
+
+
 @pytest.mark.slow
 def test_no_policy_undercuts_the_bound_over_a_thousand_episodes():
-    from dmoe_gym.evaluation.run import evaluate_bound
-
     seeds = range(1000)
     bound = evaluate_bound("clairvoyant", "DMoE-JESA-v0", scenario="harvest", seeds=seeds)
     policy = JointPolicy(HarvestJESA(scenario("harvest"), 10.0, 4.0, 16))

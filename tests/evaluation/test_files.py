@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dmoe_gym.evaluation import read_rows
 from dmoe_gym.io import files
 from dmoe_gym.io.files import read_csv, read_json, write_csv, write_whole
 from dmoe_gym.io.yaml_file import read_yaml
@@ -17,6 +18,12 @@ def test_rows_come_back_with_their_numbers(tmp_path):
     assert back[0] == rows[0]
     assert back[1]["extra"] == 1
     assert back[1]["value"] != back[1]["value"]
+
+
+@pytest.mark.parametrize("name", ["7", "007", "1e3", "nan"])
+def test_a_policy_whose_name_looks_like_a_number_keeps_it(tmp_path, name):
+    rows = [{"policy": name, "env_id": "1", "scenario": "2", "seed": 3, "cost": 0.5}]
+    assert read_rows(write_csv(tmp_path / "rows.csv", rows)) == rows
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

@@ -59,6 +59,14 @@ def test_bars_are_means_and_their_whiskers_the_intervals(references):
     assert dashed.get_xdata()[0] == pytest.approx(np.mean(costs["exact"]))
 
 
+def test_one_episode_has_a_bar_without_whiskers(references):
+    axes = Figure().subplots()
+    draw_bars(axes, [*rows_of("mine", [3.0]), *references], ["mine", "exact"], "cost", LINE_UP, ["mine"])
+    assert axes.texts[0].get_text() == "3.000"
+    assert axes.texts[0].xy == (3.0, 0)
+    assert np.isfinite(axes.get_xlim()).all()
+
+
 def test_curves_go_through_the_means_of_every_evaluation(references, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_: drawn.append(figure))

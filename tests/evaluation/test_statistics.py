@@ -10,7 +10,9 @@ from scipy import stats
 
 from dmoe_gym.evaluation import (
     Interval,
+    compare,
     paired_difference,
+    paired_percent,
     percent_change,
     seed_matrix,
     two_way_mean,
@@ -199,5 +201,48 @@ def test_ratios_are_resampled_by_unit_as_means_are() -> None:
 def test_units_name_every_value() -> None:
     with pytest.raises(ValueError, match="units"):
         Interval.of([1.0, 2.0, 3.0], [np.arange(2)])
-    # of one image nothing can be said: no spread
-    assert Interval.of([1.0, 1.0], [np.zeros(2)]) == Interval(1.0, 1.0, 1.0)
+    with pytest.raises(ValueError, match="values"):
+        Interval.of([])
+
+
+@pytest.mark.parametrize(
+    "interval",
+    [
+        Interval.of([2.0]),
+        Interval.of([1.0, 3.0], [np.zeros(2)]),
+        Interval.of([2.0, 2.0], [np.zeros(2), np.zeros(2)]),
+        two_way_mean(np.array([[2.0]])),
+        percent_change(np.array([1.02]), np.array([1.0])),
+        percent_change(np.array([1.02, 2.04]), np.array([1.0, 2.0]), units=[np.zeros(2)]),
+        paired_difference(np.array([[3.0]]), np.array([1.0])),
+    ],
+)
+def test_one_draw_says_nothing_of_the_spread(interval: Interval) -> None:
+    """One image, one episode, one seed: a mean, no ends and no sign; many values that agree have no spread."""
+    assert interval.mean == pytest.approx(2)
+    assert np.isnan([interval.low, interval.high]).all()
+    assert interval.sign == 0
+    assert Interval.of([2.0, 2.0]) == Interval(2.0, 2.0, 2.0)
+
+
+def test_percent_of_nothing_is_no_number() -> None:
+    zero, values = np.zeros(3), np.array([0.0, 1.0, 2.0])
+    for interval in (percent_change(values, zero), paired_percent(values, zero)):
+        assert np.isnan([interval.mean, interval.low, interval.high]).all()
+
+
+def test_no_draw_counts_as_two() -> None:
+    """The order of rows decides nothing, and a row that stands twice is no second draw."""
+    rows = [
+        {"policy": policy, "run_seed": 0, "seed": seed, "cost": cost + seed**2}
+        for policy, cost in (("a", 1.0), ("b", 2.0))
+        for seed in range(5)
+    ]
+    shuffled = [rows[place] for place in np.random.default_rng(0).permutation(10)]
+    assert compare(rows, "a")[1].difference == compare(shuffled, "a")[-1].difference == Interval(1.0, 1.0, 1.0)
+    with pytest.raises(ValueError, match="'a' ran on a seed twice"):
+        compare([*rows, *rows], "a")
+    with pytest.raises(ValueError, match="seed 0 has episode 0 twice"):
+        seed_matrix(rows, "cost", [0])
+    with pytest.raises(ValueError, match=r"seeds = \[0, 0\], valid is each of them once"):
+        seed_matrix(rows[:5], "cost", [0, 0])

@@ -42,6 +42,12 @@ def test_a_learner_runs_under_every_law_of_its_scenario_and_one_trained_anew_und
     assert list(learned("stale", other, 1, seed=0, steps=1)) == [other]
 
 
+def test_what_is_learned_in_another_scenario_runs_under_every_law():
+    harvest = SETTINGS["harvest"]
+    assert harvest.learned_elsewhere
+    assert list(learned("harvest", harvest.first, 1, seed=0, steps=1)) == list(harvest.laws)
+
+
 def test_the_frozen_rule_is_the_tuned_one_where_it_was_tuned():
     costs = rules("battery", SETTINGS["battery"].first, 2, 200)
     assert costs["frozen"] == costs["anew"]

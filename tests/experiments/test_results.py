@@ -132,6 +132,7 @@ def test_settings_do_not_depend_on_the_form_of_actions() -> None:
             ("price", "DMoE-JESA-Price-v0", None, {}),
             ("other", "DMoE-JESA-v0", "small", {"num_experts": 3}),
             ("devices", "WDMoE-v0", "testbed", {}),
+            ("old news", "ChannelAwareGating-v0", "stale", {}),
         )
     }
     found = {setting.title: names for setting, names in settings_of(recipes).items()}
@@ -139,6 +140,8 @@ def test_settings_do_not_depend_on_the_form_of_actions() -> None:
     assert found["testbed"] == ["devices"]
     assert found["small {num_experts: 3}"] == ["other"]
     assert found["mobile"] == []
+    # two systems have a scenario of this name
+    assert (found["stale"], found["stale (channel-aware gating)"]) == ([], ["old news"])
 
 
 def _run(root: Path, config: TrainingConfig, seed: int, rows: list[Row], steps: int = 1024) -> RunFolder:

@@ -159,6 +159,24 @@ def test_two_domains_of_one_name_are_refused(folder, tmp_path):
     assert not (tmp_path / "x.npz").exists()
 
 
+def test_texts_and_models_of_others_are_read_or_refused_in_one_line(folder, tmp_path):
+    """A pipe that nobody writes into is not waited for, a device without end not read, and errors are a line."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "latin.txt").write_bytes("caf\u00e9".encode("latin-1"))
+    (tmp_path / "a.txt").write_text("node")
+    (tmp_path / "empty").mkdir()
+    for model, text, said in (
+        (folder, tmp_path / "pipe", "is no file but a folder, a device or a pipe"),
+        (folder, "/dev/zero", "is no file but a folder, a device or a pipe"),
+        (folder, tmp_path / "latin.txt", "is no text"),
+        (tmp_path / "empty", tmp_path / "a.txt", f"model = '{tmp_path / 'empty'}': cannot be read"),
+    ):
+        refused = run(model, "--text", f"a={text}", "--out", tmp_path / "x.npz")
+        assert refused.exit_code == 2, refused.output
+        assert said in refused.stderr
+        assert refused.stderr.strip().count("\n") == 0
+
+
 def test_weights_that_could_run_code_are_refused(folder, tmp_path):
     """A folder with a pickled checkpoint instead of safetensors is not loaded."""
     pickled = tmp_path / "pickled"

@@ -157,6 +157,15 @@ def test_tensors_that_numpy_does_not_have_are_refused_by_name(tmp_path, kind):
         read_tensors(path)
 
 
+def test_a_tensor_that_stands_twice_is_refused(tmp_path):
+    one = '"weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}'
+    header = f"{{{one}, {one}}}".encode()
+    path = tmp_path / "twice.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
+    with pytest.raises(ValueError, match=r"twice\.safetensors'?: its header: .*weight stands there twice"):
+        read_tensors(path)
+
+
 def test_deep_nesting_is_refused(tmp_path):
     deep = "[" * 100_000 + "]" * 100_000
     path = tmp_path / "deep.safetensors"

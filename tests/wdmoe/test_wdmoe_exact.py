@@ -73,6 +73,27 @@ def test_bounds_hold_for_ties_and_any_number_of_experts(limit, tied):
     assert 0 < lower_bound(block) <= least * (1 + 1e-12)
 
 
+@pytest.mark.parametrize("devices", [1, 2, 3])
+def test_one_token_on_one_device_leaves_no_gap(devices):
+    """The program has no fractions to gain by; at the optimum it asks for just the band, which proves nothing yet."""
+    config = TINY.replace(
+        num_devices=devices,
+        num_tokens=1,
+        max_experts=1,
+        distance_range_m=(20.0, 20.0),
+        activation_flops=1e9,
+        device_speeds_flops=(2e12, 1e24, 1.0)[:devices],
+        device_speed_range_flops=(1e12, 1e12),
+    )
+    every = np.eye(devices, dtype=bool)[:, None]
+    for seed in range(20):
+        block = draw_block(config, np.random.default_rng(seed))
+        for share in (1e-9, 1.0):  # between, a fraction of a dear expert may make up for a cheap one's relevance
+            relevance = share * block.gate_weights.max()
+            least = least_latency_by_enumeration(block, relevance, every)
+            assert least * (1 - 2e-6) <= lower_bound(block, relevance) <= least * (1 + 1e-12)
+
+
 @settings(max_examples=20)
 @given(block=tiny_blocks())
 def test_nobody_beats_the_exact_optimum_at_equal_relevance(block):

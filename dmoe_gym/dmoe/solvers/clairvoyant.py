@@ -151,6 +151,8 @@ def clairvoyant(rounds: Sequence[Round], *, iterations: int = 150) -> Clairvoyan
         return Clairvoyant(episode.mean_cost(episode.dual(price, nodes)[0]), price, nodes[0])
     best = (-np.inf, 0.0, nodes)
     price = _bisect(episode) if episode.budgeted else 0.0
+    # an episode may begin with nothing
+    scale_of = np.maximum(supply, 1e-3 * supply.max() or 1.0) * len(supply)
     # supergradient ascent, scaled by the batteries, with steps that shrink as 1 / sqrt(k)
     for step in range(iterations):
         total, missing, overdraft = episode.dual(price, nodes)
@@ -158,7 +160,7 @@ def clairvoyant(rounds: Sequence[Round], *, iterations: int = 150) -> Clairvoyan
             best = (total, price, nodes)
         size = 1.5 / np.sqrt(step + 1)
         # as many rows as there are share the step of one
-        nodes = np.maximum(0, nodes + size * overdraft / (supply * len(supply)))
+        nodes = np.maximum(0, nodes + size * overdraft / scale_of)
         if episode.budgeted:
             scale = episode.rounds * episode.scores[0, ..., 0].size
             price = float(np.clip(price * np.exp(4 * size * missing / scale), 0, episode.constants.shortfall_price))

@@ -127,7 +127,8 @@ def expect_exactly(
     """
     payloads = np.arange(1, states + 1)
     power = law.trust * gains.astype(float)[..., None]
-    needed = np.expm1(payloads / constants.slot_states * np.log(2)) / constants.snr_per_gain
+    with np.errstate(over="ignore"):  # infinite where no gain is enough for so short a slot
+        needed = np.expm1(payloads / constants.slot_states * np.log(2)) / constants.snr_per_gain
     if law.variance <= CERTAIN:
         chance = (power >= needed).astype(float)
         with np.errstate(divide="ignore"):
@@ -164,8 +165,9 @@ def delivery(scale: np.ndarray | float, root: np.ndarray, least: np.ndarray | fl
     """
     scale, root, least = np.broadcast_arrays(np.asarray(scale, float), root, least)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    low = np.log(np.maximum(least, root - FURTHEST))[..., None]
-    high = np.log(np.maximum(root + FURTHEST, least))[..., None]
+    # beyond the furthest root nothing is delivered, however far that is
+    low = np.log(np.clip(least, root - FURTHEST, root + FURTHEST))[..., None]
+    high = np.log(root + FURTHEST)[..., None]
     r = np.exp(low + (high - low) * (nodes + 1) / 2)
     s = root[..., None]
     density = r * np.exp(-((r - s) ** 2) / 2) * ive(0, r * s)
@@ -192,7 +194,8 @@ def duration_table(slot_states: float, states: int, scale: float | None) -> np.n
     table = np.ones((states, len(scales), len(roots)))
     if slot_states < np.inf and (scales > 0).all():
         for payload in range(1, states + 1):
-            least = np.sqrt(np.expm1(payload / slot_states * np.log(2)) / scales)[:, None]
+            with np.errstate(over="ignore"):  # as in `expect_exactly`
+                least = np.sqrt(np.expm1(payload / slot_states * np.log(2)) / scales)[:, None]
             success, duration = delivery(scales[:, None], roots, least)
             at_the_mean = 1 / np.log2(1 + scales[:, None] * (roots**2 + 2))
             likely = success > 1e-9

@@ -76,6 +76,8 @@ def _increments(downlink_cn0, uplink_cn0, computation_time, payload, total_bandw
 
 _LARGEST_ROUNDS = 30
 _CONVERGED = 1e-7
+_LITTLE = 1e-6
+_ROUNDING = 1e-9  # of the band
 
 
 def lower_bound(block: Block, relevance: float | None = None) -> float:
@@ -105,7 +107,9 @@ def lower_bound(block: Block, relevance: float | None = None) -> float:
         bound = max(bound, priced)
         if converged:
             break
-        time = priced if dual.value >= 1 else _least_latency(block, dual.tokens)
+        # where a latency takes just the band, its prices say nothing of shorter ones: those of a little less do
+        shorter = priced or time * (1 - _LITTLE)
+        time = shorter if dual.value >= 1 - _ROUNDING else _least_latency(block, dual.tokens)
     return bound
 
 
@@ -156,7 +160,7 @@ def _priced_latency(block: Block, relevance: float, dual: _Dual, time: float) ->
     def needs_more(latency_s: float) -> bool:
         """Whether every selection needs more than the whole band; increments grow, so the cheap ones come first."""
         increments = bandwidth_increments(block, latency_s) - dual.device_prices[:, None]
-        return bool(np.minimum(increments, 0).sum() + fixed > 1.0 + 1e-9)  # room for rounding
+        return bool(np.minimum(increments, 0).sum() + fixed > 1.0 + _ROUNDING)
 
     low, high = time, time
     while not needs_more(low):
