@@ -59,8 +59,12 @@ class Interval:
         ends = sorted((self.low * factor, self.high * factor))
         return Interval(self.mean * factor, *ends)
 
+    def brackets(self, spec: str) -> str:
+        """The ends as text; empty where there are none."""
+        return "" if np.isnan(self.low) else f"[{self.low:{spec}}, {self.high:{spec}}]"
+
     def __format__(self, spec: str) -> str:
-        return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+        return f"{self.mean:{spec}} {self.brackets(spec)}".rstrip()
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,7 @@ def _cell(values: Sequence[float], column: Metric) -> str:
 
 def two_lines(interval: Interval, spec: str) -> str:
     """A cell: the mean, and under it the interval."""
-    low, high = format(interval.low, spec), format(interval.high, spec)
-    return f"{interval.mean:{spec}}\n[{low}, {high}]"
+    return f"{interval.mean:{spec}}\n{interval.brackets(spec)}".rstrip()
 
 
 def print_line_up(console: Console, title: str, rows: Sequence[Row], line_up: LineUp) -> None:

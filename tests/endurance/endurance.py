@@ -329,6 +329,7 @@ def two_processes(until: float) -> Part:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--only", default="", help="parts whose names hold this text")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would hand on "ignored"
     seconds, faults = 60 * options.minutes, 0
@@ -342,6 +343,10 @@ def main() -> None:
         ("processes on one run", 0.02, two_processes),
         ("kills and interrupts", 0.24, lambda end: kills(end, 40)),
     ]
+    parts = [part for part in parts if options.only in part[0]]
+    if not parts:
+        parser.error(f"--only {options.only!r}: no part's name holds it")
+    seconds /= sum(share for _, share, _ in parts)
     print("| what | how many | faults | minutes | |\n|---|---|---|---|---|", flush=True)
     owed = 0.0
     for name, share, work in parts:

@@ -17,6 +17,7 @@ from dmoe_gym.evaluation import (
     seed_matrix,
     two_way_mean,
 )
+from dmoe_gym.evaluation.table import two_lines
 
 
 def axes(shape: tuple[int, ...]) -> list[np.ndarray]:
@@ -222,6 +223,8 @@ def test_one_draw_says_nothing_of_the_spread(interval: Interval) -> None:
     assert interval.mean == pytest.approx(2)
     assert np.isnan([interval.low, interval.high]).all()
     assert interval.sign == 0
+    assert f"{interval:+.1f}" == two_lines(interval, "+.1f") == "+2.0"
+    assert f"{Interval(2.0, 1.0, 3.0):.1f}" == "2.0 [1.0, 3.0]"
     assert Interval.of([2.0, 2.0]) == Interval(2.0, 2.0, 2.0)
 
 
