@@ -102,7 +102,7 @@ class GatingCore(BatchedCore):
 
     def __init__(self, num_envs: int, config: GatingSystemConfig) -> None:
         super().__init__(num_envs, config, config.num_inputs)
-        self.networks = load_frozen(str(weights_path(config.networks)))
+        self.networks = load_frozen(weights_path(config.networks))
         self.images, self.labels, self._features = _inputs(
             self.networks, config.dataset, config.data_root, config.inputs
         )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dmoe_gym.gating.config import GatingConfig
 from dmoe_gym.gating.networks import GatedModel, gate_snr_input
-from dmoe_gym.io.files import regular_file
+from dmoe_gym.io.files import regular_file, state_of
 from dmoe_gym.models.reproducible import one_thread
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -38,7 +38,7 @@ class FrozenNetworks:
         self.model = GatedModel.load(path, "networks")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return load_frozen, (str(self.path),)
+        return load_frozen, (self.path,)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FrozenNetworks:
         return self
@@ -111,12 +111,12 @@ def weights_path(networks: str, gate: str = "channel_aware") -> Path:
     return regular_file(path, "networks", f"{', '.join(SHIPPED)}, or a path")
 
 
-def load_frozen(path: str) -> FrozenNetworks:
+def load_frozen(path: Path | str) -> FrozenNetworks:
     """The networks of a file; read once while it stays the same."""
     file = regular_file(path, "networks").resolve()
-    return _kept(file, file.stat().st_mtime_ns, file.stat().st_size)
+    return _kept(file, state_of(file))
 
 
 @lru_cache(maxsize=8)
-def _kept(path: Path, _modified: int, _size: int) -> FrozenNetworks:
+def _kept(path: Path, _state: tuple[int, int]) -> FrozenNetworks:
     return FrozenNetworks(path)

@@ -48,7 +48,7 @@ def line_up(config: GatingSystemConfig) -> LineUp:
             if gate == "naive":
                 continue
             raise
-        schedulers[f"{gate.replace('_', '-')}-gate"] = Gate(config, load_frozen(str(path)))
+        schedulers[f"{gate.replace('_', '-')}-gate"] = Gate(config, load_frozen(path))
     return LineUp(
         env_id="ChannelAwareGating-v0",
         policies={name: SelectionPolicy(scheduler) for name, scheduler in schedulers.items()},

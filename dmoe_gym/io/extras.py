@@ -40,6 +40,23 @@ def needed_for(what: str, extra: str | None = None) -> Iterator[None]:
 
 
 @contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Around what transformers makes of files by others: whatever it raises is one line.
+
+    Args:
+        what: cannot be read, the subject of the sentence.
+
+    Raises:
+        ValueError: with the first line of the reason.
+    """
+    try:
+        yield
+    except Exception as error:  # of its own, of safetensors, tokenizers and torch: dozens of types, many lines
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"{what} cannot be read: {reason[0]}") from None
+
+
+@contextmanager
 def no_output() -> Iterator[None]:
     """Nothing that compiled libraries print on standard output in the meantime is seen.
 

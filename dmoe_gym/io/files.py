@@ -68,6 +68,24 @@ def read_bytes(path: Path | str, name: str, most: int = MOST_TEXT_BYTES) -> byte
     return found.read_bytes()
 
 
+def read_text(path: Path | str, name: str) -> str:
+    """The content of a file by others in UTF-8.
+
+    Raises:
+        NoFileError, ValueError: as `read_bytes`, and for bytes that are no text.
+    """
+    try:
+        return read_bytes(path, name).decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} = {str(path)!r}: is no text ({error})") from None
+
+
+def state_of(file: Path) -> tuple[int, int]:
+    """When a file was written and how many bytes it takes: what is kept of it in memory holds while both stay."""
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size
+
+
 def write_whole(path: Path | str, content: str | bytes) -> Path:
     """Write a file through a temporary one in the same folder and a rename; missing folders are made."""
     path = Path(path)

@@ -4,6 +4,7 @@ Files of prompts are JSON lines with `prompt` and `answer`, or with `text`, and 
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from dmoe_gym.io.extras import needed_for
-from dmoe_gym.io.files import read_bytes, read_json, regular_file
+from dmoe_gym.io.extras import needed_for, readable
+from dmoe_gym.io.files import read_json, read_text, regular_file, state_of
 from dmoe_gym.models.causal.source import Asked, CausalSource, Questions, files_of, load_folder, read_sizes
 from dmoe_gym.models.process import ModelRelevance, ModelSizes
 
@@ -36,11 +37,8 @@ def read_prompts(path: Path | str) -> tuple[list[Prompt], bool]:
     Raises:
         ValueError: one line that names file, line and what is valid.
     """
-    try:
-        # not `splitlines`, which would cut a text at other characters, too
-        lines = read_bytes(path, "prompts").decode().replace("\r", "\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"prompts = {str(path)!r}: is no text ({error})") from None
+    # as `open` reads lines; `splitlines` would cut a text at other characters, too
+    lines = io.StringIO(read_text(path, "prompts"), newline=None)
     prompts = [
         _read_line(line, f"prompts {str(path)!r}, line {place}") for place, line in enumerate(lines, 1) if line.strip()
     ]
@@ -106,12 +104,9 @@ def _tokenised(folder: Path | str, prompts: list[Prompt], where: str) -> list[tu
     """
     with needed_for("a language model", "record"):
         from transformers import PreTrainedTokenizerFast
-    try:
+    with readable(f"model folder {str(folder)!r}: its tokenizer"):
         # tokenizer.json alone: no class that the folder names is looked up
         tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(Path(folder).expanduser(), local_files_only=True)
-    except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"model folder {str(folder)!r}: its tokenizer cannot be read: {reason[0]}") from None
     rows = []
     for prompt in prompts:
         first = tokenizer(prompt.prompt)["input_ids"]
@@ -126,7 +121,7 @@ def _tokenised(folder: Path | str, prompts: list[Prompt], where: str) -> list[tu
 def load_questions(folder: str, path: str) -> PromptQuestions:
     """The questions of a file; read once per process while it and the model's folder stay the same."""
     file, model = regular_file(path, "prompts").resolve(), Path(folder).expanduser().resolve()
-    return _kept(model, file, (file.stat().st_mtime_ns, file.stat().st_size, files_of(model)))
+    return _kept(model, file, (state_of(file), files_of(model)))
 
 
 @lru_cache(maxsize=8)

@@ -15,8 +15,8 @@ import typer
 
 from dmoe_gym.config import SUM_TOLERANCE
 from dmoe_gym.io.command_line import one_line_errors
-from dmoe_gym.io.extras import needed_for
-from dmoe_gym.io.files import read_bytes
+from dmoe_gym.io.extras import needed_for, readable
+from dmoe_gym.io.files import read_text
 from dmoe_gym.recorders import Overwrite, keep, versions
 from dmoe_gym.relevance import Trace
 
@@ -99,13 +99,6 @@ def domain_and_path(text: str) -> tuple[str, Path]:
     return (name, Path(path)) if equals else (Path(text).stem, Path(text))
 
 
-def _text(path: Path) -> str:
-    try:
-        return read_bytes(path, "text").decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"text = {str(path)!r}: is no text ({error})") from None
-
-
 @one_line_errors
 def record_huggingface(
     model: Annotated[str, typer.Argument(help="A folder or a name on the Hugging Face hub, safetensors only.")],
@@ -124,16 +117,13 @@ def record_huggingface(
         raise ValueError(f"--text {' '.join(text)}: two domains have one name; valid is NAME=FILE with different names")
     with needed_for("recording a language model", "record"):
         from transformers import AutoModelForCausalLM, AutoTokenizer
-    texts = {name: _text(path) for name, path in sources.items()}
-    try:
+    texts = {name: read_text(path, "text") for name, path in sources.items()}
+    with readable(f"model = {model!r}:"):
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
         # weights in safetensors and no code of the model's own: nothing that is loaded can run anything
         network = AutoModelForCausalLM.from_pretrained(
             model, trust_remote_code=False, use_safetensors=True, dtype="auto"
         )
-    except Exception as error:  # whatever transformers raises, in many lines
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"model = {model!r}: cannot be read: {reason[0]}") from None
     passages = {}
     for name, written in texts.items():
         ids = tokenizer(written)["input_ids"][:tokens]

@@ -17,7 +17,7 @@ from pydantic import Field
 from dmoe_gym.compiled.draws import integers, uniform
 from dmoe_gym.compiled.njit import njit
 from dmoe_gym.config import StrictConfig, checked_array, register, require_sum_of_one
-from dmoe_gym.io.files import NpzError, NpzFile, read_json, regular_file, write_whole
+from dmoe_gym.io.files import NpzError, NpzFile, read_json, regular_file, state_of, write_whole
 from dmoe_gym.process import Generators, Rows
 from dmoe_gym.relevance.process import RelevanceConfig, RelevanceProcess, Sizes
 
@@ -293,12 +293,11 @@ def load_trace(file: str) -> Trace:
         path = Path(str(files("dmoe_gym.relevance") / "data" / f"{file}.npz"))
     else:
         path = regular_file(file, "trace", f"a trace file's path or {', '.join(SHIPPED)}")
-    status = path.stat()
-    return _cached(path.resolve(), status.st_mtime_ns, status.st_size)
+    return _cached(path.resolve(), state_of(path))
 
 
 @lru_cache(maxsize=8)
-def _cached(path: Path, _modified: int, _size: int) -> Trace:
+def _cached(path: Path, _state: tuple[int, int]) -> Trace:
     return read_trace(path)
 
 

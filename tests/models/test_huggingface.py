@@ -189,6 +189,9 @@ def test_lines_end_where_json_lines_do(end, tmp_path):
     lines = [json.dumps({"prompt": prompt, "answer": "b"}, ensure_ascii=False) for prompt in (text, "z")]
     path.write_bytes(end.join([*lines, ""]).encode())
     assert [prompt.prompt for prompt in read_prompts(path)[0]] == [text, "z"]
+    path.write_bytes(end.join([lines[0], "no JSON"]).encode())
+    with pytest.raises(ValueError, match=f"line {1 + max(end.count(mark) for mark in end)}:"):
+        read_prompts(path)
 
 
 @pytest.mark.parametrize("path", ["~nobody-here/x", "a\0b", "x" * 5000, "/dev/zero"])

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from dmoe_gym.io.extras import needed_for
-from dmoe_gym.io.files import read_bytes, read_json, regular_file
+from dmoe_gym.io.extras import needed_for, readable
+from dmoe_gym.io.files import read_bytes, read_json, regular_file, state_of
 from dmoe_gym.models.process import ModelRelevance, ModelSizes, ModelSource
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def load_folder(folder: Path | str, dtype: str = "auto") -> LayeredModel:
 def files_of(folder: Path) -> tuple[Any, ...]:
     """Names, times and sizes of a folder's files: what is kept in memory of it holds while they stay the same."""
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    return tuple((file.name, *state_of(file)) for file in files)
 
 
 @lru_cache(maxsize=4)
@@ -120,26 +120,24 @@ def _load(path: Path, dtype: str, _changed: tuple[Any, ...]) -> LayeredModel:
         import transformers
 
         from dmoe_gym.models.causal.layers import LayeredModel
-    _require_layers(path)
-    made = getattr(transformers, CLASSES[_read_config(path)["model_type"]])
+    fields = _read_config(path)
+    _require_layers(path, fields["num_hidden_layers"])
+    made = getattr(transformers, CLASSES[fields["model_type"]])
     transformers.utils.logging.disable_progress_bar()
     try:
-        model, report = made.from_pretrained(
-            path,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            dtype=dtype,
-        )
-        # numbers that are none, in weights or made of what config.json says, are found in the weights or by one token
-        said = [*model.parameters(), model(torch.zeros((1, 1), dtype=torch.long)).logits]
-        if not all(torch.isfinite(values).all() for values in said):
-            raise ValueError("holds or gives numbers that are not finite")
-    except Exception as error:
-        # whatever transformers and safetensors raise for damaged files: dozens of types, many lines
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"model folder {str(path)!r}: cannot be read: {reason[0]}") from None
+        with readable(f"model folder {str(path)!r}:"):
+            model, report = made.from_pretrained(
+                path,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                dtype=dtype,
+            )
+            # numbers that are none, in weights or of what config.json says, are found in the weights or by one token
+            said = [*model.parameters(), model(torch.zeros((1, 1), dtype=torch.long)).logits]
+            if not all(torch.isfinite(values).all() for values in said):
+                raise ValueError("holds or gives numbers that are not finite")
     finally:
         transformers.utils.logging.enable_progress_bar()
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
@@ -149,7 +147,7 @@ def _load(path: Path, dtype: str, _changed: tuple[Any, ...]) -> LayeredModel:
     return LayeredModel(model)
 
 
-def _require_layers(folder: Path) -> None:
+def _require_layers(folder: Path, said: Any) -> None:
     """Refuse weights that are not of as many layers as config.json says, which transformers would build first."""
     where, names = f"model folder {str(folder)!r}", list[str]()
     for file in folder.glob("*.safetensors"):
@@ -161,7 +159,6 @@ def _require_layers(folder: Path) -> None:
     if not names:
         raise ValueError(f"{where}: has no *.safetensors; valid are weights in safetensors only")
     held = len({name.split(".")[2] for name in names if name.startswith("model.layers.")})
-    said = _read_config(folder)["num_hidden_layers"]
     if said != held:
         raise ValueError(f"{where}: num_hidden_layers = {said!r:.99}; valid with its weights is {held}")
 
