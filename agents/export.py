@@ -185,7 +185,7 @@ def card(config: TrainingConfig, manifest: dict[str, Any], parameters: int) -> s
         for key in ("strongest_analytic", "bound")
         if results[key]["cost"] is not None
     )
-    low, high = results["cost_interval"] or (float("nan"),) * 2
+    cost = Interval(results["cost"], *(results["cost_interval"] or (float("nan"),) * 2))
     which = "the first" if manifest["seed"] == config.seeds[0] else "picked by whoever exported it"
     sizes = (
         "The network has no fixed sizes: other numbers of experts, hidden states and subcarriers are possible "
@@ -208,7 +208,7 @@ Recipe: [recipe.yaml]({RECIPE}). Command:
 
 | scheduler | cost |
 | --- | ---: |
-| these weights | {results["cost"]:.4f} [{low:.4f}, {high:.4f}] |{beside}
+| these weights | {cost:.4f} |{beside}
 
 Brackets: 95 % bootstrap interval over episodes; one training seed says nothing of the spread over seeds, which
 docs/results.md has.

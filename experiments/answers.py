@@ -17,11 +17,10 @@ from dmoe_gym.dmoe.schedulers.scheduler import Observation, Scheduler, seen
 from dmoe_gym.dmoe.solvers.jesa import jesa_batch
 from dmoe_gym.evaluation import Interval, percent_change
 from dmoe_gym.evaluation.run import BATCH
-from dmoe_gym.facades.view import View
+from dmoe_gym.facades.view import View, create_view
 from dmoe_gym.models.digits.relevance import ClassifierRelevance
 from dmoe_gym.models.language.families import END
 from dmoe_gym.policy import Policy
-from dmoe_gym.registration import create_core
 
 ENV_ID = "DMoE-Inference-Joint-v0"
 Z_GRID = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -175,6 +174,14 @@ def ask(
     )
 
 
+def begun(env_id: str, scenario: str | None, fields: Mapping[str, Any], seeds: range) -> tuple[View, Any]:
+    """An environment per seed, in which an episode begins: what is seen of them, and their core."""
+    view = create_view(env_id, len(seeds), scenario, fields)
+    view.core.seed(view.core.all_rows, [(seed, 0) for seed in seeds])
+    view.core.start(view.core.all_rows)
+    return view, view.core
+
+
 def answered(
     env_id: str,
     scenario: str | None,
@@ -191,10 +198,7 @@ def answered(
     parts = []
     for first in seeds[::BATCH]:
         some = range(first, min(first + BATCH, seeds.stop))
-        core: Any = create_core(env_id, len(some), scenario, fields)
-        view = View(core)
-        core.seed(core.all_rows, [(seed, 0) for seed in some])
-        core.start(core.all_rows)
+        view, core = begun(env_id, scenario, fields, some)
         sums = {name: np.zeros(core.num_envs) for name in core.terms}
         for layer in range(core.rounds_per_episode):
             observation = view.batch()

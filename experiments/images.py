@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from agents.config import TrainingConfig, load_config
+from agents.config import TrainingConfig, load_config, recipe_file
 from agents.learners import as_policy, trained
 from dmoe_gym.evaluation import Interval, held_out_seeds, percent_change
 from dmoe_gym.evaluation.table import markdown_table
-from dmoe_gym.facades.view import View
 from dmoe_gym.policy import Policy
-from dmoe_gym.registration import create_core, line_up_of
-from experiments.answers import answered
+from dmoe_gym.registration import line_up_of
+from experiments.answers import answered, begun
 from experiments.page import Page
 from experiments.results.store import recipe_files
 from experiments.runner import Experiment, Piece
@@ -61,9 +61,14 @@ def asked_by_image() -> dict[str, TrainingConfig]:
     return {name: config for name, config in recipes.items() if config.env_id == GATING or config.scenario == "digits"}
 
 
+def recipe_of(name: str) -> TrainingConfig:
+    """A recipe of configs/."""
+    return load_config(recipe_file(Path(name)))
+
+
 def line(name: str, reference: Judged, *learned: Judged) -> list[str]:
     """A recipe's cells."""
-    config = asked_by_image()[name]
+    config = recipe_of(name)
     right, beside, units = crossed(reference, learned)
     points = Interval.of(100 * (right - beside), units)
     errors = percent_change(1 - right, 1 - beside, units=units)
@@ -99,26 +104,23 @@ def crossed(reference: Judged, learned: Sequence[Judged]) -> tuple[np.ndarray, n
 
 def learned_answers(recipe: str, seed: int, episodes: int) -> Judged:
     """A recipe's learner of one seed, trained here, on held-out episodes."""
-    config = asked_by_image()[recipe]
-    return _judged(as_policy(trained(config, seed)), config, episodes)
+    config = recipe_of(recipe)
+    return _judged(as_policy(trained(config, seed)), config, config.env_id, episodes)
 
 
 def reference_answers(recipe: str, episodes: int) -> Judged:
     """The policy that learners are compared to, on the same episodes."""
-    config = asked_by_image()[recipe]
+    config = recipe_of(recipe)
     line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
-    return _judged(line_up.policies[str(line_up.reference)], config, episodes, line_up.env_id)
+    return _judged(line_up.policies[str(line_up.reference)], config, line_up.env_id, episodes)
 
 
-def _judged(policy: Policy, config: TrainingConfig, episodes: int, env_id: str | None = None) -> Judged:
-    where, seeds = env_id or config.env_id, held_out_seeds(episodes)
-    if config.env_id != GATING:
-        found = answered(where, config.scenario, config.overrides, policy, seeds)
+def _judged(policy: Policy, config: TrainingConfig, env_id: str, episodes: int) -> Judged:
+    seeds = held_out_seeds(episodes)
+    if env_id != GATING:
+        found = answered(env_id, config.scenario, config.overrides, policy, seeds)
         return found["query"], found["correct"]
-    core: Any = create_core(where, episodes, config.scenario, config.overrides)
-    view = View(core)
-    core.seed(core.all_rows, [(seed, 0) for seed in seeds])
-    core.start(core.all_rows)
+    view, core = begun(env_id, config.scenario, config.overrides, seeds)
     images, right = [], []
     for _ in range(core.rounds_per_episode):
         images.append(core.image.copy())

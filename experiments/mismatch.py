@@ -154,8 +154,9 @@ class Mismatch(Experiment):
 
 
 def _against(values: Sequence[float] | Sequence[Sequence[float]], base: Sequence[float]) -> str:
-    change = paired_percent(np.asarray(values), np.asarray(base))
-    return f"{change:+.2f}" if change.mean or change.sign else "the same"
+    if np.equal(values, base).all():
+        return "the same"
+    return f"{paired_percent(np.asarray(values), np.asarray(base)):+.2f}"
 
 
 def rules(scenario: str, law: str, episodes: int, budget: int) -> dict[str, list[float]]:

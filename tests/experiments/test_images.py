@@ -5,16 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.config import load_config
 from dmoe_gym.evaluation import Interval, evaluate_line_up, held_out_seeds
 from experiments import images
-from experiments.results.store import recipe_files
 
 
 @pytest.mark.parametrize("recipe", ["gating_dqn", "residual_ppo_digits"])
 def test_answers_come_to_the_rows_of_evaluate(recipe: str) -> None:
     asked, right = images.reference_answers(recipe, 3)
-    config = images.asked_by_image()[recipe]
+    config = images.recipe_of(recipe)
     line_up = images.line_up_of(config.env_id, config.scenario, **config.overrides)
     rows = evaluate_line_up(
         line_up.env_id, scenario=config.scenario, seeds=held_out_seeds(3), names=[line_up.reference], **config.overrides
@@ -25,9 +23,9 @@ def test_answers_come_to_the_rows_of_evaluate(recipe: str) -> None:
 
 
 def test_a_learner_is_asked_what_its_reference_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = load_config(next(file for file in recipe_files(()) if file.stem == "gating_dqn"))
+    config = images.recipe_of("gating_dqn")
     short = config.replace(total_timesteps=256, num_envs=4, hyperparameters={"learning_starts": 8})
-    monkeypatch.setattr(images, "asked_by_image", lambda: {"short": short})
+    monkeypatch.setattr(images, "recipe_of", lambda name: short)
     asked, right = images.learned_answers("short", 0, 2)
     assert (asked == images.reference_answers("short", 2)[0]).all()
     assert 0 < right.mean() < 1
