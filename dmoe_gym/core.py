@@ -209,10 +209,10 @@ class BatchedCore(ABC):
 
     # --- one environment
 
-    def decided_rounds(self, row: int) -> int:
-        """How many rounds of one environment's episode are decided."""
-        layer = int(self.layer[row])
-        return layer if self.terminated[row] else max(0, layer - 1)
+    def decided_rounds(self, rows: np.ndarray | int) -> np.ndarray:
+        """How many rounds of some environments' episodes are decided, or of one's; int64."""
+        layers = self.layer[rows]
+        return np.where(self.terminated[rows], layers, np.maximum(layers - 1, 0))
 
     def terms_of(self, row: int) -> dict[str, Any]:
         """The terms of one environment's last step."""

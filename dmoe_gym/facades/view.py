@@ -142,8 +142,7 @@ class View:
                 np.concatenate([self.core.observations[key][rows].reshape(len(rows), -1) for key in self._keys], axis=1)
             )
         # one copy per key; every environment's observation is its own part of it
-        parts = {key: values[rows] for key, values in self.core.observations.items()}
-        return [{key: values[position] for key, values in parts.items()} for position in range(len(rows))]
+        return records({key: values[rows] for key, values in self.core.observations.items()})
 
     def first(self) -> Any:
         """A copy of environment 0's observation."""
@@ -153,6 +152,15 @@ class View:
         if self._keys is not None:
             return np.concatenate([observation[key].ravel() for key in self._keys])
         return {key: values.copy() for key, values in observation.items()}
+
+
+def records(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> list[dict[str, Any]]:
+    """One dictionary per row of some columns; column by column, which takes less time than row by row."""
+    rows: list[dict[str, Any]] = [{} for _ in range(len(next(iter(columns.values()))))]
+    for name, values in columns.items():
+        for row, value in zip(rows, values, strict=True):
+            row[name] = value
+    return rows
 
 
 def create_view(env_id: str, num_envs: int, scenario: str | None, overrides: Mapping[str, Any]) -> View:

@@ -116,7 +116,7 @@ class DMoERecorder(Recorder[DMoECore, Decided]):
 
     def scene(self, core: DMoECore, row: int) -> Scene:
         """A complete round is the recorder's, for the core holds the next one by then."""
-        complete_rounds = core.decided_rounds(row)
+        complete_rounds = int(core.decided_rounds(row))
         energies = self.values(row, complete_rounds, lambda decided: decided.energy)
         jesa_energies = self.values(row, complete_rounds, lambda decided: decided.jesa_energy)
         last = self.get(row, complete_rounds)

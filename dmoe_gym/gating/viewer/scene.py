@@ -45,7 +45,7 @@ class GatingRecorder(Recorder[GatingCore, Scene]):
         return _scene(core, row, core.selected[row].copy(), core.output[row].copy())
 
     def scene(self, core: GatingCore, row: int) -> Scene:
-        last = self.get(row, core.decided_rounds(row))
+        last = self.get(row, int(core.decided_rounds(row)))
         return last if last is not None else _scene(core, row, np.zeros_like(core.selected[row]), None)
 
 

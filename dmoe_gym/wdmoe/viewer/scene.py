@@ -92,7 +92,7 @@ class WDMoERecorder(Recorder[WDMoECore, Decided]):
         )
 
     def scene(self, core: WDMoECore, row: int) -> Scene:
-        number = core.decided_rounds(row)
+        number = int(core.decided_rounds(row))
         latencies = self.values(row, number, lambda decided: decided.latency)
         greedy = self.values(row, number, lambda decided: decided.greedy_latency)
         last = self.get(row, number)
