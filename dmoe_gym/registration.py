@@ -103,6 +103,7 @@ def register_environments() -> None:
     register("WDMoE-Joint-v0", "dmoe_gym.wdmoe.env.joint:JointCore", "dmoe_gym.wdmoe.system:WDMOE")
     served = "dmoe_gym.wdmoe.system:INFERENCE"
     register("WDMoE-Inference-v0", "dmoe_gym.wdmoe.env.inference:InferenceCore", served)
+    register("WDMoE-Inference-Residual-v0", "dmoe_gym.wdmoe.env.inference:InferenceResidualCore", served)
     register("WDMoE-Inference-Joint-v0", "dmoe_gym.wdmoe.env.inference:InferenceJointCore", served)
     gating = "dmoe_gym.gating.system:GATING"
     register("ChannelAwareGating-v0", "dmoe_gym.gating.env:GatingCore", gating, multi_binary=True)

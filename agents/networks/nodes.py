@@ -240,7 +240,13 @@ class NodeTD3Policy(TD3Policy):
         return critic
 
 
-_PLACES = ("DMoE-JESA-Residual-v0", "DMoE-Inference-Residual-v0", "WDMoE-Residual-v0", NODES_ID)
+_PLACES = (
+    "DMoE-JESA-Residual-v0",
+    "DMoE-Inference-Residual-v0",
+    "WDMoE-Residual-v0",
+    "WDMoE-Inference-Residual-v0",
+    NODES_ID,
+)
 _POLICIES: dict[str, type[BasePolicy]] = {
     "ppo": NodePolicy,
     "a2c": NodePolicy,

@@ -21,6 +21,7 @@ FILE = Path(__file__).with_name("episodes.json")
 DMOE = ("small", "paper", "scarce", "large", "stale", "selective", "budget", "battery", "mobile", "recorded")
 INFERENCE = ("digits", "digits-scarce", "digits-stale", "language", "language-scarce", "language-stale")
 WDMOE = ("testbed", "mixtral", "crowd")
+WDMOE_INFERENCE = ("language", "digits")
 SCENARIOS = {
     "DMoE-DES-v0": ("small", "paper", "scarce", "large", "selective", "recorded"),
     "DMoE-JESA-v0": (*DMOE, "harvest", "blockage"),
@@ -35,6 +36,9 @@ SCENARIOS = {
     "WDMoE-v0": WDMOE,
     "WDMoE-Joint-v0": WDMOE,
     "WDMoE-Residual-v0": WDMOE,
+    "WDMoE-Inference-v0": WDMOE_INFERENCE,
+    "WDMoE-Inference-Joint-v0": WDMOE_INFERENCE,
+    "WDMoE-Inference-Residual-v0": WDMOE_INFERENCE,
     "ChannelAwareGating-v0": ("analog", "digital", "coded", "stale"),
 }
 # "ID/SCENARIO", every one of them

@@ -7,10 +7,11 @@ import pytest
 
 from dmoe_gym.facades.view import View
 from dmoe_gym.registration import create_core
+from dmoe_gym.wdmoe.inference import INFERENCE_SCENARIOS
 from dmoe_gym.wdmoe.policies import JointPolicy, Priced
 from dmoe_gym.wdmoe.scenarios import SCENARIOS
 
-RESIDUAL, JOINT = "WDMoE-Residual-v0", "WDMoE-Joint-v0"
+RESIDUAL, JOINT, SERVED = "WDMoE-Residual-v0", "WDMoE-Joint-v0", "WDMoE-Inference-Residual-v0"
 
 
 def started(env_id: str, scenario: str, size: int = 3, **overrides):
@@ -20,9 +21,13 @@ def started(env_id: str, scenario: str, size: int = 3, **overrides):
     return core
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_action_0_is_priced_optimal_bit_for_bit(scenario):
-    residual, joint = (started(env_id, scenario, num_blocks=3) for env_id in (RESIDUAL, JOINT))
+@pytest.mark.parametrize(
+    ("residual_id", "joint_id", "scenario", "overrides"),
+    [(RESIDUAL, JOINT, scenario, {"num_blocks": 3}) for scenario in SCENARIOS]
+    + [(SERVED, "WDMoE-Inference-Joint-v0", scenario, {}) for scenario in INFERENCE_SCENARIOS],
+)
+def test_action_0_is_priced_optimal_bit_for_bit(residual_id, joint_id, scenario, overrides):
+    residual, joint = (started(env_id, scenario, **overrides) for env_id in (residual_id, joint_id))
     policy = JointPolicy(Priced(joint.config))
     zero = np.zeros((3, *residual.action_space.shape), np.float32)
     while not joint.terminated.all():
@@ -43,6 +48,23 @@ def test_a_saving_is_what_a_block_costs_less_than_under_action_0():
         np.testing.assert_array_equal(saving.rewards, own.rewards - zero.rewards)
         np.testing.assert_array_equal(saving.term_values, own.term_values)
         assert (saving.rewards != 0).any()
+
+
+def test_with_a_model_savings_are_of_latency_and_wrong_answers_are_charged_in_the_last_block():
+    """Under action 0 nothing is saved; under others, while both worlds are the same, the latency's difference."""
+    saving, own, zero = (started(SERVED, "digits", 4, residual_reward=kind) for kind in ("saving", "cost", "cost"))
+    actions = np.random.default_rng(1).uniform(-1, 1, (4, *own.action_space.shape)).astype(np.float32)
+    for core in (saving, own):
+        core.step(actions, core.all_rows)
+    zero.step(np.zeros_like(actions), zero.all_rows)
+    np.testing.assert_allclose(saving.rewards, own.rewards - zero.rewards, atol=1e-12)
+    assert (saving.rewards != 0).any()
+    untouched = started(SERVED, "digits", 4, residual_reward="saving")
+    while not untouched.terminated.all():
+        untouched.step(np.zeros_like(actions), untouched.all_rows)
+        wrong = np.where(untouched.terminated, 1 - untouched.terms["correct"], 0)
+        np.testing.assert_allclose(untouched.rewards, -untouched.config.wrong_answer_price * wrong, atol=1e-9)
+    assert wrong.any()
 
 
 def test_a_slower_device_gets_fewer_tokens_and_a_bandwidth_entry_its_factor():

@@ -7,6 +7,7 @@ import numpy as np
 from dmoe_gym.models.serving import ServingCore
 from dmoe_gym.wdmoe.env.base import WDMoECore
 from dmoe_gym.wdmoe.env.joint import DiscountCore, JointCore
+from dmoe_gym.wdmoe.env.residual import ResidualCore
 from dmoe_gym.wdmoe.inference import WDMoEInferenceConfig
 
 
@@ -26,8 +27,10 @@ class InferenceBase(ServingCore, WDMoECore):
 
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
         self._decide(actions, rows)
-        queries = self.relevance.gate_scores.shape
-        self._answer(rows, self.selected.reshape(queries), self.terms["cost"][rows])
+        queries, cost = self.relevance.gate_scores.shape, self.terms["cost"][rows]
+        saved_against = self.rewards[rows] + cost  # what a residual environment takes off, 0 elsewhere
+        self._answer(rows, self.selected.reshape(queries), cost)
+        self.rewards[rows] += saved_against
 
 
 class InferenceCore(InferenceBase, DiscountCore):
@@ -40,3 +43,10 @@ class InferenceJointCore(InferenceBase, JointCore):
     """One step decides a whole allocation, as in `WDMoE-Joint-v0`; the analytic schedulers act here."""
 
     entries = JointCore.entries
+
+
+class InferenceResidualCore(InferenceBase, ResidualCore):
+    """One step corrects `priced-optimal`, as in `WDMoE-Residual-v0`; action 0 is it, bit for bit."""
+
+    entries = ResidualCore.entries
+    meaning = ResidualCore.meaning
