@@ -68,9 +68,10 @@ class Setting:
 
     @property
     def title(self) -> str:
-        """Its name in tables, with its system's where another system's published scenario has that name."""
-        others = (system for system in systems().values() if system.name != self.system.name)
-        taken = self.scenario not in self.system.published and any(self.scenario in other.published for other in others)
+        """Its name in tables, with its system's where another system's scenario, published or known before, has it."""
+        having = [known for known in systems().values() if self.scenario in known.scenarios and not known.page_alone]
+        first = next((known for known in having if self.scenario in known.published), having[0])
+        taken = first.scenarios[self.scenario] != self.system.scenarios[self.scenario]
         return f"{self.scenario} {f'({self.system.name}) ' * taken}{self.overrides}".strip()
 
     @property

@@ -133,6 +133,8 @@ def test_settings_do_not_depend_on_the_form_of_actions() -> None:
             ("other", "DMoE-JESA-v0", "small", {"num_experts": 3}),
             ("devices", "WDMoE-v0", "testbed", {}),
             ("old news", "ChannelAwareGating-v0", "stale", {}),
+            ("links", "DMoE-Inference-v0", "language", {}),
+            ("bandwidths", "WDMoE-Inference-v0", "language", {}),
         )
     }
     found = {setting.title: names for setting, names in settings_of(recipes).items()}
@@ -142,6 +144,7 @@ def test_settings_do_not_depend_on_the_form_of_actions() -> None:
     assert found["mobile"] == []
     # two systems have a scenario of this name
     assert (found["stale"], found["stale (channel-aware gating)"]) == ([], ["old news"])
+    assert (found["language"], found["language (WDMoE inference)"]) == (["links"], ["bandwidths"])
 
 
 def _run(root: Path, config: TrainingConfig, seed: int, rows: list[Row], steps: int = 1024) -> RunFolder:
