@@ -36,7 +36,7 @@ def accuracy_figure(accuracies: Accuracies) -> Figure:
     names = accuracies.transmissions
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(3.6 * columns + 0.6, 3.0 * rows + 1.2), layout="constrained", dpi=110)
+    figure = Figure(figsize=(max(3.6 * columns + 0.6, 6.6), 3.0 * rows + 1.2), layout="constrained", dpi=110)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
     lowest, highest = 100.0, 0.0
     for axis, name in zip(panels, names, strict=False):
