@@ -207,12 +207,12 @@ class BatchedCore(ABC):
         """Move on to the next round, or the episode's end, without a decision: for bounds."""
         self._finish_round(rows)
 
-    # --- one environment
-
     def decided_rounds(self, rows: np.ndarray | int) -> np.ndarray:
         """How many rounds of some environments' episodes are decided, or of one's; int64."""
         layers = self.layer[rows]
         return np.where(self.terminated[rows], layers, np.maximum(layers - 1, 0))
+
+    # --- one environment
 
     def terms_of(self, row: int) -> dict[str, Any]:
         """The terms of one environment's last step."""

@@ -68,8 +68,12 @@ class ServingCore(BatchedCore):
 
     config: ServingConfig
 
-    def _answer(self, rows: np.ndarray, heard: np.ndarray, cost: np.ndarray) -> None:
-        """Let the experts heard answer, charge wrong answers beside the rest of the cost (rows,), and move on."""
+    def _answer(self, rows: np.ndarray, heard: np.ndarray, cost: np.ndarray, credit: np.ndarray | float = 0.0) -> None:
+        """Let the experts heard answer, charge wrong answers beside the rest of the cost (rows,), and move on.
+
+        Args:
+            credit: what rewards count costs against, (rows,); nothing by default.
+        """
         model: ModelRelevance = self.relevance  # type: ignore[attr-defined]  # the system's core has it
         model.hear(rows, heard)
         correct = np.zeros(len(rows))
@@ -79,7 +83,7 @@ class ServingCore(BatchedCore):
             cost[last] += self.config.wrong_answer_price * (1 - correct[last])
         self.terms["cost"][rows] = cost
         self.terms["correct"][rows] = correct
-        self.rewards[rows] = -cost
+        self.rewards[rows] = credit - cost
         self._finish_round(rows)
 
     def priced(self, row: int) -> tuple[float, float]:

@@ -28,9 +28,8 @@ class InferenceBase(ServingCore, WDMoECore):
     def step(self, actions: np.ndarray, rows: np.ndarray) -> None:
         self._decide(actions, rows)
         queries, cost = self.relevance.gate_scores.shape, self.terms["cost"][rows]
-        saved_against = self.rewards[rows] + cost  # what a residual environment takes off, 0 elsewhere
-        self._answer(rows, self.selected.reshape(queries), cost)
-        self.rewards[rows] += saved_against
+        # rewards of savings count against action 0's cost, others against nothing
+        self._answer(rows, self.selected.reshape(queries), cost, credit=self.rewards[rows] + cost)
 
 
 class InferenceCore(InferenceBase, DiscountCore):
