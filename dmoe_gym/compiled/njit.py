@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial, wraps
 from types import FunctionType
 from typing import Any
@@ -28,9 +31,61 @@ def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         enabled = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # numba sets its options at import
         if enabled and os.path.isfile(function.__code__.co_filename):  # inside an archive there is no source
             dispatcher._cache = ContentCache(function)
+        if enabled:
+            dispatcher.compile = _whole(dispatcher.compile)
         return dispatcher
 
     return compiled if function is None else compiled(function)
+
+
+def _whole(compilation: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A dispatcher's `compile` that Ctrl-C waits for: LLVM's calls back to Python lose the exception and the code."""
+
+    @wraps(compilation)
+    def compiled(signature: Any) -> Any:
+        with _interrupts_afterwards():
+            return compilation(signature)
+
+    return compiled
+
+
+@contextmanager
+def _interrupts_afterwards() -> Iterator[None]:
+    """Handle Ctrl-C at the end, or where a function is whole that is compiled on the way; a second one at once."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+    elif isinstance(handler, _Waiting):
+        yield
+        handler.stop_if_asked()
+    else:
+        waiting = _Waiting(handler)
+        signal.signal(signal.SIGINT, waiting)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        waiting.stop_if_asked()
+
+
+class _Waiting:
+    """A handler of Ctrl-C that leaves it to another one later."""
+
+    def __init__(self, handler: Callable[[int, Any], Any]) -> None:
+        self._handler = handler
+        self._frame: Any = None
+
+    def __call__(self, number: int, frame: Any) -> None:
+        if self._frame is not None:
+            self._handler(number, frame)
+        self._frame = frame
+        print("stopping after this compilation; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+
+    def stop_if_asked(self) -> None:
+        """Let the other handler decide, if there was a Ctrl-C."""
+        frame, self._frame = self._frame, None
+        if frame is not None:
+            self._handler(signal.SIGINT, frame)
 
 
 def njit_no_refcount(function: Callable[..., Any] | None = None, **options: Any) -> Any:
