@@ -29,6 +29,14 @@ class _Presser(event.Listener):
         pass
 
 
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Ctrl-C as in a terminal; jobs in the background of a shell ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def pressed(times: int = 1) -> Iterator[None]:
     with event.install_listener("numba:run_pass", _Presser(times)):
