@@ -22,9 +22,9 @@ from agents.run_folder import RunFolder, read_status
 from agents.study import BEST, Budget, load_space, ranked, run_study
 from agents.sweep import ENGINES, Job, Outcome, groups_of, jobs_of, seeds_of
 from agents.sweep import sweep as run_sweep
-from agents.train import reference_rows
+from agents.train import kept_references, reference_rows
 from agents.train import train as train_seed
-from dmoe_gym.evaluation import Row, line_up_of, read_rows
+from dmoe_gym.evaluation import Row, line_up_of
 from dmoe_gym.evaluation.report import write_report
 from dmoe_gym.evaluation.table import print_line_up
 from dmoe_gym.evaluation.tensorboard import landmarks, mean_cost
@@ -243,9 +243,8 @@ def export(
     """Write trained policies as safetensors with their recipes and model cards, which `evaluate` loads."""
     console = wide_console()
     for path in run:
-        _, model = load_learner(path)
-        references = path.parent / "references.csv"
-        rows = read_rows(references) if references.is_file() else []
+        config, model = load_learner(path)
+        rows = kept_references(config, path.parent) or []
         console.print(f"{export_run(path, to, model, rows, overwrite=overwrite)}: written")
 
 
@@ -274,7 +273,7 @@ def demo(
         going_on = "the same command goes on"
         folder = train_seed(config, recipe.stem, seed, runs, references, resume=True, progress=told, going_on=going_on)
     console.print("3/3 evaluation and report")
-    curve = read_rows(folder.evaluations_file)
+    curve = folder.evaluations(config)
     rows = [*references, *(row for row in curve if row["step"] == curve[-1]["step"])]
     line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
     title = f"{config.scenario} scenario, {episodes} held-out episodes, means and 95 % intervals"
@@ -288,7 +287,7 @@ def demo(
 
 def how_it_ended(config: TrainingConfig, folder: RunFolder, references: list[Row]) -> str:
     """The last evaluation's cost beside the landmarks', on the same held-out episodes."""
-    curve = read_rows(folder.evaluations_file)
+    curve = folder.evaluations(config)
     last = [row for row in curve if row["step"] == curve[-1]["step"]]
     line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
     roles = {line_up.random: "random", line_up.optimum: "bound"}

@@ -162,7 +162,7 @@ class EvaluateAndCheckpoint(BetweenUpdates):
         super().__init__()
         self.config, self.folder, self.name, self.status = config, folder, name, status
         self.references, self.line_up, self.interrupts = references, line_up, interrupts
-        self.rows = [row for row in folder.evaluations() if row["step"] <= done] if done else []
+        self.rows = [row for row in folder.evaluations(config) if row["step"] <= done] if done else []
         never = -config.evaluation.every if config.evaluation.untrained else 0
         self._evaluated = max((row["step"] for row in self.rows), default=never)
         self._checkpointed = done

@@ -26,7 +26,7 @@ from agents.run_folder import (
     normalization_tensors,
     read_status,
 )
-from dmoe_gym.evaluation import Row, charted_means, line_up_of, read_rows
+from dmoe_gym.evaluation import Row, charted_means, line_up_of
 from dmoe_gym.evaluation.statistics import Interval
 from dmoe_gym.io.files import read_bytes, read_json, read_tensors, tensor_bytes, write_json, write_whole
 
@@ -74,7 +74,7 @@ def export_run(
         raise ValueError(f"{target}: holds weights already; --overwrite replaces them")
     tensors = tensor_bytes({"format": "pt"}, {name: each.numpy() for name, each in policy_tensors(model).items()})
     recipe = dump_config(config).encode()
-    evaluations = read_rows(folder.evaluations_file)
+    evaluations = folder.evaluations(config)
     status = read_status(run)
     manifest = {
         "format": FORMAT,

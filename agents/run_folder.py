@@ -314,13 +314,26 @@ class RunFolder:
             if file.is_file():
                 file.unlink()
 
-    def evaluations(self) -> list[Row]:
-        """Rows of the evaluations so far; none if there are none.
+    def evaluations(self, config: TrainingConfig) -> list[Row]:
+        """Rows of the evaluations so far; none if there were none.
 
         Raises:
-            ValueError: naming the file, if it is damaged.
+            ValueError: naming the file, if it is damaged, empty or of another run than this one of that recipe.
         """
-        return read_rows(self.evaluations_file) if self.evaluations_file.is_file() else []
+        file = self.evaluations_file
+        if not file.exists():
+            return []
+        rows = read_rows(file)
+        if not rows:
+            raise ValueError(f"{file}: holds no rows, valid are those of an evaluation at least")
+        own = {"policy": self.path.resolve().name, "env_id": config.env_id, "scenario": config.scenario or "default"}
+        for row in rows:
+            for field, value in own.items():
+                if row.get(field) != value:
+                    raise ValueError(f"{file}: {field} = {row.get(field)!r:.60}, valid is this run's {value!r}")
+            if not isinstance(row.get("step"), int):
+                raise ValueError(f"{file}: step = {row.get('step')!r:.60}, valid are whole numbers")
+        return rows
 
     def is_finished(self, config: TrainingConfig) -> bool:
         """Has the run all steps of its recipe behind it, and is its last policy evaluated?
@@ -329,7 +342,7 @@ class RunFolder:
             ValueError: naming the file, if one is damaged.
         """
         steps = checkpoint_steps(self.checkpoint_file)
-        return steps >= config.total_timesteps and any(row.get("step") == steps for row in self.evaluations())
+        return steps >= config.total_timesteps and any(row["step"] == steps for row in self.evaluations(config))
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep every other process from training this run: see `alone`."""

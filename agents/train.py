@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +24,9 @@ from agents.run_folder import TRACEBACK, Pending, RunFolder, StatusKeeper, load_
 from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_of, read_rows
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import landmarks, write_lines
-from dmoe_gym.io.files import read_bytes, read_json, write_csv, write_json, write_whole
+from dmoe_gym.io.files import csv_text, read_bytes, read_json, write_json, write_whole
+
+REFERENCES, ABOUT = "references.csv", "references.json"
 
 
 def reference_rows(
@@ -39,28 +43,10 @@ def reference_rows(
     Raises:
         ValueError: if the file is of anything else than the recipe asks for: runs of one group share all of it.
     """
-    file, about_file = root / config.group / "references.csv", root / config.group / "references.json"
+    folder = root / config.group
     line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
-    about = {
-        "environment": line_up.env_id,
-        "scenario": config.scenario,
-        "overrides": dict(config.overrides),
-        "episodes": config.evaluation.episodes,
-        "policies": config.evaluation.references,
-    }
-    if file.exists():
-        kept = read_json(read_bytes(about_file, "file"), str(about_file)) if about_file.exists() else {}
-        # as a file holds it: lists for tuples
-        asked = json.loads(json.dumps(about, default=str))
-        differing = [field for field, value in asked.items() if field not in kept or kept[field] != value]
-        if differing:
-            field = differing[0]
-            raise ValueError(
-                f"{file}: its {field} are {kept.get(field, 'unknown')!r}, the recipe's {asked[field]!r}; "
-                "choose another group in the recipe"
-            )
-        rows = read_rows(file)
-    else:
+    rows = kept_references(config, folder)
+    if rows is None:
         rows = evaluate_line_up(
             config.env_id,
             scenario=config.scenario,
@@ -70,10 +56,47 @@ def reference_rows(
             progress=progress,
             **config.overrides,
         )
-        write_json(about_file, about)
-        write_csv(file, rows)
+        table = csv_text(rows)
+        write_json(folder / ABOUT, {**_asked(config), "sha256": sha256(table.encode()).hexdigest()})
+        write_whole(folder / REFERENCES, table)
     write_lines(root / config.group, rows, line_up, landmarks(rows, line_up), config.total_timesteps)
     return rows
+
+
+def kept_references(config: TrainingConfig, folder: Path) -> list[Row] | None:
+    """Rows of the line-up that a group's folder keeps; None if it keeps none.
+
+    Raises:
+        ValueError: if they are of anything else than the recipe asks for, or not the ones that were written.
+    """
+    file, about = folder / REFERENCES, folder / ABOUT
+    if not file.exists():
+        return None
+    kept = read_json(read_bytes(about, "file"), str(about)) if about.exists() else {}
+    asked = _asked(config)
+    differing = [field for field, value in asked.items() if field not in kept or kept[field] != value]
+    if differing:
+        field = differing[0]
+        raise ValueError(
+            f"{file}: its {field} are {kept.get(field, 'unknown')!r}, the recipe's {asked[field]!r}; "
+            "choose another group in the recipe"
+        )
+    rows = read_rows(file)
+    if sha256(read_bytes(file, "file")).hexdigest() != kept.get("sha256"):
+        raise ValueError(f"{file}: is not what {ABOUT} beside it is about; without the two they are made again")
+    return rows
+
+
+def _asked(config: TrainingConfig) -> dict[str, Any]:
+    """What a recipe's references are of, as a file holds it: lists for tuples."""
+    about = {
+        "environment": line_up_of(config.env_id, config.scenario, **config.overrides).env_id,
+        "scenario": config.scenario,
+        "overrides": dict(config.overrides),
+        "episodes": config.evaluation.episodes,
+        "policies": config.evaluation.references,
+    }
+    return json.loads(json.dumps(about, default=str))
 
 
 def train(

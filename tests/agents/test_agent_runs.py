@@ -222,6 +222,9 @@ def test_references_of_something_else_are_refused(
         ("references.csv", lambda text: text + text, "seed = 'seed', valid are finite numbers"),
         ("references.csv", lambda text: text + text.splitlines()[1] + "\n", "twice"),
         ("references.csv", lambda text: text.replace("policy", "who"), "is no file that `evaluate` wrote"),
+        ("references.csv", lambda text: "", "is not what references.json beside it is about"),
+        ("references.csv", lambda text: text.splitlines()[0] + "\n", "is not what references.json beside it is about"),
+        ("references.csv", lambda text: text.replace("1000000", "3"), "is not what references.json beside it is about"),
     ],
 )
 def test_references_that_are_damaged_are_named(

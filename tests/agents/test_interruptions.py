@@ -24,7 +24,7 @@ from agents.learners import build_env, build_learner, load_replay, save_replay
 from agents.run_folder import RunFolder, Status, checkpoint_steps, read_status
 from agents.train import TrainingError, train
 from dmoe_gym.evaluation import FIRST_HELD_OUT_SEED
-from dmoe_gym.io.files import read_csv
+from dmoe_gym.io.files import read_csv, write_csv
 
 RECIPE: dict[str, Any] = {
     "algorithm": "ppo",
@@ -104,8 +104,8 @@ def test_interrupted_runs_have_what_uninterrupted_ones_have(
         assert (status.state, status.steps) == ("interrupted", checkpoint_steps(folder.checkpoint_file))
     parts = _train(config, tmp_path / "parts", resume=True)
     assert parts.is_finished(config)
-    assert [(row["step"], row["seed"]) for row in parts.evaluations()] == [
-        (row["step"], row["seed"]) for row in whole.evaluations()
+    assert [(row["step"], row["seed"]) for row in parts.evaluations(config)] == [
+        (row["step"], row["seed"]) for row in whole.evaluations(config)
     ]
     if recipe == "ppo":  # SAC logs by episodes, whose ends differ as episodes are drawn anew
         assert _filled(parts) == _filled(whole)
@@ -152,7 +152,7 @@ def test_killed_runs_drop_what_they_make_again(tmp_path: Path, monkeypatch: pyte
     _train(config, tmp_path / "parts", resume=True)
     assert [steps for steps, _ in _filled(folder)] == [steps for steps, _ in _filled(whole)]
     assert _events(folder) == _events(whole)
-    assert len(folder.evaluations()) == len(whole.evaluations())
+    assert len(folder.evaluations(config)) == len(whole.evaluations(config))
 
 
 class _Interrupted:
@@ -187,7 +187,7 @@ def test_a_run_whose_last_evaluation_was_interrupted_is_not_finished(
     _train(config, tmp_path, resume=True)
     assert evaluations.calls == 7
     assert folder.is_finished(config)
-    assert {row["step"] for row in folder.evaluations()} == {0, 64, 128, 192, 256, 320}
+    assert {row["step"] for row in folder.evaluations(config)} == {0, 64, 128, 192, 256, 320}
     parameters = [torch.load(folder.checkpoint_file, weights_only=True)["parameters"]["policy"]]
     folder.checkpoint_file.write_bytes(before)
     parameters.append(torch.load(folder.checkpoint_file, weights_only=True)["parameters"]["policy"])
@@ -268,7 +268,7 @@ def test_training_draws_no_held_out_and_no_repeated_episode(tmp_path: Path, monk
         drawn.extend(tuple(pair) for pair in seeds)
         seed(core, rows, seeds)
 
-    row = {"policy": "run", "env_id": RECIPE["env_id"], "seed": 1, "cost": 1.0}
+    row = {"policy": "run-seed899999", "env_id": RECIPE["env_id"], "scenario": "testbed", "seed": 1, "cost": 1.0}
     monkeypatch.setattr("agents.callback.evaluate", lambda *_, **__: [row])
     monkeypatch.setattr(BatchedCore, "seed", note)
     config = TrainingConfig(**{**RECIPE, "seeds": [899_999]})
@@ -353,3 +353,45 @@ def test_threads_of_others_are_heard(error, tmp_path, monkeypatch):
     assert threading.excepthook is before
     failing_thread()
     assert heard == [error, error]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: "", "holds no rows"),
+        (lambda text: text.splitlines()[0] + "\n", "holds no rows"),
+        (
+            lambda text: text.replace("run-seed0,", "run-seed1,"),
+            "policy = 'run-seed1', valid is this run's 'run-seed0'",
+        ),
+        (lambda text: text.replace(",WDMoE-v0,", ",WDMoE-Joint-v0,"), "env_id = 'WDMoE-Joint-v0'.*'WDMoE-v0'"),
+        (lambda text: text.replace(",testbed,", ",crowd,"), "scenario = 'crowd', valid is this run's 'testbed'"),
+        (lambda text: text.replace(",step\n", ",when\n"), "step = None, valid are whole numbers"),
+    ],
+)
+def test_evaluations_of_another_run_are_not_gone_on_with(change: Any, words: str, tmp_path: Path) -> None:
+    config = TrainingConfig(**RECIPE)
+    folder = RunFolder.of(tmp_path, config, "run", 0)
+    folder.path.mkdir(parents=True)
+    row = {
+        "env_id": "WDMoE-v0",
+        "scenario": "testbed",
+        "configuration": "c0",
+        "seed": 1_000_000,
+        "cost": 1.5,
+        "step": 0,
+    }
+    write_csv(folder.evaluations_file, [{"policy": "run-seed0", **row}])
+    assert folder.evaluations(config)[0]["cost"] == 1.5
+    text = folder.evaluations_file.read_text()
+    folder.evaluations_file.write_text(change(text))
+    with pytest.raises(ValueError, match=rf"evaluations\.csv: {words}"):
+        folder.evaluations(config)
+
+
+def test_a_folder_is_no_file_of_evaluations(tmp_path: Path) -> None:
+    config = TrainingConfig(**RECIPE)
+    folder = RunFolder.of(tmp_path, config, "run", 0)
+    folder.evaluations_file.mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"evaluations\.csv.* is no file but a folder"):
+        folder.evaluations(config)
