@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -19,14 +20,16 @@ def feature_names(of_nodes: Iterable[str], nodes: int, of_all: Iterable[str]) ->
 
 
 class FeatureCore(BatchedCore):
-    """A core that is observed as features of what its system's core observes, before which it stands among the bases.
+    """What is observed is one vector of features; this core stands before its system's own among the bases.
 
     Attributes:
         features: (num_envs, features) float32, what is observed.
         inputs: what they are functions of, by the names under which the system's core observes it.
+        features_told: what each means by its name, by what there is one of each for, in the order of the vector.
     """
 
     alone = "features"
+    features_told: ClassVar[Mapping[str, Mapping[str, str]]]
 
     def _make_features(self, num_envs: int) -> None:
         """Called before the system's core builds its spaces."""

@@ -19,10 +19,10 @@ import dmoe_gym  # noqa: F401  registers the environments
 from dmoe_gym.config import StrictConfig, SystemConfig
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.dmoe.config import DMoEConfig
-from dmoe_gym.dmoe.env.residual import GLOBAL_FEATURES, LINK_FEATURES, NODE_FEATURES, TOLD_FEATURES
 from dmoe_gym.dmoe.scenarios import HARDNESS
 from dmoe_gym.facades.manual import decided, observed, short, story
 from dmoe_gym.registration import ENVIRONMENTS, VIEWS, create_core, system_of, systems
+from dmoe_gym.residual import FeatureCore
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -98,8 +98,11 @@ def _page(env_id: str) -> Iterator[str]:
     )
     yield "## Observation"
     yield _observation_table(core, default)
-    if core.alone == "features":
-        yield _feature_table()
+    if isinstance(core, FeatureCore):
+        rows = [
+            [f"`{name}`", of, said] for of, features in core.features_told.items() for name, said in features.items()
+        ]
+        yield _table(["feature", "of", "meaning"], rows)
     yield "## Action"
     yield _action_table(core, symbols, default)
     yield "## Reward"
@@ -138,17 +141,6 @@ def _observation_table(core: BatchedCore, default: str) -> str:
             size, _, meaning = said.partition(": ")
             body.append([f"`{name}`", f"`{size}`", "not there", "float32", _span("0", "1"), meaning])
     return _table(["key", "shape", f"in `{default}`", "dtype", "from, to", "meaning"], body)
-
-
-def _feature_table() -> str:
-    kinds = (
-        ("every node", NODE_FEATURES),
-        ("all", GLOBAL_FEATURES),
-        ("every node, with `acknowledged`", TOLD_FEATURES),
-        ("every link, with `acknowledged`", LINK_FEATURES),
-    )
-    rows = [[f"`{name}`", of, said] for of, features in kinds for name, said in features.items()]
-    return _table(["feature", "of", "meaning"], rows)
 
 
 def _action_table(core: BatchedCore, symbols: Mapping[str, int], default: str) -> str:
@@ -222,15 +214,20 @@ def _values(scenarios: Mapping[str, SystemConfig]) -> str:
 
 
 def _fields(config: type[SystemConfig]) -> str:
-    parent = config.__mro__[1]
-    own = [name for name in config.model_fields if parent is SystemConfig or name in config.__annotations__]
+    sections = {type(next(iter(system.scenarios.values()))) for system in systems().values()}
+    # what stands before it among the bases has no section of its own
+    parent = next((base for base in config.__mro__[1:] if base in sections), None)
+    known = set() if parent is None else set(parent.model_fields) - set(config.__annotations__)
+    own = [name for name in config.model_fields if name not in known]
     told, fields = fields_of(config), config.model_fields
     rows = [
         [f"`{name}`", shown(fields[name].default), valid(fields[name].annotation, fields[name].metadata), told[name]]
         for name in own
     ]
-    rest = f"\n\nThe other fields are those of [`{parent.__name__}`](#{parent.__name__.lower()})."
-    return _table(["field", "default", "valid", "meaning"], rows) + rest * (len(own) < len(fields))
+    table = _table(["field", "default", "valid", "meaning"], rows)
+    if parent is None:
+        return table
+    return f"{table}\n\nThe other fields are those of [`{parent.__name__}`](#{parent.__name__.lower()})."
 
 
 def shown(value: Any, whole: bool = False) -> str:

@@ -214,9 +214,10 @@ def lower_energy(chosen_on: Asked, judged_on: Asked, families: tuple[str, ...]) 
 
 def _lower_than(chosen_on: Asked, judged_on: Asked, families: tuple[str, ...], reference: str, margin: float) -> str:
     claimed = f'- "Cost lower by up to 50 % than Top-k", {reference}'
+    allowed = f"{margin:g} points less allowed on validation inputs"
     found = at_equal_accuracy(chosen_on, families, reference, margin)
     if found is None:
-        return f"{claimed}: nothing was as accurate."
+        return f"{claimed}, {allowed}: nothing was as accurate."
     accuracy, energy = judged_on[found].change_from(judged_on[reference])
     if energy.high >= 0:
         verdict = "not confirmed"
@@ -225,7 +226,7 @@ def _lower_than(chosen_on: Asked, judged_on: Asked, families: tuple[str, ...], r
     else:
         verdict = "lower at equal accuracy" if accuracy.low > -EQUAL else "energy is lower, equal accuracy is not shown"
     return (
-        f"{claimed}, {margin:g} points less allowed on validation inputs: {verdict}. Energy {energy:+.1f} %, accuracy "
+        f"{claimed}, {allowed}: {verdict}. Energy {energy:+.1f} %, accuracy "
         f"{accuracy:+.2f} points ({found}); 50 % is {'' if energy.low <= -50 else 'not '}reached."
     )
 

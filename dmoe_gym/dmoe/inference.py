@@ -21,9 +21,9 @@ class InferenceConfig(ServingConfig, DMoEConfig):
 
     Attributes:
         relevance: gate scores are always the model's; `inputs` says which part of its queries it is asked.
-        threshold, importance_factor: z and gamma of JESA, which action 0 is; the default is what cost least of the
-            grid of the experiment `inference` on validation inputs. No shortfall is priced: what leaving
-            experts out costs are wrong answers, in units of E_ref.
+        threshold, importance_factor: z and gamma of JESA, which action 0 is (this project's choice; what costs least
+            depends on scenario and price: experiment `inference`). No shortfall is priced: what leaving experts
+            out costs are wrong answers, in units of E_ref.
         others: as in `ServingConfig` and `DMoEConfig`. There is no relevance budget and no battery here.
     """
 

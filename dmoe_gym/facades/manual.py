@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.facades.view import View
-from dmoe_gym.registration import system_of
+from dmoe_gym.registration import ENVIRONMENTS, system_of
 
 
 class Part(NamedTuple):
@@ -31,11 +31,15 @@ class Part(NamedTuple):
 def story(core: BatchedCore) -> list[str]:
     """The paragraphs of a core's description, its own first, then those of what it is a kind of.
 
-    Its name where it has none, as under `python -OO`.
+    Bases that are another id's, whose actions are others, tell nothing; nor do attributes. Its name where it has no
+    description, as under `python -OO`.
     """
+    others = {f"{type(core).__module__}:{type(core).__qualname__}"} ^ {str(each.core) for each in ENVIRONMENTS.values()}
     kinds = [kind for kind in type(core).__mro__ if issubclass(kind, BatchedCore) and kind is not BatchedCore]
-    described = [kind.__doc__ for kind in kinds if kind.__doc__] or [type(core).__name__]
-    return [part for text in described for part in inspect.cleandoc(text).split("\n\n")]
+    told = [kind for kind in kinds if f"{kind.__module__}:{kind.__qualname__}" not in others]
+    described = [kind.__doc__ for kind in told if kind.__doc__] or [type(core).__name__]
+    parts = [part for text in described for part in inspect.cleandoc(text).split("\n\n")]
+    return [part for part in parts if not part.startswith(("Attributes:", "Args:"))]
 
 
 def observed(core: BatchedCore) -> list[Part]:

@@ -61,7 +61,7 @@ class ServingConfig(SystemConfig):
 
 
 class ServingCore(BatchedCore):
-    """A core whose rounds are a model's layers; it stands before the system's own core among the bases.
+    """Rounds are a model's layers; this core stands before its system's own among the bases.
 
     Terms end with `correct`: in an episode's last round how right its answers are in the mean, before that 0.
     """

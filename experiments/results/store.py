@@ -126,7 +126,7 @@ def collect_runs(name: str, config: TrainingConfig, root: Path) -> tuple[list[Ro
         if reason:
             lacking.setdefault(reason, []).append(seed)
             continue
-        evaluations = read_csv(folder.evaluations_file)
+        evaluations = folder.evaluations(config)
         costs: dict[int, list[float]] = {}
         for row in evaluations:
             costs.setdefault(row["step"], []).append(row["cost"])

@@ -153,7 +153,8 @@ def _run(root: Path, config: TrainingConfig, seed: int, rows: list[Row], steps: 
 
     folder = RunFolder.of(root, config, "mine", seed)
     folder.prepare(config, seed, resume=False)
-    write_csv(folder.evaluations_file, [{**row, "step": step} for step in (0, steps) for row in rows])
+    own = {"policy": folder.path.name, "env_id": config.env_id, "scenario": config.scenario}
+    write_csv(folder.evaluations_file, [{**row, **own, "step": step} for step in (0, steps) for row in rows])
     torch.save({"num_timesteps": steps, "parameters": {}}, folder.checkpoint_file)
     return folder
 

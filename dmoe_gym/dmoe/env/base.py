@@ -23,7 +23,7 @@ TERMS = ("cost", "energy_communication_J", "energy_computation_J", "relevance", 
 
 
 class DMoECore(BatchedCore):
-    """An episode is one inference of L rounds, a round one layer: gate scores and channel are drawn anew in each.
+    """An episode is one inference of L rounds, a round one layer, with gate scores and the channel's next state.
 
     Terms of a step are the share of its round that the step decided, so over a round they sum to the round's. What is
     observed of the channel, and what actions are repaired by, is what `csi` lets know; charged is the true channel.

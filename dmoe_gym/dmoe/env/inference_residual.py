@@ -51,6 +51,7 @@ class InferenceResidualCore(FeatureCore, InferenceCore):
             "threshold": "K: the same of node i's own hidden states, on top",
         }
     )
+    features_told = MappingProxyType({"every node": NODE_FEATURES, "all": GLOBAL_FEATURES})
     meaning = MappingProxyType({"features": "(7*K + 4,): 7 features of every node, feature after feature, 4 of all"})
     config: InferenceConfig
 

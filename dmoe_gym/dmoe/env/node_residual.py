@@ -17,15 +17,32 @@ from dmoe_gym.dmoe.schedulers.nodes import NodeCorrections, Shares
 from dmoe_gym.policy import Remembered, remembered
 from dmoe_gym.residual import LARGEST, FeatureCore, feature_names
 
-# Of every expert, as a node sees it: its scores, the best rate of the link inside the node's share and over all
-# subcarriers, its computation, whether it is the node's own, what came of the last round and, faded, of the rounds
-# before, and what the filter believes of the link.
-EXPERT_FEATURES = (
-    "score", "best_score", "rate", "best_rate", "computation", "own", "asked", "arrived", "outcomes", "blocked",
-    "in_doubt",
-)  # fmt: skip
+# One of each per expert, as the node sees it, and what it means.
+EXPERT_FEATURES = MappingProxyType(
+    {
+        "score": "mean gate score of the node's hidden states for it",
+        "best_score": "the largest of them",
+        "rate": "spectral efficiency of the link to it on the best subcarrier of the node's share, over 4 bit/s/Hz",
+        "best_rate": "the same on the best of all subcarriers",
+        "computation": "its energy per hidden state over the mean, less 1",
+        "own": "1 for the node's own expert",
+        "asked": "1 if one of its hidden states asked it in the last round",
+        "arrived": "1 if it served one",
+        "outcomes": "half the sum over rounds of 1 for served, -1 for asked in vain, each counting 0.8 of the next one",
+        "blocked": "probability that the link is blocked, by the filter underneath; 0 under a rule without one",
+        "in_doubt": "4 p (1 - p) of that probability p",
+    }
+)
 # Of the node itself.
-OWN_FEATURES = ("threshold", "progress", "owns_rest", "short", "short_before")
+OWN_FEATURES = MappingProxyType(
+    {
+        "threshold": "as in `DMoE-JESA-v0`",
+        "progress": "as in `DMoE-JESA-v0`",
+        "owns_rest": "1 if it has one of the subcarriers that do not come out even",
+        "short": "5 times its shortfall of the last round",
+        "short_before": "twice the sum over rounds of its shortfall, each counting 0.8 of the next one",
+    }
+)
 FADES = 0.8
 # What an action of 1 multiplies by (this project's choice).
 PRICE_FACTOR, CAUTION_FACTOR = 8.0, 8.0
@@ -39,6 +56,7 @@ class NodeResidualCore(FeatureCore, NodesCore):
     `residual={"reward": "saving"}` a reward is what the round costs less than it would under action 0.
     """
 
+    features_told = MappingProxyType({"every expert of every node": EXPERT_FEATURES, "every node": OWN_FEATURES})
     meaning: Mapping[str, str] = MappingProxyType(
         {"features": "(11*K*K + 5*K,): node after node, 11 features of each expert, feature by feature, 5 of its own"}
     )

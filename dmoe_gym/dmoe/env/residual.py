@@ -213,6 +213,14 @@ class ResidualCore(FeatureCore, DMoECore):
     """
 
     decides_rounds = True
+    features_told = MappingProxyType(
+        {
+            "every node": NODE_FEATURES,
+            "all": GLOBAL_FEATURES,
+            "every node, with `acknowledged`": TOLD_FEATURES,
+            "every link, with `acknowledged`": LINK_FEATURES,
+        }
+    )
     meaning: Mapping[str, str] = MappingProxyType(
         {
             "features": "(11*K + 4,): 11 features of every node, feature after feature, and 4 of all; "

@@ -48,6 +48,7 @@ class ResidualCore(FeatureCore, JointCore):
             "bandwidth": f"U: what bandwidth device u gets is multiplied by {BANDWIDTH_FACTOR:g}^entry",
         }
     )
+    features_told = MappingProxyType({"every device": DEVICE_FEATURES, "all": GLOBAL_FEATURES})
     meaning = MappingProxyType(
         {"features": "(5*U + 2,): 5 features of every device, feature after feature, and 2 of all"}
     )
