@@ -40,6 +40,11 @@ class FeatureCore(BatchedCore):
     def feature_names(self) -> tuple[str, ...]:
         """What the entries of an observation mean."""
 
+    @property
+    def entry_names(self) -> tuple[str, ...]:
+        """The names of a whole observation's entries, where `feature_names` are a part's."""
+        return self.feature_names
+
     def _observations(self) -> dict[str, np.ndarray]:
         self.inputs = super()._observations()  # type: ignore[safe-super]  # of the system's core
         return {"features": self.features}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, SerializeAsAny, model_validator
@@ -122,6 +122,8 @@ class LargeScaleConfig(ChannelConfig):
         shadowing_std_db: standard deviation of the log-normal shadowing [dB], 0 for none.
         decorrelation_distance_m: distance in which its correlation falls to 1/e [m].
     """
+
+    between_nodes: ClassVar[bool] = True
 
     kind: Literal["large_scale"] = "large_scale"
     small_scale: Annotated[SerializeAsAny[SmallScaleConfig], read_as(SmallScaleConfig)] = RayleighConfig()

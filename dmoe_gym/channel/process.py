@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -106,7 +106,13 @@ class ChannelProcess(RandomProcess):
 
 
 class ChannelConfig(Component):
-    """What a channel is: builds its process, and says what is known of its law."""
+    """What a channel is: builds its process, and says what is known of its law.
+
+    Attributes:
+        between_nodes: are sources and destinations the same nodes? Such a channel has no links of one base station.
+    """
+
+    between_nodes: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, batch: int, links: tuple[int, int], subcarriers: int) -> ChannelProcess:

@@ -25,7 +25,7 @@ BELIEVABLE = ("channel", "csi", "mean_snr_db", "slot_duration_s", "relevance_bud
 
 
 class ResidualConfig(StrictConfig):
-    """What `DMoE-JESA-Residual-v0` corrects and rewards; other ids do not look at it.
+    """What residual ids correct and reward; others do not look at it.
 
     Attributes:
         underneath: the scheduler that is corrected, by its name in tables; None for the scenario's strongest.
@@ -39,6 +39,17 @@ class ResidualConfig(StrictConfig):
     underneath: str | None = None
     reward: Literal["cost", "saving"] = "cost"
     believes: dict[str, Any] = Field(default_factory=dict, max_length=20)
+
+    def only(self, *used: str) -> None:
+        """Refuse what an environment does not use.
+
+        Raises:
+            ValueError: for a field that is not the default and not among those used.
+        """
+        for name, field in type(self).model_fields.items():
+            value, default = getattr(self, name), field.get_default(call_default_factory=True)
+            if name not in used and value != default:
+                raise ValueError(f"residual.{name} = {value!r:.99}: valid in this environment is {default!r}")
 
     def __hash__(self) -> int:
         # a mapping has none of its own

@@ -202,7 +202,9 @@ def evaluate_line_up(
         policy = system.policy(own, config)
         made_here = isinstance(policy, SchedulerPolicy) and policy is not own
         policies[name] = policy, line_up.env_id if made_here else env_id
-    known = [*policies, *line_up.bounds]
+    known, seeds = [*policies, *line_up.bounds], _different(seeds)
+    if isinstance(names, str):
+        raise ValueError(f"names = {names!r}: valid are names in a list, of {', '.join(known)}")
     unknown = [name for name in names or () if name not in known]
     if unknown:
         raise ValueError(f"policy = {unknown[0]!r}: valid for {env_id} are {', '.join(known)}")

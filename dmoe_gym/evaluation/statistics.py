@@ -129,6 +129,8 @@ def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[C
                 f"policy {name!r} ran in another configuration than {reference!r} ({where}, with overrides): "
                 "differences would not be paired"
             )
+        if any(metric not in row for row in group):
+            continue  # a bound has costs and no schedule
         values = column(group, metric)
         comparisons.append(
             Comparison(

@@ -12,6 +12,7 @@ from dmoe_gym.facades.manual import told
 from dmoe_gym.facades.view import FRAMES_PER_SECOND, create_view, seeded_pair, told_seed, watched
 from dmoe_gym.io.extras import needed_for
 from dmoe_gym.rendering import Viewer
+from dmoe_gym.residual import FeatureCore
 
 
 class SingleEnv(gym.Env):
@@ -143,11 +144,12 @@ class SingleEnv(gym.Env):
         """What the entries of an observation mean that is one vector of features, in their order."""
         if self.core.alone is None:
             raise AttributeError(f"{type(self.core).__name__}: its observations have keys, which name them")
-        return self.core.feature_names  # type: ignore[attr-defined]
+        return self.core.entry_names  # type: ignore[attr-defined]
 
     def encode(self, schedule: Any) -> np.ndarray:
         """The action that decodes to a feasible schedule; only where the action space can say every schedule."""
-        if not hasattr(self.core, "encode"):
+        # what corrects a schedule inherits from what names one
+        if not hasattr(self.core, "encode") or isinstance(self.core, FeatureCore):
             raise NotImplementedError(f"{type(self.core).__name__}: its actions cannot name a whole schedule")
         return self.core.encode(schedule)
 

@@ -207,10 +207,16 @@ class GatingCore(BatchedCore):
 
     def round(self, row: int) -> GatingRound:
         """The true current input of one environment."""
+        return self._round(row, self.snr[row].copy())
+
+    def observed_round(self, row: int) -> GatingRound:
+        return self._round(row, 10.0 ** self.snr_bel[row].astype(float))
+
+    def _round(self, row: int, snr: np.ndarray) -> GatingRound:
         log_weights, log_answers = self._forward(np.array([row]))
         return GatingRound(
             features=self.features[row].copy(),
-            snr=self.snr[row].copy(),
+            snr=snr,
             log_weights=log_weights[0],
             log_answers=log_answers[0],
             label=int(self.labels[self.image[row]]),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from dmoe_gym.channel import ChannelField, CSIConfig, GaussMarkovConfig, KnowledgeField
 from dmoe_gym.config import SystemConfig, kind_alone, named
@@ -106,8 +106,16 @@ class GatingSystemConfig(SystemConfig):
     csi: KnowledgeField = CSIConfig()
 
     def numbers(self) -> int:
-        """See `SystemConfig.numbers`: features, noise and what copies of them take."""
-        return 10_000
+        """See `SystemConfig.numbers`: features, noise and what copies of them take, and the links of 16 experts."""
+        return 10_000 if self.channel is None else 10_000 + self.channel.numbers(16, 1) + self.csi.numbers(16)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.channel is None and self.csi != CSIConfig():
+            raise ValueError(f"csi = {self.csi!r}: valid without a channel is the default, for nothing is to be known")
+        if self.channel is not None and self.channel.between_nodes:
+            raise ValueError(f"channel = {self.channel!r}: valid are channels of links from one server")
+        return self
 
     _kind_alone = field_validator("transmission", mode="before")(kind_alone)
 

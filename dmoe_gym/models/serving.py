@@ -54,6 +54,9 @@ class ServingConfig(SystemConfig):
         """A copy with some fields replaced; with another `model` what the old one decided, its queries included, is
         not kept."""
         if overrides.get("model", self.model) == self.model:
+            if "prompts" in overrides and "relevance" not in overrides:
+                kept = {name: value for name, value in self.relevance.model_dump().items() if name != "prompts"}
+                overrides = {**overrides, "relevance": kept}
             return super().replace(**overrides)
         dropped = {"model", "prompts", "relevance", *self.of_the_model}
         kept = {name: getattr(self, name) for name in type(self).model_fields if name not in dropped}
@@ -129,4 +132,7 @@ def named_model(model: object, given: object = None, prompts: str | None = None)
     given = kind_alone(given.model_dump() if isinstance(given, ModelSource) else {} if given is None else given)
     if not isinstance(given, dict) or given.get("kind", kind) != kind:
         raise ValueError(f"relevance = {given!r}: kind is {kind!r} with model = {model!r}")
+    for name in fields.keys() & given.keys():
+        if str(given[name]) != str(fields[name]):
+            raise ValueError(f"relevance.{name} = {given[name]!r}: valid with model = {model!r} is {fields[name]!r}")
     return source(**{**fields, **given})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -90,6 +90,8 @@ class WDMoEConfig(SystemConfig):
             raise ValueError(
                 f"max_experts = {self.max_experts}: valid are whole numbers from 1 to num_devices = {self.num_devices}"
             )
+        if self.channel.between_nodes:
+            raise ValueError(f"channel = {self.channel!r}: valid are channels of links from one base station")
         if self.distance_range_m[0] > self.distance_range_m[1]:
             raise ValueError(f"distance_range_m = {self.distance_range_m}: valid is the smaller distance first")
         if self.device_speeds_flops is not None and len(self.device_speeds_flops) != self.num_devices:
@@ -134,6 +136,12 @@ class WDMoEConfig(SystemConfig):
         gains = 2 * self.num_devices
         channel = self.channel.numbers(gains, 1) + self.csi.numbers(gains)
         return channel + 40 * gains + 16 * self.num_tokens * self.num_devices
+
+    def replace(self, /, **overrides: Any) -> Self:
+        """As every configuration's; a range of speeds takes the place of given ones."""
+        if "device_speed_range_flops" in overrides:
+            overrides = {"device_speeds_flops": None, **overrides}
+        return super().replace(**overrides)
 
     @cached_property
     def device_speeds(self) -> np.ndarray:

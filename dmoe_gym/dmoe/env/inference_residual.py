@@ -57,6 +57,7 @@ class InferenceResidualCore(FeatureCore, InferenceCore):
 
     def __init__(self, num_envs: int, config: InferenceConfig) -> None:
         self.config = config
+        config.residual.only()
         self._make_features(num_envs)
         super().__init__(num_envs, config)
 

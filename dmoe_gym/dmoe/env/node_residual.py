@@ -63,6 +63,9 @@ class NodeResidualCore(FeatureCore, NodesCore):
 
     def __init__(self, num_envs: int, config: NodesConfig) -> None:
         self.config = config
+        if config.observe != "own":
+            raise ValueError(f"observe = {config.observe!r}: valid where nodes correct their rule is 'own'")
+        config.residual.only("reward")
         blocked = isinstance(config.channel, BlockageConfig) and config.acknowledged and not config.csi.is_perfect
         self.underneath = Shares(config, blocked)
         experts = config.num_experts
@@ -101,6 +104,10 @@ class NodeResidualCore(FeatureCore, NodesCore):
     def feature_names(self) -> tuple[str, ...]:
         """What the entries of a node's observation mean: "score[3]" is of expert 3."""
         return feature_names(EXPERT_FEATURES, self.config.num_experts, OWN_FEATURES)
+
+    @property
+    def entry_names(self) -> tuple[str, ...]:
+        return tuple(f"node_{node}.{name}" for node in range(self.config.num_experts) for name in self.feature_names)
 
     def corrections(self, actions: np.ndarray) -> NodeCorrections:
         """What actions (B, K x entries), node after node, mean."""

@@ -228,6 +228,10 @@ class WDMoECore(BatchedCore):
         """The true current block of one environment."""
         return Block(self.gate_weights[row], self.gains[row, 0], self.gains[row, 1], self.config)
 
+    def observed_round(self, row: int) -> Block:
+        gains = self.gains[row] * (self.observed_cn0[row] / self.cn0[row])
+        return Block(self.gate_weights[row], gains[0], gains[1], self.config)
+
     def schedule(self, row: int) -> Allocation:
         """The allocation that the last step of one environment decided."""
         return Allocation(self.selected[row], self.bandwidth[row])
