@@ -50,7 +50,8 @@ class WDMoEConfig(SystemConfig):
         noise_dbm_per_hz: noise density N0 [dBm/Hz].
         distance_range_m: smallest and largest distance of a device from the base station [m].
         device_speed_range_flops: C_k of the first and the last device, linear between [FLOP/s].
-        device_speeds_flops: C_k of every device [FLOP/s]; where given, the range is not used.
+        device_speeds_flops: C_k of every device [FLOP/s]; where given, the range is not used, but a range that
+            is given to a scenario takes their place.
         channel: the fading process, by its `kind` and parameters.
         relevance: the source of gate weights, by its `kind` and parameters; "trace:FILE" for recorded ones.
         csi: what the scheduler knows of the channel.
