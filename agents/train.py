@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from dmoe_gym.evaluation import Row, evaluate_line_up, held_out_seeds, line_up_o
 from dmoe_gym.evaluation.run import Progress
 from dmoe_gym.evaluation.tensorboard import landmarks, write_lines
 from dmoe_gym.io.files import csv_text, read_bytes, read_json, write_json, write_whole
+from dmoe_gym.system import LineUp
 
 REFERENCES, ABOUT = "references.csv", "references.json"
 
@@ -45,7 +46,8 @@ def reference_rows(
     """
     folder = root / config.group
     line_up = line_up_of(config.env_id, config.scenario, **config.overrides)
-    rows = kept_references(config, folder)
+    asked = _asked(config, line_up)
+    rows = _kept(folder, asked)
     if rows is None:
         rows = evaluate_line_up(
             config.env_id,
@@ -57,9 +59,9 @@ def reference_rows(
             **config.overrides,
         )
         table = csv_text(rows)
-        write_json(folder / ABOUT, {**_asked(config), "sha256": sha256(table.encode()).hexdigest()})
+        write_json(folder / ABOUT, {**asked, "sha256": sha256(table.encode()).hexdigest()})
         write_whole(folder / REFERENCES, table)
-    write_lines(root / config.group, rows, line_up, landmarks(rows, line_up), config.total_timesteps)
+    write_lines(folder, rows, line_up, landmarks(rows, line_up), config.total_timesteps)
     return rows
 
 
@@ -69,11 +71,14 @@ def kept_references(config: TrainingConfig, folder: Path) -> list[Row] | None:
     Raises:
         ValueError: if they are of anything else than the recipe asks for, or not the ones that were written.
     """
+    return _kept(folder, _asked(config, line_up_of(config.env_id, config.scenario, **config.overrides)))
+
+
+def _kept(folder: Path, asked: Mapping[str, Any]) -> list[Row] | None:
     file, about = folder / REFERENCES, folder / ABOUT
     if not file.exists():
         return None
     kept = read_json(read_bytes(about, "file"), str(about)) if about.exists() else {}
-    asked = _asked(config)
     differing = [field for field, value in asked.items() if field not in kept or kept[field] != value]
     if differing:
         field = differing[0]
@@ -87,10 +92,10 @@ def kept_references(config: TrainingConfig, folder: Path) -> list[Row] | None:
     return rows
 
 
-def _asked(config: TrainingConfig) -> dict[str, Any]:
+def _asked(config: TrainingConfig, line_up: LineUp) -> dict[str, Any]:
     """What a recipe's references are of, as a file holds it: lists for tuples."""
     about = {
-        "environment": line_up_of(config.env_id, config.scenario, **config.overrides).env_id,
+        "environment": line_up.env_id,
         "scenario": config.scenario,
         "overrides": dict(config.overrides),
         "episodes": config.evaluation.episodes,

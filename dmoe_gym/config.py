@@ -111,6 +111,15 @@ class UnknownFieldError(TypeError, ValueError):
     """
 
 
+def plain(fields: Any) -> Any:
+    """What strict mode would refuse of fields as its like: NumPy's scalars as Python's, lists as tuples."""
+    if not isinstance(fields, dict):
+        return fields
+    return {
+        key: value.item() if isinstance(value, np.generic) else list_as_tuple(value) for key, value in fields.items()
+    }
+
+
 class StrictConfig(BaseModel):
     """A frozen configuration that accepts known fields of the right type and nothing else.
 
@@ -131,13 +140,7 @@ class StrictConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _plain(cls, fields: Any) -> Any:
-        """Turn what strict mode would refuse into its like: NumPy's scalars into Python's, lists into tuples."""
-        if isinstance(fields, dict):
-            return {
-                key: value.item() if isinstance(value, np.generic) else list_as_tuple(value)
-                for key, value in fields.items()
-            }
-        return fields
+        return plain(fields)
 
     def __eq__(self, other: object) -> bool:
         # fields alone: pydantic would also compare what `cached_property` keeps, and arrays have no one truth value
@@ -158,7 +161,13 @@ class StrictConfig(BaseModel):
             UnknownFieldError: for an unknown field.
             ValueError: for an invalid value.
         """
-        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **overrides})
+        dropped = self._decided_anew(overrides)
+        kept = {name: getattr(self, name) for name in type(self).model_fields if name not in dropped}
+        return type(self)(**{**kept, **overrides})
+
+    def _decided_anew(self, overrides: Mapping[str, Any]) -> set[str]:
+        """Fields that are not kept where these are replaced."""
+        return set()
 
 
 def named(scenarios: Mapping[str, Config], name: str) -> Config:

@@ -101,7 +101,7 @@ def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[C
     Args:
         rows: from `evaluate`, of several policies on the same seeds.
         reference: the policy that the others are compared to.
-        metric: a key of the rows.
+        metric: a key of the reference's rows; policies and bounds without it are left out.
 
     Raises:
         ValueError: without rows; if the reference or the metric is not in them, or a policy ran on other seeds, on one
@@ -130,7 +130,7 @@ def compare(rows: Iterable[Row], reference: str, metric: str = "cost") -> list[C
                 "differences would not be paired"
             )
         if any(metric not in row for row in group):
-            continue  # a bound has costs and no schedule
+            continue
         values = column(group, metric)
         comparisons.append(
             Comparison(

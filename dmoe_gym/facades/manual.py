@@ -34,9 +34,9 @@ def story(core: BatchedCore) -> list[str]:
     Bases that are another id's, whose actions are others, tell nothing; nor do attributes. Its name where it has no
     description, as under `python -OO`.
     """
-    others = {f"{type(core).__module__}:{type(core).__qualname__}"} ^ {str(each.core) for each in ENVIRONMENTS.values()}
-    kinds = [kind for kind in type(core).__mro__ if issubclass(kind, BatchedCore) and kind is not BatchedCore]
-    told = [kind for kind in kinds if f"{kind.__module__}:{kind.__qualname__}" not in others]
+    cores = {each.core for each in ENVIRONMENTS.values()}
+    own, *bases = (kind for kind in type(core).__mro__ if issubclass(kind, BatchedCore) and kind is not BatchedCore)
+    told = [own, *(kind for kind in bases if not {kind, f"{kind.__module__}:{kind.__qualname__}"} & cores)]
     described = [kind.__doc__ for kind in told if kind.__doc__] or [type(core).__name__]
     parts = [part for text in described for part in inspect.cleandoc(text).split("\n\n")]
     return [part for part in parts if not part.startswith(("Attributes:", "Args:"))]

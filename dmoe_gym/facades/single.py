@@ -142,9 +142,9 @@ class SingleEnv(gym.Env):
     @property
     def feature_names(self) -> tuple[str, ...]:
         """What the entries of an observation mean that is one vector of features, in their order."""
-        if self.core.alone is None:
+        if not isinstance(self.core, FeatureCore):
             raise AttributeError(f"{type(self.core).__name__}: its observations have keys, which name them")
-        return self.core.entry_names  # type: ignore[attr-defined]
+        return self.core.entry_names
 
     def encode(self, schedule: Any) -> np.ndarray:
         """The action that decodes to a feasible schedule; only where the action space can say every schedule."""

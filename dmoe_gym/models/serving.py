@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from dmoe_gym.config import SystemConfig, kind_alone
+from dmoe_gym.config import SystemConfig, kind_alone, plain
 from dmoe_gym.core import BatchedCore
 from dmoe_gym.models.digits.relevance import ClassifierRelevanceConfig
 from dmoe_gym.models.huggingface import HuggingFaceSource
@@ -44,23 +44,29 @@ class ServingConfig(SystemConfig):
     @classmethod
     def _of_the_model(cls, fields: Any) -> Any:
         """Gate scores, and the sizes that are not given, of the model named."""
+        # runs before the validators that it inherits
+        fields = plain(fields)
         if not isinstance(fields, dict):
             return fields
         model = fields.get("model", cls.model_fields["model"].default)
         source = named_model(model, fields.get("relevance"), fields.get("prompts"))
         return {**cls.sizes_of(source.sizes(), fields), **fields, "relevance": source}
 
-    def replace(self, **overrides: Any) -> Self:
+    def replace(self, /, **overrides: Any) -> Self:
         """A copy with some fields replaced; with another `model` what the old one decided, its queries included, is
         not kept."""
-        if overrides.get("model", self.model) == self.model:
-            if "prompts" in overrides and "relevance" not in overrides:
-                kept = {name: value for name, value in self.relevance.model_dump().items() if name != "prompts"}
-                overrides = {**overrides, "relevance": kept}
-            return super().replace(**overrides)
-        dropped = {"model", "prompts", "relevance", *self.of_the_model}
-        kept = {name: getattr(self, name) for name in type(self).model_fields if name not in dropped}
-        return type(self)(**{**kept, **overrides})
+        if "prompts" in overrides and self._keeps_model(overrides):
+            # the rest of what is said of the source stays
+            source = {name: value for name, value in self.relevance.model_dump().items() if name != "prompts"}
+            overrides = {"relevance": source, **overrides}
+        return super().replace(**overrides)
+
+    def _decided_anew(self, overrides: Mapping[str, Any]) -> set[str]:
+        of_the_old = set() if self._keeps_model(overrides) else {"prompts", "relevance", *self.of_the_model}
+        return super()._decided_anew(overrides) | of_the_old
+
+    def _keeps_model(self, overrides: Mapping[str, Any]) -> bool:
+        return overrides.get("model", self.model) == self.model
 
 
 class ServingCore(BatchedCore):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -138,11 +139,9 @@ class WDMoEConfig(SystemConfig):
         channel = self.channel.numbers(gains, 1) + self.csi.numbers(gains)
         return channel + 40 * gains + 16 * self.num_tokens * self.num_devices
 
-    def replace(self, /, **overrides: Any) -> Self:
-        """As every configuration's; a range of speeds takes the place of given ones."""
-        if "device_speed_range_flops" in overrides:
-            overrides = {"device_speeds_flops": None, **overrides}
-        return super().replace(**overrides)
+    def _decided_anew(self, overrides: Mapping[str, Any]) -> set[str]:
+        speeds = {"device_speeds_flops"} if "device_speed_range_flops" in overrides else set()
+        return super()._decided_anew(overrides) | speeds
 
     @cached_property
     def device_speeds(self) -> np.ndarray:

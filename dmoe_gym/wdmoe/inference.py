@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from dmoe_gym.models.language.source import LanguageSource
@@ -40,7 +39,7 @@ class WDMoEInferenceConfig(ServingConfig, WDMoEConfig):
     @classmethod
     def sizes_of(cls, sizes: ModelSizes, fields: Mapping[str, Any]) -> dict[str, Any]:
         states = fields.get("query_states")
-        states = int(states) if isinstance(states, int | np.integer) else sizes.most_states
+        states = states if isinstance(states, int) else sizes.most_states
         return {
             "num_devices": sizes.experts,
             "num_blocks": sizes.layers,
@@ -48,16 +47,10 @@ class WDMoEInferenceConfig(ServingConfig, WDMoEConfig):
             "num_tokens": QUERIES * states,
         }
 
-    def replace(self, /, **overrides: Any) -> Self:
-        """As every configuration's; with other `query_states` alone a prompt is four queries again."""
-        if (
-            "query_states" not in overrides
-            or "num_tokens" in overrides
-            or overrides.get("model", self.model) != self.model
-        ):
-            return super().replace(**overrides)
-        kept = {name: getattr(self, name) for name in type(self).model_fields if name != "num_tokens"}
-        return type(self)(**{**kept, **overrides})
+    def _decided_anew(self, overrides: Mapping[str, Any]) -> set[str]:
+        # a prompt is four queries again
+        tokens = {"num_tokens"} if "query_states" in overrides else set()
+        return super()._decided_anew(overrides) | tokens
 
     @property
     def tokens_together(self) -> int:

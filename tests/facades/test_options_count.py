@@ -44,6 +44,14 @@ def test_a_number_of_numpy_s_is_that_number():
         assert gym.make("WDMoE-Inference-v0", query_states=states).unwrapped.config.num_tokens == 32
 
 
+def test_options_that_decide_others_go_together():
+    given = {"query_states": 8, "device_speed_range_flops": (1e9, 1e9)}
+    config = gym.make("WDMoE-Inference-v0", **given).unwrapped.config
+    assert config.num_tokens == 32
+    assert (config.device_speeds == 1e9).all()
+    assert config.replace(num_tokens=16, query_states=4).num_tokens == 16
+
+
 def test_what_is_seen_of_a_round_is_what_schedulers_see():
     env = gym.make("WDMoE-v0", csi={"delay_rounds": 1, "error_variance": 0.3}).unwrapped
     env.reset(seed=0)

@@ -10,7 +10,7 @@ import gymnasium as gym
 import pytest
 from gymnasium import spaces
 
-from dmoe_gym.facades.manual import decided, observed
+from dmoe_gym.facades.manual import decided, observed, story
 from dmoe_gym.registration import ENVIRONMENTS, VIEWS, create_core, system_of, systems
 from docs import generator
 
@@ -136,3 +136,16 @@ def test_lists_of_attributes_are_read_as_lists():
         *ROOT.glob("*/*.py"),
     ]
     assert [str(file) for file in files if re.search(r"^\s*Fields:", file.read_text(), re.MULTILINE)] == []
+
+
+def test_a_core_tells_its_own_story_whatever_it_is_registered_as(monkeypatch):
+    """As a class or by its name, or not at all; what another id does is not told."""
+    own = create_core("WDMoE-Residual-v0", 1, None, {})
+    told = story(own)
+    assert "corrects `priced-optimal`" in told[0]
+    assert not any("One step decides a whole allocation" in part or part.startswith("Attributes") for part in told)
+    known = ENVIRONMENTS["WDMoE-Residual-v0"]
+    monkeypatch.setitem(ENVIRONMENTS, "WDMoE-Residual-v0", known._replace(core=type(own)))
+    assert story(own) == told
+    monkeypatch.delitem(ENVIRONMENTS, "WDMoE-Residual-v0")
+    assert story(own) == told

@@ -104,11 +104,9 @@ def solve_greedy_block(
             selected[token, target] = True
             tokens[target] += 1.0
             spare += gate_weights[token, target]
-        before, total = (
-            total,
-            allocate_bandwidth_block(
-                tokens, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, bandwidth
-            ),
+        before = total
+        total = allocate_bandwidth_block(
+            tokens, downlink_cn0, uplink_cn0, computation_time, payload, total_bandwidth, bandwidth
         )
         # where computation dwarfs transmission, rounding frees bandwidth both by a change and by its undoing
         if not total < before:
